@@ -1,0 +1,89 @@
+-- Locks up to p_limit lanes of these accounts that have work now, and returns that work with what is needed to decide
+-- about it. Tasks of a lane run in order; an exit waits only while something of its lane is being sent.
+-- Two statements on purpose: the second has a snapshot taken after the locks, so it sees what the last holder did.
+-- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
+CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER)
+RETURNS TABLE (
+    id BIGINT, version INTEGER, trade_id TEXT, event_type TEXT, opening BOOLEAN, attempts INTEGER, payload JSONB,
+    account TEXT, lane TEXT, mode TEXT, client_order_id TEXT, expires_at TIMESTAMPTZ, created_at TIMESTAMPTZ,
+    received_at TIMESTAMPTZ, trade JSONB, db_now TIMESTAMPTZ
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now   TIMESTAMPTZ := clock_timestamp();
+    v_lanes TEXT[];
+    v_depth INTEGER;
+BEGIN
+    SELECT array_agg(locked.lane) INTO v_lanes FROM (
+        WITH RECURSIVE active (lane) AS (  -- one index probe for each lane with open tasks, however many it has
+            (SELECT t.lane FROM execution_tasks t
+             WHERE t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW') AND t.lane IS NOT NULL
+             ORDER BY t.lane LIMIT 1)
+            UNION ALL
+            SELECT (SELECT t.lane FROM execution_tasks t
+                    WHERE t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW') AND t.lane > a.lane
+                    ORDER BY t.lane LIMIT 1)
+            FROM active a WHERE a.lane IS NOT NULL
+        )
+        SELECT l.lane
+        FROM active a
+        JOIN lanes l ON l.lane = a.lane
+        CROSS JOIN LATERAL (
+            (SELECT x.place, x.id FROM execution_tasks x
+             WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+             ORDER BY x.place, x.id LIMIT 1)
+            UNION ALL
+            (SELECT h.place, h.id
+             FROM (SELECT t.place, t.id, t.status, t.run_at FROM execution_tasks t
+                   WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                   ORDER BY t.place, t.id LIMIT 1) h
+             WHERE h.status = 'PENDING' AND h.run_at <= v_now)
+            ORDER BY 1, 2 LIMIT 1
+        ) first
+        WHERE l.account = ANY (p_accounts)
+          AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
+        ORDER BY first.place, first.id
+        LIMIT p_limit
+        FOR UPDATE OF l SKIP LOCKED
+    ) locked;
+    IF v_lanes IS NULL THEN
+        RETURN;
+    END IF;
+    v_depth := GREATEST(1, LEAST(p_depth, p_limit / cardinality(v_lanes)));
+
+    RETURN QUERY
+    SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
+           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at), trade.tasks, v_now
+    FROM unnest(v_lanes) AS v (lane)
+    CROSS JOIN LATERAL (
+        (SELECT x.id FROM execution_tasks x
+         WHERE x.lane = v.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+         ORDER BY x.place, x.id LIMIT v_depth)
+        UNION ALL
+        (SELECT w.id
+         FROM (SELECT o.id, o.opening, bool_and(o.status = 'PENDING' AND o.run_at <= v_now) OVER (ORDER BY o.place, o.id) AS clear
+               FROM (SELECT n.id, n.place, n.opening, n.status, n.run_at FROM execution_tasks n
+                     WHERE n.lane = v.lane AND n.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                     ORDER BY n.place, n.id LIMIT v_depth) o) w
+         WHERE w.clear AND w.opening)
+    ) due
+    JOIN execution_tasks t ON t.id = due.id
+    LEFT JOIN automated_signals g ON g.id = t.signal_id
+    CROSS JOIN LATERAL (
+        -- the trade's other tasks on this account: an exit needs its entries, an entry must not follow its exit
+        SELECT COALESCE(jsonb_agg(jsonb_build_array(s.id, s.version, s.status, s.opening) ORDER BY s.id), '[]') AS tasks
+        FROM (SELECT o.id, o.version, o.status, o.opening FROM execution_tasks o
+              WHERE o.trade_id = t.trade_id AND o.account = t.account AND o.id <> t.id AND o.mode = t.mode
+              ORDER BY o.id DESC LIMIT 1000) s
+    ) trade
+    WHERE NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = v.lane AND s.status = 'SENDING')
+    ORDER BY t.place, t.id;
+END
+$$;

@@ -1,0 +1,30 @@
+-- Signals and tokens.
+
+-- name: ingest_signals
+SELECT signal_uid, signal_id, task_ids
+FROM ingest_signals(:uids, :strategies, :trade_ids, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
+                    :source_ips, :parsed, :received, :task_uids, :task_accounts, :task_payloads, :task_max_ages);
+
+-- name: signals_by_uid
+-- What an earlier commit stored, when its answer was lost.
+SELECT s.signal_uid, s.id,
+       COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
+                 WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}')
+FROM automated_signals s
+WHERE s.signal_uid = ANY (:uids);
+
+-- name: trade_symbols
+-- The symbol that the latest task of each trade named, for exits that name none.
+SELECT DISTINCT ON (trade_id) trade_id, payload ->> 'symbol'
+FROM execution_tasks
+WHERE trade_id = ANY (:trade_ids) AND payload ->> 'symbol' IS NOT NULL
+ORDER BY trade_id, id DESC;
+
+-- name: enqueue_execution_task^
+SELECT enqueue_execution_task(:trade_id, :event_type, :payload, :account);
+
+-- name: valid_tokens
+SELECT token_sha256, strategy FROM strategy_tokens WHERE revoked_at IS NULL;
+
+-- name: add_strategy_token^
+SELECT add_strategy_token(:strategy, :sha256);

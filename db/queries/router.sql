@@ -1,0 +1,43 @@
+-- Claiming, recording and recovering.
+
+-- name: lock_due_tasks
+SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
+       created_at, received_at, trade, db_now
+FROM lock_due_tasks(:accounts, :limit, :depth);
+
+-- name: append_log
+SELECT task_id, seq, prev_status, created_at
+FROM append_log(:actor, :wake, :task_ids, :versions, :statuses, :reasons, :messages, :codes, :bodies, :raws, :details,
+                :run_ins, :leases);
+
+-- name: next_due_in^
+-- Seconds until the next delayed task of these accounts is due; null when nothing is delayed.
+SELECT EXTRACT(EPOCH FROM min(run_at) - clock_timestamp())::FLOAT8
+FROM execution_tasks
+WHERE status = 'PENDING' AND run_at > created_at AND run_at > clock_timestamp() AND account = ANY (:accounts);
+
+-- name: lease_ended
+SELECT id, version, attempts, account, client_order_id, worker
+FROM execution_tasks
+WHERE status = 'SENDING' AND lease_until < clock_timestamp() AND account = ANY (:accounts)
+ORDER BY id
+LIMIT 500;
+
+-- name: unknown_tasks
+SELECT id, version, attempts, account, client_order_id, worker
+FROM execution_tasks
+WHERE status = 'UNKNOWN' AND account = ANY (:accounts)
+ORDER BY id
+LIMIT 500;
+
+-- name: task_state^
+SELECT id, version, status, attempts, worker FROM execution_tasks WHERE id = :task_id;
+
+-- name: log_row^
+SELECT status, attempt, actor FROM execution_logs WHERE task_id = :task_id AND seq = :seq;
+
+-- name: lock_unrouted_tasks
+SELECT id, version, trade_id, event_type, payload FROM lock_unrouted_tasks(:limit);
+
+-- name: route_task
+SELECT route_task(:task_id, :actor, :accounts, :max_age);

@@ -1,0 +1,5 @@
+"""`python -m eventrouter`."""
+
+from eventrouter.cli import main
+
+main()

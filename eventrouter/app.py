@@ -1,0 +1,266 @@
+"""Composition root: puts the parts of one process together, starts them in order and stops them in the opposite one."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from eventrouter.config import AccountConfig, Address, Config, load_config
+from eventrouter.domain.accounts import Account
+from eventrouter.domain.plan import Intent, plan
+from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.errors import ConfigError, EmbeddedServerError, EventrouterError, StoreUnavailable
+from eventrouter.ingest import SignalIngest
+from eventrouter.logs import get_logger
+from eventrouter.metrics import Metrics
+from eventrouter.router import ExecutionRouter
+from eventrouter.store.connect import Pool
+from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
+from eventrouter.web import api, feed, guard, health
+from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.tokens import TokenCache
+from eventrouter.web.webhook import webhook
+
+_log = get_logger("eventrouter")
+_WATCH_EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class Service:
+    """One process's share of eventrouter: the web half, the router half, or both, on one database.
+
+    `exclusive`: refuse to start where another such service runs on the same embedded database.
+    """
+
+    config: Config
+    with_web: bool = True
+    with_router: bool = True
+    exclusive: bool = False
+    name: str = field(default_factory=lambda: f"run-{os.getpid()}")
+    metrics: Metrics = field(default_factory=Metrics)
+    context: WebContext = field(init=False)
+    opened: OpenedDatabase | None = field(default=None, init=False)
+    router: ExecutionRouter | None = field(default=None, init=False)
+    _pools: list[Pool] = field(default_factory=list, init=False)
+    _lock: RunLock | None = field(default=None, init=False)
+    _watch: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.context = WebContext(
+            metrics=self.metrics,
+            accounts=tuple(account.model_dump() for account in self.config.accounts),
+            operator_hosts=frozenset(self.config.server.operator_hosts),
+        )
+
+    async def start(self) -> None:
+        """Opens the database (waiting for a server that is away), then starts web and router. Idempotent."""
+        if self.opened is not None:
+            return
+        opened = self.opened = await self._open()
+        try:
+            if self.exclusive and opened.server is not None:
+                self._lock = await asyncio.to_thread(RunLock, opened, self.name)
+            self.context.desk_pool = await self._pool("desk", size=None, waiting=200)
+            if self.with_web:
+                await self._start_ingest()
+            if self.with_router:
+                await self._start_router(opened)
+            if opened.server is not None:
+                self._watch = asyncio.create_task(self._keep_server(), name="embedded-server")
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops everything that was started, the database last. Idempotent."""
+        self.context.stopping.set()
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        if self.context.ingest is not None:
+            await self.context.ingest.stop()
+        if self.router is not None:
+            await self.router.stop()
+        for pool in self._pools:
+            await pool.close()
+        self._pools.clear()
+        if self._lock is not None:
+            await asyncio.to_thread(self._lock.close)
+        opened, self.opened = self.opened, None
+        if opened is not None:
+            await asyncio.to_thread(opened.close)
+
+    async def _open(self) -> OpenedDatabase:
+        delay = 0.2
+        while True:
+            try:
+                return await asyncio.to_thread(open_database, self.config.database)
+            except StoreUnavailable as error:
+                _log.warning("waiting_for_postgres", error=str(error), retry_in_s=delay)
+                await asyncio.sleep(delay)
+                delay = min(5.0, delay * 2)
+
+    async def _pool(self, name: str, *, size: int | None, waiting: int = 0) -> Pool:
+        assert self.opened is not None
+        pool = self.opened.database.pool(name, size=size, waiting=waiting)
+        await pool.open()
+        self._pools.append(pool)
+        return pool
+
+    async def _start_ingest(self) -> None:
+        pool = await self._pool("ingest", size=2)
+        strategies = self.config.strategy
+        self.context.tokens = TokenCache(pool)
+        self.context.ingest = SignalIngest(
+            pool, self._plan, default_symbol=lambda strategy: strategies(strategy).symbol, metrics=self.metrics
+        )
+        self.context.ingest.start()
+
+    async def _start_router(self, opened: OpenedDatabase) -> None:
+        settings = self.config.router
+        mine = [a for a in self.config.accounts if not settings.accounts or a.name in settings.accounts]
+        self.router = ExecutionRouter(
+            opened.database.dsn,
+            poll_interval=settings.poll_interval,
+            batch_size=settings.batch_size,
+            dry_run=settings.dry_run,
+            accounts=[_account(account) for account in mine],
+            planner=self._plan_payload,
+            lease=settings.lease,
+            grace=settings.grace,
+            schema=opened.database.schema,
+            listen_dsn=opened.listen_dsn,
+            metrics=self.metrics,
+        )
+        listener = self.router.listener
+        self.context.listener_healthy = lambda: listener.healthy
+        await self.router.start()
+
+    def _plan(self, strategy: str, event_type: str) -> tuple[Intent, ...]:
+        accounts = [_account(account) for account in self.config.accounts_of(strategy)]
+        return plan(event_type, accounts, max_age_s=self.config.strategy(strategy).max_age)
+
+    def _plan_payload(self, event_type: str, payload: Mapping[str, Any]) -> Sequence[Intent]:
+        return self._plan(str(payload.get("strategy") or ""), event_type)
+
+    async def _keep_server(self) -> None:
+        """Starts the embedded server again if it dies under us; clients reconnect by themselves."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            try:
+                if self.opened is not None and self.opened.server is not None:
+                    await asyncio.to_thread(self.opened.server.ensure_running)
+            except EmbeddedServerError as error:
+                _log.error("embedded_server_down", error=str(error))
+
+
+def _account(account: AccountConfig) -> Account:
+    return Account(account.name, account.connector, account.enabled)
+
+
+def webhook_app(service: Service) -> web.Application:
+    """POST /{token}, to be mounted at /webhook."""
+    limit = guard.at_most(service.config.server.max_connections)
+    app = web.Application(middlewares=[guard.access_log, guard.errors, limit], client_max_size=MOST_BYTES)
+    app[CONTEXT] = service.context
+    app.router.add_post("/{token}", webhook)
+    return app
+
+
+def public_app(service: Service) -> web.Application:
+    """The public listener: the webhook and /healthz, nothing else."""
+    app = web.Application(middlewares=[guard.access_log, guard.errors])
+    app[CONTEXT] = service.context
+    app.add_subapp("/webhook", webhook_app(service))
+    app.router.add_get("/healthz", health.healthz)
+    return app
+
+
+def operator_app(service: Service) -> web.Application:
+    """The operator listener: API, feed, health, metrics."""
+    middlewares = [guard.access_log, guard.errors, guard.operator_only]
+    app = web.Application(middlewares=middlewares, client_max_size=MOST_BYTES)
+    app[CONTEXT] = service.context
+    app.add_routes([*api.routes, *feed.routes])
+    app.router.add_get("/", api.index)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.metrics)
+    return app
+
+
+@dataclass(slots=True)
+class Listeners:
+    """The HTTP listeners of a running service; addresses are those really bound."""
+
+    public: Address | None
+    operator: Address
+    runners: list[web.AppRunner]
+
+    async def close(self) -> None:
+        """Takes no more requests and lets those in hand finish."""
+        for runner in self.runners:
+            await runner.cleanup()
+
+
+async def listen(service: Service) -> Listeners:
+    """Binds the listeners of a service. Raises EventrouterError when an address is taken or not ours."""
+    runners: list[web.AppRunner] = []
+    try:
+        public = None
+        if service.with_web:
+            public = await _bind(public_app(service), service.config.server.public, "public", runners)
+        operator = await _bind(operator_app(service), service.config.server.operator, "operator", runners)
+    except BaseException:
+        for runner in runners:
+            await runner.cleanup()
+        raise
+    return Listeners(public, operator, runners)
+
+
+async def _bind(app: web.Application, address: Address, key: str, runners: list[web.AppRunner]) -> Address:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15.0, shutdown_timeout=5.0)
+    await runner.setup()
+    runners.append(runner)
+    try:
+        await web.TCPSite(runner, address.host, address.port).start()
+    except OSError as error:
+        raise EventrouterError(
+            f"Cannot listen on {address} ([server] {key}): {error.strerror or error}. "
+            f"Choose another address, for example with EVENTROUTER_SERVER__{key.upper()}=127.0.0.1:9000."
+        ) from error
+    return Address(address.host, runner.addresses[0][1])
+
+
+def setup(
+    app: web.Application, config: Config | None = None, *, prefix: str | None = "/eventrouter", router: bool = True
+) -> Service:
+    """Puts webhook, router and the operator's pages into an existing aiohttp application; they start and stop with it.
+
+    The webhook is at /webhook/{token}. The operator's pages are under `prefix` (None: nowhere); until there is a login they
+    answer only requests that come from this machine and through no proxy. Raises ConfigError.
+    """
+    if app.frozen:
+        raise ConfigError("Call setup(app, config) before the application starts.")
+    service = Service(config or load_config(), with_router=router)
+    service.context.loopback_only = True
+    app.add_subapp("/webhook", webhook_app(service))
+    if prefix is not None:
+        app.add_subapp(prefix, operator_app(service))
+
+    async def lifespan(_app: web.Application) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    async def let_feeds_go(_app: web.Application) -> None:
+        service.context.stopping.set()
+
+    app.cleanup_ctx.append(lifespan)
+    app.on_shutdown.append(let_feeds_go)
+    return service

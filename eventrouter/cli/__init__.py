@@ -1,0 +1,61 @@
+"""The command line: `eventrouter`, also `python -m eventrouter`. Exit status 0 done, 1 failed, 2 wrong usage or configuration."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from eventrouter.cli import alerts, database, look, service
+from eventrouter.errors import EventrouterError
+
+app = typer.Typer(
+    name="eventrouter",
+    help="""Takes TradingView alerts over HTTP, makes each one a durable task for every account, and sends one order per account:
+never twice, never silently lost. Every step stands in execution_logs. Dry run is the default: nothing leaves this machine.
+
+Start with `eventrouter demo`. Then `eventrouter token new STRATEGY` for a webhook address and `eventrouter run` for the service.""",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+token = typer.Typer(help="Webhook tokens: who may send alerts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(token, name="token")
+
+app.command()(service.run)
+app.command()(service.demo)
+app.command()(service.ingress)
+app.command()(service.router)
+app.command()(database.migrate)
+app.command()(database.verify)
+token.command("new")(alerts.token_new)
+app.command()(alerts.send)
+app.command()(look.tasks)
+app.command()(look.logs)
+app.command()(look.dead)
+app.command()(look.retry)
+app.command()(look.discard)
+app.command()(look.approve)
+app.command()(look.refuse)
+
+
+@app.callback()
+def _options(
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"eventrouter {version('eventrouter')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; an error that we raise on purpose is one message on stderr and an exit status."""
+    try:
+        app()
+    except EventrouterError as error:
+        print(f"eventrouter: {error}", file=sys.stderr)  # noqa: T201 - this is the command line's voice
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,120 @@
+"""`token new` and `send`."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
+
+from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
+from eventrouter.config import Config
+from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.errors import ConfigError, EventrouterError
+from eventrouter.store.signals import add_token
+
+
+def webhook_url(config: Config, token: str) -> str:
+    """Where alerts with this token go: [server] public_url, or the public listener itself."""
+    base = config.server.public_url or f"http://{config.server.public}"
+    return f"{base}/webhook/{token}"
+
+
+def token_new(
+    strategy: Annotated[str, typer.Argument(help="The strategy's name; its alerts come to the printed address.")],
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a secret webhook address for a strategy. It is printed once; only a hash of it is stored."""
+    loaded = configured(config)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", strategy):
+        raise ConfigError(f"{strategy!r} is no name for a strategy: use 1 to 64 letters, digits, _ . or -.")
+
+    async def make() -> None:
+        async with connected(loaded) as conn:
+            url = webhook_url(loaded, await add_token(conn, strategy))
+        if as_json:
+            show_json({"strategy": strategy, "url": url})
+            return
+        typer.echo(url)
+        typer.echo(
+            f"Put this into the alert's webhook URL. Whoever knows it can send orders for {strategy!r}.", err=True
+        )
+        if not loaded.server.public_url:
+            typer.echo(
+                "TradingView needs a public https address in front of it: see README, and [server] public_url.",
+                err=True,
+            )
+
+    run_async(make)
+
+
+def send(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The alert's body; - reads standard input.")],
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The webhook's address, as `token new` printed it. Default: $EVENTROUTER_WEBHOOK_URL."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Post an alert to a running service, as TradingView would, and print its answer. Status 1 unless it was stored."""
+    configured(config)
+    target = url or os.environ.get("EVENTROUTER_WEBHOOK_URL")
+    if not target:
+        raise ConfigError(
+            "Where to? Give --url or set EVENTROUTER_WEBHOOK_URL to the address that `token new` printed."
+        )
+    body = _read(file)
+    status = 0
+    text = ""
+
+    async def post() -> None:
+        nonlocal status, text
+        async with ClientSession(timeout=ClientTimeout(total=10)) as session:
+            try:
+                async with session.post(target, data=body, headers={"Content-Type": _content_type(body)}) as answer:
+                    status, text = answer.status, await answer.text()
+            except (ClientConnectionError, TimeoutError) as error:
+                raise EventrouterError(
+                    f"No answer from the service ({error or 'timeout'}). Is `eventrouter run` running?"
+                ) from None
+            except ValueError:
+                raise ConfigError("The address must be a URL such as http://127.0.0.1:8080/webhook/TOKEN.") from None
+
+    run_async(post)
+    if as_json:
+        show_json({"status": status, "answer": _json_or_text(text)})
+    else:
+        typer.echo(f"{status} {text}")
+    if status not in (200, 202):
+        raise typer.Exit(1)
+
+
+def _read(file: str) -> bytes:
+    try:
+        body = sys.stdin.buffer.read(MOST_BYTES + 1) if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"Cannot read {file}: {error.strerror}.") from None
+    return body
+
+
+def _content_type(body: bytes) -> str:
+    """As TradingView does it: JSON if and only if the body is JSON."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return "text/plain; charset=utf-8"
+    return "application/json; charset=utf-8"
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

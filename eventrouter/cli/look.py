@@ -1,0 +1,160 @@
+"""Look and act: `tasks`, `logs`, `dead`, `retry`, `discard`, `approve`, `refuse`."""
+
+import getpass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
+from eventrouter.domain.tasks import Status
+from eventrouter.errors import ConfigError, EventrouterError
+from eventrouter.store import reports
+
+TaskArgument = Annotated[int, typer.Argument(min=1, help="The task's id, as `eventrouter tasks` shows it.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Why; it stands in the log.")]
+
+
+def tasks(
+    *,
+    status: Annotated[str | None, typer.Option(help=f"Only this status: {', '.join(Status)}.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    trade: Annotated[str | None, typer.Option(help="Only this trade_id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=reports.MOST_ROWS, help="How many, newest first.")] = 20,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List tasks, newest first: one order intent for one account each, where it stands and why."""
+    loaded = configured(config)
+    if status is not None and status.upper() not in list(Status):
+        raise ConfigError(f"--status must be one of {', '.join(Status)}.")
+
+    async def show() -> None:
+        async with connected(loaded) as conn:
+            rows = await reports.tasks(
+                conn, status=status.upper() if status else None, account=account, trade_id=trade, limit=limit
+            )
+        if as_json:
+            show_json(rows)
+        elif not rows:
+            typer.echo("No tasks.")
+        else:
+            _table(
+                rows,
+                ("id", "created_at", "trade_id", "event_type", "account", "mode", "status", "attempts", "last_error"),
+            )
+
+    run_async(show)
+
+
+def logs(task: TaskArgument, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show everything that happened to a task, with the milliseconds since its alert arrived."""
+    loaded = configured(config)
+
+    async def show() -> None:
+        async with connected(loaded) as conn:
+            row = await reports.task(conn, task)
+            rows = await reports.task_log(conn, task)
+        if row is None:
+            raise EventrouterError(f"There is no task {task}. See `eventrouter tasks`.")
+        if as_json:
+            show_json(rows)
+            return
+        print_log(row, rows)
+
+    run_async(show)
+
+
+def dead(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the tasks that wait for a person: FAILED and REVIEW."""
+    loaded = configured(config)
+
+    async def show() -> None:
+        async with connected(loaded) as conn:
+            rows = await reports.dead_letters(conn)
+        if as_json:
+            show_json(rows)
+        elif not rows:
+            typer.echo("No dead letters.")
+        else:
+            _table(rows, ("id", "created_at", "trade_id", "event_type", "account", "status", "attempts", "last_error"))
+
+    run_async(show)
+
+
+def retry(
+    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Send a FAILED or REVIEW task again, with the same client order id."""
+    _act("retry", task, reason, config, as_json=as_json)
+
+
+def discard(
+    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Withdraw a task that is not being sent."""
+    _act("discard", task, reason, config, as_json=as_json)
+
+
+def approve(
+    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Let a HELD task go."""
+    _act("approve", task, reason, config, as_json=as_json)
+
+
+def refuse(
+    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Refuse a HELD task."""
+    _act("refuse", task, reason, config, as_json=as_json)
+
+
+def print_log(task: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """A task's log as text."""
+    where = f"{task['event_type']} {task['trade_id']} on {task['account'] or 'no account yet'} ({task['mode']} mode)"
+    typer.echo(f"Task {task['id']}: {where}, client order id {task['client_order_id'] or 'not drawn yet'}")
+    since: datetime = task["received_at"] or task["created_at"]
+    for row in rows:
+        ms = (row["created_at"] - since).total_seconds() * 1000
+        said = row["message"] or row["response_body"] or ""
+        moved = f"{row['prev_status'] or '-'} > {row['status']}"
+        typer.echo(
+            f"  {row['seq']:>2}  {ms:>9.1f} ms  {moved:<20}  {row['reason']:<12}  by {row['actor']}  {said[:200]}".rstrip()
+        )
+
+
+def _act(action: str, task: int, reason: str | None, config: Any, *, as_json: bool) -> None:
+    loaded = configured(config)
+
+    async def change() -> None:
+        async with connected(loaded) as conn:
+            row = await reports.act(conn, task, action, actor=_user(), reason=reason)
+        if as_json:
+            show_json(row)
+        else:
+            typer.echo(f"Task {task} is {row['status']} now.")
+
+    run_async(change)
+
+
+def _user() -> str:
+    try:
+        return f"operator:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "operator"
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    Console(soft_wrap=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)

@@ -1,0 +1,140 @@
+"""`run`, `demo` and the two halves of `run`: `ingress` and `router`."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from eventrouter.app import Listeners, Service, listen
+from eventrouter.cli.demo import Demo
+from eventrouter.cli.options import ConfigOption, configured, run_async
+from eventrouter.config import Config, load_config
+
+
+def run(*, config: ConfigOption = None) -> None:
+    """Run the service: webhook, router and operator's pages in one process. Ctrl-C or SIGTERM drains and stops it.
+
+    Without a configured database it starts an embedded PostgreSQL and keeps it in the data directory.
+    """
+    _serve(Service(configured(config, quiet=False), exclusive=True))
+
+
+def ingress(*, config: ConfigOption = None) -> None:
+    """Run only the web half: take alerts and store them. For a public host; routers elsewhere do the sending."""
+    _serve(Service(configured(config, quiet=False), with_router=False))
+
+
+def router(*, config: ConfigOption = None) -> None:
+    """Run only the router half, with the operator's pages. Any number may share the work; [router] accounts limits whose."""
+    _serve(Service(configured(config, quiet=False), with_web=False))
+
+
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End after the alerts, with status 0.")] = False,
+    alerts: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Then send so many more, one at a time, and print latencies.")
+    ] = 0,
+    config: ConfigOption = None,
+) -> None:
+    """See it work: run on the embedded database in dry run, post a few real alerts over HTTP, print what became of each.
+
+    Nothing leaves this machine. Ports that are taken are replaced by free ones. It stays up until Ctrl-C, or ends with --once.
+    """
+    configured(config)
+    safe = {"router": {"dry_run": True}}
+    loaded = load_config(config, overrides=safe)
+    loaded = loaded.model_copy(
+        update={"database": loaded.database.model_copy(update={"dsn": None, "admin_dsn": None, "listen_dsn": None})}
+    )
+    service = Service(loaded, exclusive=True)
+
+    async def show(listeners: Listeners) -> bool:
+        await Demo(service, listeners).play(extra=alerts)
+        return once
+
+    _serve(service, show, free_ports=True)
+
+
+def _serve(
+    service: Service, then: Callable[[Listeners], Awaitable[bool]] | None = None, *, free_ports: bool = False
+) -> None:
+    async def main() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        starting = asyncio.create_task(_start(service, free_ports=free_ports))
+        if not await _unless(stopping, starting):
+            await service.stop()
+            return
+        listeners = starting.result()
+        try:
+            _announce(service, listeners)
+            if then is not None:
+                showing = asyncio.create_task(_shown(then, listeners))
+                if await _unless(stopping, showing) and showing.result():
+                    return
+            await stopping.wait()
+            typer.echo("Stopping: no new alerts; waiting for orders in flight.", err=True)
+        finally:
+            service.context.stopping.set()
+            await listeners.close()
+            await service.stop()
+
+    run_async(main)
+
+
+async def _shown(then: Callable[[Listeners], Awaitable[bool]], listeners: Listeners) -> bool:
+    return await then(listeners)
+
+
+async def _start(service: Service, *, free_ports: bool) -> Listeners:
+    await service.start()
+    try:
+        return await listen(service)
+    except BaseException as error:
+        if free_ports and not isinstance(error, asyncio.CancelledError):
+            service.config = _on_free_ports(service.config)
+            with suppress(Exception):
+                return await listen(service)
+        await service.stop()
+        raise
+
+
+def _on_free_ports(config: Config) -> Config:
+    free = {
+        key: type(address)(address.host, 0)
+        for key, address in (("public", config.server.public), ("operator", config.server.operator))
+    }
+    return config.model_copy(update={"server": config.server.model_copy(update=free)})
+
+
+async def _unless(stopping: asyncio.Event, task: asyncio.Task[Any]) -> bool:
+    """Waits for the task; False when a signal came first (the task is then cancelled)."""
+    signalled = asyncio.create_task(stopping.wait())
+    await asyncio.wait({task, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if task.done():
+        return True
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    return False
+
+
+def _announce(service: Service, listeners: Listeners) -> None:
+    assert service.opened is not None
+    mode = "dry run: nothing leaves this machine" if service.config.router.dry_run else "LIVE"
+    lines = [f"eventrouter is running ({mode}). Configuration: {service.config.source}."]
+    if listeners.public is not None:
+        lines.append(
+            f"  Alerts:   http://{listeners.public}/webhook/TOKEN   (make one: eventrouter token new STRATEGY)"
+        )
+    lines.append(f"  Operator: http://{listeners.operator}/")
+    lines.append(f"  Database: {service.opened.describe()}")
+    for line in lines:
+        typer.echo(line, err=True)

@@ -1,0 +1,1 @@
+"""Decisions, pure: no input or output, no clock, no chance."""

@@ -1,0 +1,51 @@
+"""Every error that eventrouter raises on purpose. A message says what happened and what to do next."""
+
+
+class EventrouterError(Exception):
+    """Root of the tree. `exit_status` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class ConfigError(EventrouterError):
+    """The configuration or the usage is wrong; the message lists every fault with its key."""
+
+    exit_status = 2
+
+
+class SignalRefused(EventrouterError):
+    """An alert that cannot become a signal: a code, a sentence for the trader, and the field at fault (or None)."""
+
+    def __init__(self, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+class IllegalTransition(EventrouterError):
+    """A status change that the transition table does not know."""
+
+
+class StoreError(EventrouterError):
+    """Root of everything that can go wrong between us and Postgres."""
+
+
+class StoreUnavailable(StoreError):
+    """Postgres cannot be reached or did not answer in time; nothing is known to be stored. Try again later."""
+
+
+class StoreBusy(StoreUnavailable):
+    """More work is waiting for Postgres than may wait; nothing was stored. Try again later."""
+
+
+class RowRefused(StoreError):
+    """Postgres refused the values of this one row (a data or integrity error); repeating it cannot help."""
+
+
+class MigrationError(StoreError):
+    """The database cannot be brought to this version's schema; nothing was changed."""
+
+
+class EmbeddedServerError(EventrouterError):
+    """The embedded PostgreSQL cannot be started, adopted or stopped."""

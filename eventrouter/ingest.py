@@ -1,0 +1,145 @@
+"""From an alert's bytes to a durable signal with its tasks, in one commit that many alerts share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from eventrouter.domain.plan import Intent
+from eventrouter.domain.signals import Signal, parse_alert
+from eventrouter.errors import RowRefused, SignalRefused
+from eventrouter.metrics import Metrics
+from eventrouter.store.batch import Batcher
+from eventrouter.store.connect import Pool
+from eventrouter.store.signals import Stored, StoredAlert, store_alerts
+
+_COMMIT_WITHIN_S = 2.5  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
+
+StrategyPlanner = Callable[[str, str], tuple[Intent, ...]]
+"""strategy, event type → the tasks to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as it arrived, from a sender whose token names the strategy. `received_at` is aware, UTC."""
+
+    raw: bytes
+    strategy: str
+    uid: UUID
+    received_at: datetime
+    content_type: str | None = None
+    headers: Mapping[str, str] | None = None
+    source_ip: str | None = None
+
+    @classmethod
+    def now(cls, raw: bytes, strategy: str, **more: Any) -> "Alert":
+        """An alert received now; its uid is drawn here and never again."""
+        return cls(raw=raw, strategy=strategy, uid=uuid4(), received_at=datetime.now(UTC), **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the sender is told once the commit is done."""
+
+    signal_id: int
+    trade_id: str
+    event_type: str
+    duplicate: bool
+    tasks: tuple[int, ...]
+
+
+class SignalIngest:
+    """Stores alerts. Each method returns after the commit, or raises SignalRefused (stored all the same), StoreUnavailable."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        planner: StrategyPlanner,
+        *,
+        default_symbol: Callable[[str], str | None] = lambda strategy: None,
+        metrics: Metrics,
+    ) -> None:
+        self._planner = planner
+        self._default_symbol = default_symbol
+        self._metrics = metrics
+        self._batcher: Batcher[StoredAlert, Stored] = Batcher(
+            "ingest", pool, store_alerts, metrics, most=500, waiting=5_000, deadline_s=_COMMIT_WITHIN_S
+        )
+
+    def start(self) -> None:
+        """Starts the writer."""
+        self._batcher.start()
+
+    async def stop(self) -> None:
+        """Stores what is waiting, then ends."""
+        await self._batcher.stop()
+
+    async def accept(self, alert: Alert) -> Receipt:
+        """Reads an alert and stores its signal and tasks."""
+        try:
+            signal = self._understand(alert)
+        except SignalRefused as refusal:
+            await self._store_refused(alert, refusal)
+            raise
+        if signal.opening:
+            return await self.handle_entry_signal(alert, signal)
+        return await self.handle_exit_signal(alert, signal)
+
+    async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt:
+        """Stores an ENTRY and enqueues one task for each account of its strategy."""
+        if signal.symbol is None:
+            signal = replace(signal, symbol=self._default_symbol(alert.strategy))
+        return await self._store(alert, signal)
+
+    async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt:
+        """Stores an EXIT (EXIT_SL, EXIT_BE, …) and enqueues its tasks; without a symbol they follow their trade's."""
+        return await self._store(alert, signal)
+
+    def _understand(self, alert: Alert) -> Signal:
+        signal = parse_alert(alert.raw)
+        if signal.strategy is not None and signal.strategy != alert.strategy:
+            raise SignalRefused(
+                "STRATEGY_MISMATCH",
+                f"The alert names the strategy {signal.strategy[:60]!r}, but the token belongs to {alert.strategy!r}.",
+                "strategy",
+            )
+        return replace(signal, strategy=alert.strategy)
+
+    async def _store(self, alert: Alert, signal: Signal) -> Receipt:
+        row = replace(
+            _row(alert),
+            trade_id=signal.trade_id,
+            event_type=signal.event_type,
+            payload=signal.payload(),
+            intents=self._planner(alert.strategy, signal.event_type),
+        )
+        try:
+            stored = await self._batcher.put(row)
+        except RowRefused:
+            refusal = SignalRefused(
+                "NOT_STORABLE", "The database refused a value of this alert; its raw bytes are kept."
+            )
+            await self._store_refused(alert, refusal)
+            raise refusal from None
+        self._metrics.signals.labels("accepted").inc()
+        self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
+        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.repeated, stored.task_ids)
+
+    async def _store_refused(self, alert: Alert, refusal: SignalRefused) -> None:
+        await self._batcher.put(
+            replace(_row(alert), code=refusal.code, message=refusal.message, field_name=refusal.field)
+        )
+        self._metrics.signals.labels("refused").inc()
+
+
+def _row(alert: Alert) -> StoredAlert:
+    return StoredAlert(
+        uid=alert.uid,
+        strategy=alert.strategy,
+        received_at=alert.received_at,
+        raw=alert.raw,
+        content_type=alert.content_type,
+        headers=alert.headers or {},
+        source_ip=alert.source_ip,
+    )

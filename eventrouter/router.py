@@ -1,0 +1,192 @@
+"""The router: wakes, claims until there is nothing left to claim, sleeps. Postgres is the only thing it shares with the web.
+
+Hosted by the application or alone; any number of routers may work on one database.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from eventrouter.connectors import REGISTRY
+from eventrouter.domain.accounts import Account
+from eventrouter.domain.plan import Intent, plan
+from eventrouter.errors import ConfigError, StoreError
+from eventrouter.executor import Executor
+from eventrouter.listener import Listener
+from eventrouter.logs import get_logger
+from eventrouter.metrics import Metrics
+from eventrouter.reconcile import reconcile
+from eventrouter.store import tasks as store
+from eventrouter.store.connect import Database, notify, translated
+from eventrouter.store.tasks import Planner
+
+_log = get_logger("eventrouter.router")
+_PAPER = (Account("paper", "dryrun"),)
+_RECONCILE_LONGEST_S = 5.0
+_RECONCILE_SHORTEST_S = 0.1
+
+
+class ExecutionRouter:
+    """Routes tasks to accounts until stopped. Dry run is the default: orders are simulated and nothing leaves.
+
+    `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims; `planner` gives the accounts of
+    tasks that name none. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go
+    unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in flight. `batch_size` is the most
+    tasks one claim takes.
+    """
+
+    def __init__(
+        self,
+        dsn: str | None = None,
+        *,
+        poll_interval: float = 2.0,
+        batch_size: int = 20,
+        dry_run: bool = True,
+        accounts: Sequence[Account] = _PAPER,
+        planner: Planner | None = None,
+        lease: float = 30.0,
+        grace: float = 10.0,
+        schema: str = "public",
+        listen_dsn: str | None = None,
+        name: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        dsn = dsn or os.environ.get("DATABASE_URL")
+        if not dsn:
+            raise ConfigError("ExecutionRouter needs a database: pass dsn, or set DATABASE_URL.")
+        if not dry_run and all(account.connector == "dryrun" for account in accounts):
+            raise ConfigError("dry_run=False, but no account has a connector that could send anything. Leave it True.")
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.metrics = metrics or Metrics()
+        self._poll_interval = poll_interval
+        self._grace = grace
+        self._lease = lease
+        self._accounts = tuple(accounts)
+        self._planner = planner or _plan_for(self._accounts)
+        self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in accounts)}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        database = Database(dsn, schema)
+        self._pool = database.pool("router", size=3)
+        self._outcome_pool = database.pool("outcomes", size=1)
+        self.listener = Listener(database, self._wake.set, dsn=listen_dsn, metrics=self.metrics)
+        self._executor = Executor(
+            self._pool,
+            self._outcome_pool,
+            name=self.name,
+            accounts=self._accounts,
+            connectors=self._connectors,
+            dry_run=dry_run,
+            batch_size=batch_size,
+            lease_s=lease,
+            metrics=self.metrics,
+            on_change=self._wake.set,
+        )
+
+    async def start(self) -> None:
+        """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
+        if self._tasks:
+            return
+        if self._stopping:
+            raise RuntimeError("This router was stopped; make a new one.")
+        await self._pool.open()
+        await self._outcome_pool.open()
+        self.listener.start()
+        self._executor.start()
+        self._tasks = [
+            asyncio.create_task(self._repeat("route", self._route_until_stopped), name="router"),
+            asyncio.create_task(self._repeat("reconcile", self._reconcile_until_stopped), name="reconcile"),
+        ]
+        _log.info("router_started", router=self.name, accounts=[account.name for account in self._accounts])
+
+    async def stop(self) -> None:
+        """Claims nothing more, waits for sends in flight (at most `grace` seconds), closes. Idempotent."""
+        if self._stopping or not self._tasks:
+            return
+        self._stopping = True
+        self._wake.set()
+        route, reconciling = self._tasks
+        reconciling.cancel()
+        with suppress(asyncio.CancelledError):
+            await reconciling
+        with suppress(asyncio.CancelledError):
+            await route
+        await self._executor.drain(self._grace)
+        await self.listener.stop()
+        with suppress(StoreError):  # another router may have waited for a lane of ours
+            async with translated("stop"), self._pool.connection(timeout=1.0) as conn:
+                await notify(conn)
+        await self._pool.close()
+        await self._outcome_pool.close()
+        self._tasks = []
+        _log.info("router_stopped", router=self.name)
+
+    def wake(self) -> None:
+        """Looks for work now."""
+        self._wake.set()
+
+    async def _repeat(self, operation: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Runs a loop until the router stops; a fault is logged, and the loop starts again after a growing pause."""
+        delay = 0.1
+        while not self._stopping:
+            try:
+                await run()
+            except StoreError as error:
+                _log.warning("router_waits", operation=operation, error=str(error), retry_in_s=delay)
+            except Exception:
+                _log.exception("router_fault", operation=operation, retry_in_s=delay)
+            else:
+                return
+            self.metrics.store_errors.labels(operation).inc()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_requested(), delay)
+            delay = min(2.0, delay * 2)
+
+    async def _stop_requested(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            if not self._stopping:
+                self._wake.clear()
+
+    async def _route_until_stopped(self) -> None:
+        await self._reconcile()
+        while not self._stopping:
+            self._wake.clear()  # before the claim: what comes during it wakes the next round
+            await store.route(self._pool, self.name, self._planner)
+            while await self._executor.turn() and not self._stopping:
+                pass
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Until a wake, the next delayed task, or the poll, whichever is first."""
+        if self._wake.is_set():
+            return
+        due_in_s = await store.next_due_in_s(self._pool, [account.name for account in self._accounts])
+        wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), wait_s)
+
+    async def _reconcile_until_stopped(self) -> None:
+        pause_s = max(_RECONCILE_SHORTEST_S, min(_RECONCILE_LONGEST_S, self._lease / 2))
+        while not self._stopping:
+            await asyncio.sleep(pause_s)
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        moved = await reconcile(
+            self._pool, actor=self.name, accounts=self._accounts, connectors=self._connectors, metrics=self.metrics
+        )
+        if moved:
+            self._wake.set()
+
+
+def _plan_for(accounts: Sequence[Account]) -> Planner:
+    def planner(event_type: str, _payload: Mapping[str, Any]) -> Sequence[Intent]:
+        return plan(event_type, accounts)
+
+    return planner

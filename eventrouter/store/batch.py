@@ -1,0 +1,143 @@
+"""Natural batching: while one commit is in flight the next batch collects, and it goes as soon as the first returns.
+
+No timers and no delay when idle; under load one commit carries hundreds of rows. A row that the database refuses is
+singled out by halving the batch, so that it fails alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+import psycopg
+
+from eventrouter.errors import RowRefused, StoreBusy, StoreUnavailable
+from eventrouter.metrics import Metrics
+from eventrouter.store.connect import Conn, Pool, translated
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Write = Callable[[Conn, Sequence[Item]], Awaitable[Sequence[Result]]]
+
+_REPEATS = 5
+_REPEATABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items, writes them together, and gives each caller its own result or its own error.
+
+    `write` gets a connection inside a transaction and must return one result for each item, in order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pool: Pool,
+        write: Write[Item, Result],
+        metrics: Metrics,
+        *,
+        most: int = 500,
+        waiting: int = 10_000,
+        deadline_s: float = 20.0,
+    ) -> None:
+        self._name = name
+        self._pool = pool
+        self._write = write
+        self._most = most
+        self._waiting = waiting
+        self._deadline_s = deadline_s
+        self._metrics = metrics
+        self._queue: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._unsettled: set[asyncio.Future[Result]] = set()
+        self._filled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Starts the writer; items may be put before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"batcher-{self._name}")
+
+    async def stop(self) -> None:
+        """Writes what is waiting, then ends."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            while self._unsettled and not task.done():
+                await asyncio.wait(self._unsettled)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def put(self, item: Item) -> Result:
+        """The item's result once it is committed. Raises RowRefused for this item alone, StoreUnavailable, StoreBusy."""
+        return await self.add(item)
+
+    def add(self, item: Item) -> asyncio.Future[Result]:
+        """Like put, without waiting."""
+        if len(self._unsettled) >= self._waiting:
+            raise StoreBusy(f"{self._name}: {len(self._unsettled)} items are waiting for Postgres already.")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, future))
+        self._unsettled.add(future)
+        future.add_done_callback(self._unsettled.discard)
+        self._filled.set()
+        return future
+
+    async def _run(self) -> None:
+        while True:
+            await self._filled.wait()
+            batch, self._queue = self._queue[: self._most], self._queue[self._most :]
+            if not self._queue:
+                self._filled.clear()
+            batch = [(item, future) for item, future in batch if not future.done()]
+            if not batch:
+                continue
+            try:
+                results = await self._commit([item for item, _ in batch])
+            except asyncio.CancelledError:
+                _settle(batch, [StoreUnavailable(f"{self._name}: stopped before the commit.")] * len(batch))
+                raise
+            except Exception as error:
+                results = [error] * len(batch)
+            _settle(batch, results)
+
+    async def _commit(self, items: list[Item]) -> Sequence[Result | Exception]:
+        for repeat in range(_REPEATS):
+            try:
+                async with translated(self._name), asyncio.timeout(self._deadline_s):
+                    try:
+                        async with self._pool.connection() as conn, conn.transaction():
+                            results: Sequence[Result | Exception] = await self._write(conn, items)
+                    except (psycopg.DataError, psycopg.IntegrityError):
+                        async with self._pool.connection() as conn, conn.transaction():
+                            results = await self._single_out(conn, items)
+            except StoreUnavailable as error:
+                if isinstance(error.__cause__, _REPEATABLE) and repeat + 1 < _REPEATS:
+                    continue
+                raise
+            self._metrics.batches.labels(self._name).inc()
+            self._metrics.batch_rows.labels(self._name).observe(len(items))
+            return results
+        raise StoreUnavailable(f"{self._name}: gave way to other transactions {_REPEATS} times.")
+
+    async def _single_out(self, conn: Conn, items: list[Item]) -> list[Result | Exception]:
+        try:
+            async with conn.transaction():  # a savepoint
+                return list(await self._write(conn, items))
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(items) == 1:
+                refused = RowRefused(f"{self._name}: {error}")
+                refused.__cause__ = error
+                return [refused]
+        middle = len(items) // 2
+        return [*await self._single_out(conn, items[:middle]), *await self._single_out(conn, items[middle:])]
+
+
+def _settle(batch: Sequence[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result | Exception]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+            future.exception()  # a caller that stopped waiting must not make asyncio complain
+        else:
+            future.set_result(result)

@@ -1,0 +1,79 @@
+"""The database that the configuration means: opened, migrated, described. Embedded when no DSN is given."""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from eventrouter.config import DatabaseConfig
+from eventrouter.errors import EventrouterError
+from eventrouter.store.connect import Database, conninfo
+from eventrouter.store.embedded import EmbeddedServer, default_home, open_server
+from eventrouter.store.files import query
+from eventrouter.store.migrate import MigrationReport, migrate
+
+_SETTINGS = {"jit": "off", "max_connections": "100", "autovacuum_naptime": "15s", "log_min_messages": "warning"}
+
+
+@dataclass(slots=True)
+class OpenedDatabase:
+    """A database that is there and has this version's schema. `server` is the embedded one, or None."""
+
+    database: Database
+    admin_dsn: str
+    listen_dsn: str | None
+    server: EmbeddedServer | None
+    migration: MigrationReport | None
+
+    def describe(self) -> str:
+        """Where the data is, without secrets."""
+        if self.server is not None:
+            return f"embedded PostgreSQL in {self.server.home}"
+        known = psycopg.conninfo.conninfo_to_dict(self.database.dsn)
+        return f"PostgreSQL at {known.get('host', 'the local socket')}, database {known.get('dbname', known.get('user', '?'))}"
+
+    def close(self) -> None:
+        """Lets go of the database; the embedded server stops when nobody else uses it. Blocking."""
+        if self.server is not None:
+            self.server.close()
+
+
+def open_database(config: DatabaseConfig, *, migrating: bool = True) -> OpenedDatabase:
+    """Opens the configured database and brings it to this version's schema. Blocking.
+
+    Raises StoreUnavailable when it cannot be reached, MigrationError, EmbeddedServerError.
+    """
+    if config.dsn is None:
+        server = open_server(config.data_dir, settings=_SETTINGS)
+        try:
+            report = migrate(server.admin_dsn, schema=config.schema_name) if migrating else None
+        except BaseException:
+            server.close()
+            raise
+        database = Database(server.app_dsn, config.schema_name, config.pool_size)
+        return OpenedDatabase(database, server.admin_dsn, None, server, report)
+    dsn = config.dsn.get_secret_value()
+    admin_dsn = config.admin_dsn.get_secret_value() if config.admin_dsn else dsn
+    report = migrate(admin_dsn, schema=config.schema_name) if migrating else None
+    listen_dsn = config.listen_dsn.get_secret_value() if config.listen_dsn else None
+    return OpenedDatabase(Database(dsn, config.schema_name, config.pool_size), admin_dsn, listen_dsn, None, report)
+
+
+class RunLock:
+    """Held by one `run` on an embedded database for as long as it lives; the database frees it when the process dies."""
+
+    def __init__(self, opened: OpenedDatabase, holder: str) -> None:
+        self._conn = psycopg.connect(conninfo(opened.database.dsn, holder), autocommit=True)
+        row = self._conn.execute(query("take_run_lock")).fetchone()
+        if row is None or not row[0]:
+            other = self._conn.execute(query("run_lock_holder")).fetchone()
+            self._conn.close()
+            who = other[0].removeprefix("eventrouter-") if other else "another process"
+            home = opened.server.home if opened.server else default_home()
+            raise EventrouterError(
+                f"eventrouter is running on {home} already ({who}). Stop it first, or give this one a data directory of its own "
+                "([database] data_dir) and other ports. To share the work, start `eventrouter router` beside it."
+            )
+
+    def close(self) -> None:
+        """Frees the lock."""
+        self._conn.close()

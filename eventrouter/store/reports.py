@@ -1,0 +1,97 @@
+"""What people and programs look at: lists paged by id, one task with its log, counts; and an operator's actions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from eventrouter.domain.tasks import LogEntry, Status, after_action
+from eventrouter.errors import IllegalTransition
+from eventrouter.store.connect import Conn, translated
+from eventrouter.store.files import query
+from eventrouter.store.tasks import append, task_state
+
+Row = dict[str, Any]
+MOST_ROWS = 500
+
+
+async def _rows(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
+    async with translated(name), conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query(name), values)
+        return await cursor.fetchall()
+
+
+async def tasks(
+    conn: Conn,
+    *,
+    status: str | None = None,
+    account: str | None = None,
+    trade_id: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Row]:
+    """Tasks, newest first, with the columns of execution_tasks; `before` is the last id of the page before."""
+    values = {
+        "status": status,
+        "account": account,
+        "trade_id": trade_id,
+        "before": before,
+        "limit": min(limit, MOST_ROWS),
+    }
+    return await _rows(conn, "list_tasks", values)
+
+
+async def task(conn: Conn, task_id: int) -> Row | None:
+    """One task with its signal's strategy and time of receipt, or None."""
+    found = await _rows(conn, "one_task", {"task_id": task_id})
+    return found[0] if found else None
+
+
+async def task_log(conn: Conn, task_id: int) -> list[Row]:
+    """A task's log, in order."""
+    return await _rows(conn, "task_log", {"task_id": task_id})
+
+
+async def signals(conn: Conn, *, strategy: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
+    """Signals, newest first, refused ones included; `tasks` are the ids they made."""
+    found = await _rows(conn, "list_signals", {"strategy": strategy, "before": before, "limit": min(limit, MOST_ROWS)})
+    for row in found:
+        row["raw"] = row["raw"].encode("latin-1").decode("utf-8", "replace")
+    return found
+
+
+async def dead_letters(conn: Conn, *, before: int | None = None, limit: int = 100) -> list[Row]:
+    """Tasks that wait for a person: FAILED and REVIEW, newest first."""
+    return await _rows(conn, "dead_letters", {"before": before, "limit": min(limit, MOST_ROWS)})
+
+
+async def open_counts(conn: Conn) -> list[Row]:
+    """Open tasks: account (None: not routed yet), status, count, and when the oldest was created."""
+    async with translated("counts"):
+        cursor = await conn.execute(query("open_counts"))
+        return [
+            dict(zip(("account", "status", "count", "oldest"), row, strict=True)) for row in await cursor.fetchall()
+        ]
+
+
+async def act(conn: Conn, task_id: int, action: str, *, actor: str, reason: str | None = None) -> Row:
+    """An operator's action on a task (approve, refuse, retry, discard, hold); returns the task after it.
+
+    Raises IllegalTransition when there is no such task or the action is not possible for it now.
+    """
+    async with translated(action), conn.transaction():
+        state = await task_state(conn, task_id)
+        if state is None:
+            raise IllegalTransition(f"There is no task {task_id}.")
+        status = after_action(action, state.status)
+        entry = LogEntry(
+            task_id,
+            state.version,
+            status,
+            f"OPERATOR_{action.upper()}",
+            reason or f"{action} by {actor}",
+            run_in_s=0.0 if status == Status.PENDING else None,
+        )
+        if not await append(conn, actor, [entry], wake=True):
+            raise IllegalTransition(f"Task {task_id} changed at this very moment. Look again.")
+    return await task(conn, task_id) or {}

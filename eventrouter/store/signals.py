@@ -1,0 +1,128 @@
+"""Signals: the batch that stores alerts with their tasks in one commit, and the tokens that say who may send."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventrouter.domain.plan import Intent
+from eventrouter.errors import StoreError
+from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.files import query
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert as it goes to the database: accepted (trade_id, event_type, payload, intents) or refused (code, message)."""
+
+    uid: UUID
+    strategy: str
+    received_at: datetime
+    raw: bytes
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    source_ip: str | None = None
+    trade_id: str | None = None
+    event_type: str | None = None
+    payload: Mapping[str, Any] | None = None
+    intents: tuple[Intent, ...] = ()
+    code: str | None = None
+    message: str | None = None
+    field_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an alert now stands: its signal, its tasks, and whether an earlier commit had stored it already."""
+
+    signal_id: int
+    task_ids: tuple[int, ...]
+    repeated: bool
+
+
+async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
+    """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
+    payloads = await _payloads(conn, alerts)
+    tasks = [
+        (alert.uid, intent.account, payload, intent.max_age_s)
+        for alert, payload in zip(alerts, payloads, strict=True)
+        for intent in alert.intents
+    ]
+    cursor = await conn.execute(
+        query("ingest_signals"),
+        {
+            "uids": [a.uid for a in alerts],
+            "strategies": [a.strategy for a in alerts],
+            "trade_ids": [a.trade_id for a in alerts],
+            "event_types": [a.event_type for a in alerts],
+            "codes": [a.code for a in alerts],
+            "messages": [a.message for a in alerts],
+            "fields": [a.field_name for a in alerts],
+            "raws": [a.raw for a in alerts],
+            "content_types": [a.content_type for a in alerts],
+            "headers": [json.dumps(dict(a.headers)) for a in alerts],
+            "source_ips": [a.source_ip for a in alerts],
+            "parsed": payloads,
+            "received": [a.received_at for a in alerts],
+            "task_uids": [task[0] for task in tasks],
+            "task_accounts": [task[1] for task in tasks],
+            "task_payloads": [task[2] for task in tasks],
+            "task_max_ages": [task[3] for task in tasks],
+        },
+    )
+    stored = {uid: Stored(signal_id, tuple(ids), repeated=False) for uid, signal_id, ids in await cursor.fetchall()}
+    missing = [a.uid for a in alerts if a.uid not in stored]
+    if missing:
+        cursor = await conn.execute(query("signals_by_uid"), {"uids": missing})
+        stored |= {uid: Stored(signal_id, tuple(ids), repeated=True) for uid, signal_id, ids in await cursor.fetchall()}
+    return [stored[a.uid] for a in alerts]
+
+
+async def _payloads(conn: Conn, alerts: Sequence[StoredAlert]) -> list[str | None]:
+    """Each alert's payload as JSON. One that names no symbol gets its trade's, so that exit and entry share a lane."""
+    nameless = {a.trade_id for a in alerts if a.payload is not None and not a.payload.get("symbol")}
+    symbols: dict[str, str] = {}
+    if nameless:
+        cursor = await conn.execute(query("trade_symbols"), {"trade_ids": sorted(str(t) for t in nameless)})
+        symbols = dict(await cursor.fetchall())
+    texts: list[str | None] = []
+    for alert in alerts:
+        if alert.payload is None:
+            texts.append(None)
+            continue
+        payload = dict(alert.payload)
+        trade_id = str(alert.trade_id)
+        if payload.get("symbol"):
+            symbols[trade_id] = str(payload["symbol"])
+        elif trade_id in symbols:
+            payload["symbol"] = symbols[trade_id]
+        texts.append(json.dumps(payload, allow_nan=False))
+    return texts
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a token. A plain hash is enough: a token is 192 random bits, not a word somebody chose."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def add_token(conn: Conn, strategy: str) -> str:
+    """Draws and stores a new webhook token of a strategy; the return value is the only copy of it."""
+    token = secrets.token_urlsafe(24)
+    async with translated("token"):
+        row = await (
+            await conn.execute(query("add_strategy_token"), {"strategy": strategy, "sha256": token_hash(token)})
+        ).fetchone()
+    if row is None:
+        raise StoreError("The database did not store the token.")
+    return token
+
+
+async def valid_tokens(pool: Pool) -> dict[bytes, str]:
+    """Token hash → strategy, for every token that is not revoked."""
+    async with translated("tokens"), pool.connection() as conn:
+        cursor = await conn.execute(query("valid_tokens"))
+        return {bytes(digest): strategy for digest, strategy in await cursor.fetchall()}

@@ -1,0 +1,198 @@
+"""Tasks: claim and record under lane locks, append to the log, route rows that name no account."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventrouter.domain.decide import DueTask, Sibling
+from eventrouter.domain.plan import Intent
+from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.errors import StoreUnavailable
+from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.files import query
+
+_CUT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A log row that was appended."""
+
+    task_id: int
+    seq: int
+    prev_status: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SentTask:
+    """A task in SENDING or UNKNOWN, as recovery sees it."""
+
+    id: int
+    version: int
+    attempts: int
+    account: str
+    client_order_id: str
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Where a task stands now."""
+
+    id: int
+    version: int
+    status: Status
+    attempts: int
+    worker: str | None
+
+
+async def append(conn: Conn, actor: str, entries: Sequence[LogEntry], *, wake: bool = False) -> dict[int, Appended]:
+    """Appends one log row to each task that still stands at the entry's version; the others are missing in the answer.
+
+    `wake` notifies the routers: for changes made from outside that give one of them something to do.
+    """
+    if not entries:
+        return {}
+    entries = sorted(entries, key=lambda entry: entry.task_id)
+    cursor = await conn.execute(
+        query("append_log"),
+        {
+            "actor": actor,
+            "wake": wake,
+            "task_ids": [e.task_id for e in entries],
+            "versions": [e.version for e in entries],
+            "statuses": [str(e.status) for e in entries],
+            "reasons": [e.reason for e in entries],
+            "messages": [_clean(e.message) for e in entries],
+            "codes": [e.response_code for e in entries],
+            "bodies": [_clean(e.response_body) for e in entries],
+            "raws": [_raw(e) for e in entries],
+            "details": [json.dumps(_clean_json(e.detail), default=str) if e.detail else None for e in entries],
+            "run_ins": [e.run_in_s for e in entries],
+            "leases": [e.lease_s for e in entries],
+        },
+    )
+    return {row[0]: Appended(*row) for row in await cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Locked tasks inside an open transaction. `record` appends what was decided about them, all or nothing."""
+
+    conn: Conn
+    due: tuple[DueTask, ...]
+    now: datetime | None
+
+    async def record(self, actor: str, entries: Sequence[LogEntry]) -> dict[int, Appended]:
+        """Appends the entries; raises StoreUnavailable when one of the tasks moved on meanwhile, to be claimed again."""
+        appended = await append(self.conn, actor, entries)
+        if len(appended) != len(entries):
+            raise StoreUnavailable("A task moved on while it was being decided about.")
+        return appended
+
+
+@asynccontextmanager
+async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) -> AsyncIterator[Claim]:
+    """Opens the claim transaction; it commits when the block ends without an error. No I/O but the store's inside."""
+    async with translated("claim"), pool.connection() as conn, conn.transaction():
+        cursor = await conn.execute(
+            query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
+        )
+        rows = await cursor.fetchall()
+        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][15] if rows else None)
+
+
+async def next_due_in_s(pool: Pool, accounts: Sequence[str]) -> float | None:
+    """Seconds until the next delayed task is due, by the database's clock; None when nothing is delayed."""
+    async with translated("next due"), pool.connection() as conn:
+        row = await (await conn.execute(query("next_due_in"), {"accounts": list(accounts)})).fetchone()
+        return row[0] if row else None
+
+
+async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[SentTask]:
+    """Tasks in SENDING whose lease has ended, by the database's clock."""
+    cursor = await conn.execute(query("lease_ended"), {"accounts": list(accounts)})
+    return [SentTask(*row) for row in await cursor.fetchall()]
+
+
+async def unknown(conn: Conn, accounts: Sequence[str]) -> list[SentTask]:
+    """Tasks in UNKNOWN."""
+    cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
+    return [SentTask(*row) for row in await cursor.fetchall()]
+
+
+async def task_state(conn: Conn, task_id: int) -> TaskState | None:
+    """Where a task stands, or None when there is no such task."""
+    row = await (await conn.execute(query("task_state"), {"task_id": task_id})).fetchone()
+    return None if row is None else TaskState(row[0], row[1], Status(row[2]), row[3], row[4])
+
+
+async def is_appended(conn: Conn, entry: LogEntry, actor: str) -> bool:
+    """Whether the log already holds this very entry: the answer to a commit whose outcome was lost."""
+    row = await (await conn.execute(query("log_row"), {"task_id": entry.task_id, "seq": entry.version + 1})).fetchone()
+    return row is not None and row[0] == entry.status and row[2] == actor
+
+
+Planner = Callable[[str, Mapping[str, Any]], Sequence[Intent]]
+"""event type, payload → the tasks to make."""
+
+
+async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -> int:
+    """Gives tasks that name no account theirs, in id order; returns how many were looked at (0 while another router does)."""
+    async with translated("route"), pool.connection() as conn, conn.transaction():
+        cursor = await conn.execute(query("lock_unrouted_tasks"), {"limit": limit})
+        rows = await cursor.fetchall()
+        nowhere: list[LogEntry] = []
+        for task_id, version, _trade_id, event_type, payload in rows:
+            intents = planner(event_type, payload if isinstance(payload, dict) else {})
+            if intents:
+                accounts = [intent.account for intent in intents]
+                await conn.execute(
+                    query("route_task"),
+                    {"task_id": task_id, "actor": actor, "accounts": accounts, "max_age": intents[0].max_age_s},
+                )
+            else:
+                message = "No account takes this strategy's signals: see [[strategies]] and [[accounts]] in the configuration."
+                nowhere.append(LogEntry(task_id, version, Status.DENIED, "NO_ROUTE", message))
+        await append(conn, actor, nowhere)
+        return len(rows)
+
+
+def _due_task(row: Sequence[Any]) -> DueTask:
+    payload = row[6] if isinstance(row[6], dict) else {}
+    siblings = tuple(Sibling(*sibling) for sibling in row[14])
+    values = [*row[:6], payload, *row[7:14], siblings]
+    return DueTask(*values)
+
+
+def _clean(text: str | None) -> str | None:
+    """Text that Postgres can store: no NUL, no lone surrogates, of a limited length."""
+    if text is None:
+        return None
+    cleaned = text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
+    return cleaned if len(cleaned) <= _CUT else f"{cleaned[:_CUT]} … ({len(cleaned) - _CUT} more characters)"
+
+
+def _clean_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, Mapping):
+        return {str(_clean(str(key))): _clean_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean_json(item) for item in value]
+    return value
+
+
+def _raw(entry: LogEntry) -> bytes | None:
+    """The answer's bytes, kept only where cleaning changed the text."""
+    if (
+        entry.response_raw is not None
+        or entry.response_body is None
+        or _clean(entry.response_body) == entry.response_body
+    ):
+        return entry.response_raw
+    return entry.response_body.encode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""The two HTTP faces: the public webhook, and the operator's API and feed."""

@@ -1,0 +1,137 @@
+"""The operator's JSON API: signals, tasks with their logs, accounts, dead letters, and the actions on a task."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from eventrouter.domain.tasks import ACTIONS, Status
+from eventrouter.store import reports
+from eventrouter.web.context import CONTEXT
+from eventrouter.web.guard import error
+from eventrouter.web.jsons import respond
+
+routes = web.RouteTableDef()
+
+
+async def index(_request: web.Request) -> web.Response:
+    """What there is to look at here."""
+    places = [
+        "/api/signals",
+        "/api/tasks",
+        "/api/accounts",
+        "/api/dead-letters",
+        "/api/events",
+        "/ws",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    ]
+    return respond({"service": "eventrouter", "see": places})
+
+
+@routes.get("/api/signals")
+async def signals(request: web.Request) -> web.Response:
+    """Signals, newest first: ?strategy, ?before (an id), ?limit."""
+    async with request.app[CONTEXT].desk() as conn:
+        rows = await reports.signals(
+            conn,
+            strategy=request.query.get("strategy"),
+            before=_number(request, "before"),
+            limit=_number(request, "limit") or 100,
+        )
+    return respond(rows)
+
+
+@routes.get("/api/tasks")
+async def tasks(request: web.Request) -> web.Response:
+    """Tasks, newest first: ?status, ?account, ?trade_id, ?before (an id), ?limit."""
+    status = request.query.get("status")
+    if status is not None and status not in list(Status):
+        return error(400, "STATUS_UNKNOWN", f"status must be one of {', '.join(Status)}.", field="status")
+    async with request.app[CONTEXT].desk() as conn:
+        rows = await reports.tasks(
+            conn,
+            status=status,
+            account=request.query.get("account"),
+            trade_id=request.query.get("trade_id"),
+            before=_number(request, "before"),
+            limit=_number(request, "limit") or 100,
+        )
+    return respond(rows)
+
+
+@routes.get("/api/tasks/{task_id:[0-9]{1,18}}")
+async def task(request: web.Request) -> web.Response:
+    """One task with its whole log under `log`."""
+    task_id = int(request.match_info["task_id"])
+    async with request.app[CONTEXT].desk() as conn:
+        row = await reports.task(conn, task_id)
+        if row is None:
+            return error(404, "TASK_UNKNOWN", f"There is no task {task_id}.")
+        row["log"] = await reports.task_log(conn, task_id)
+    return respond(row)
+
+
+@routes.post("/api/tasks/{task_id:[0-9]{1,18}}/{action}")
+async def act(request: web.Request) -> web.Response:
+    """An operator's action: approve, refuse, retry, discard or hold; {"actor", "reason"} say who and why."""
+    action = request.match_info["action"]
+    if action not in ACTIONS:
+        return error(404, "ACTION_UNKNOWN", f"The actions are {', '.join(ACTIONS)}.")
+    body = await _body(request)
+    actor, reason = body.get("actor", "operator"), body.get("reason")
+    if (
+        not isinstance(actor, str)
+        or not isinstance(reason, str | None)
+        or not 0 < len(actor) <= 100
+        or len(reason or "") > 1000
+    ):
+        return error(422, "FIELD_WRONG", "actor must be a short text, and reason a text of at most 1,000 characters.")
+    async with request.app[CONTEXT].desk() as conn:
+        row = await reports.act(conn, int(request.match_info["task_id"]), action, actor=actor, reason=reason)
+    return respond(row)
+
+
+@routes.get("/api/accounts")
+async def accounts(request: web.Request) -> web.Response:
+    """The configured accounts and their open tasks by status; accounts that only the database knows come last."""
+    context = request.app[CONTEXT]
+    async with request.app[CONTEXT].desk() as conn:
+        counts = await reports.open_counts(conn)
+    known: dict[str | None, dict[str, Any]] = {
+        a["name"]: {**a, "configured": True, "open": {}} for a in context.accounts
+    }
+    for row in counts:
+        entry = known.setdefault(row["account"], {"name": row["account"], "configured": False, "open": {}})
+        entry["open"][row["status"]] = row["count"]
+    return respond(list(known.values()))
+
+
+@routes.get("/api/dead-letters")
+async def dead_letters(request: web.Request) -> web.Response:
+    """Tasks in FAILED or REVIEW, newest first: ?before (an id), ?limit."""
+    async with request.app[CONTEXT].desk() as conn:
+        rows = await reports.dead_letters(
+            conn, before=_number(request, "before"), limit=_number(request, "limit") or 100
+        )
+    return respond(rows)
+
+
+def _number(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) == 0:
+        raise web.HTTPBadRequest(reason=f"{name} must be a positive number")
+    return int(text)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read() or b"{}")
+    except (ValueError, RecursionError):
+        raise web.HTTPBadRequest(reason="The body is not JSON") from None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(reason="The body must be a JSON object")
+    return body

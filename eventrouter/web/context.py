@@ -1,0 +1,47 @@
+"""What the handlers need, put together by app.py and kept under one typed key."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from eventrouter.errors import StoreUnavailable
+from eventrouter.ingest import SignalIngest
+from eventrouter.metrics import Metrics
+from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.web.tokens import TokenCache
+
+
+@dataclass(slots=True)
+class WebContext:
+    """`listener_healthy` is None where no router runs in this process; `accounts` are those of the configuration."""
+
+    metrics: Metrics
+    desk_pool: Pool | None = None
+    ingest: SignalIngest | None = None
+    tokens: TokenCache | None = None
+    listener_healthy: Callable[[], bool] | None = None
+    accounts: tuple[dict[str, Any], ...] = ()
+    dry_run: bool = True
+    operator_hosts: frozenset[str] = frozenset()
+    loopback_only: bool = False
+    feed_clients: set[object] = field(default_factory=set)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def pool(self) -> Pool:
+        """The desk's pool. Raises StoreUnavailable while the service is still starting."""
+        if self.desk_pool is None:
+            raise StoreUnavailable("desk: the service is still starting.")
+        return self.desk_pool
+
+    @asynccontextmanager
+    async def desk(self) -> AsyncIterator[Conn]:
+        """A connection for reading, from a small pool of its own."""
+        async with translated("desk"), self.pool().connection() as conn:
+            yield conn
+
+
+CONTEXT = web.AppKey("context", WebContext)

@@ -1,0 +1,111 @@
+"""Middlewares: one shape for every error, a limit on work in hand, an access log without secrets, and who may reach the desk."""
+
+import ipaddress
+import time
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, StoreError
+from eventrouter.logs import get_logger
+from eventrouter.store.feed import PositionError
+from eventrouter.web.context import CONTEXT
+
+_log = get_logger("eventrouter.web")
+RETRY_AFTER_S = 5
+
+
+def error(status: int, code: str, message: str, *, field: str | None = None) -> web.Response:
+    """An error answer: {"code", "message"}, with "field" where one is at fault."""
+    body = {"code": code, "message": message} | ({"field": field} if field else {})
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    return web.json_response(body, status=status, headers=headers)
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every failure into an error answer; a fault of ours is logged and says 503, so that the sender tries again."""
+    try:
+        return await handler(request)
+    except SignalRefused as refused:
+        return error(422, refused.code, refused.message, field=refused.field)
+    except RowRefused:
+        return error(422, "NOT_STORABLE", "The database refused a value of this request.")
+    except IllegalTransition as illegal:
+        return error(409, "NOT_POSSIBLE", str(illegal))
+    except PositionError as wrong:
+        return error(400, "POSITION_WRONG", str(wrong))
+    except StoreError as unavailable:
+        _log.warning("store_unavailable", path=request.path, error=str(unavailable))
+        return error(503, "STORE_UNAVAILABLE", "Nothing was stored: the database cannot be reached. Send it again.")
+    except web.HTTPRequestEntityTooLarge:
+        return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
+    except web.HTTPException as answer:
+        return error(answer.status, answer.reason.upper().replace(" ", "_"), f"{answer.status} {answer.reason}.")
+    except Exception:
+        _log.exception("handler_fault", path=request.path)
+        return error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
+
+
+@web.middleware
+async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line a request; the route's pattern stands for its path, so no token is in it."""
+    started = time.monotonic()
+    response = await handler(request)
+    route = request.match_info.route.resource
+    _log.debug(
+        "request",
+        method=request.method,
+        route=route.canonical if route else "unknown",
+        status=response.status,
+        ms=round((time.monotonic() - started) * 1000, 1),
+        peer=request.remote,
+    )
+    return response
+
+
+def at_most(limit: int) -> Middleware:
+    """A middleware that answers 503 while `limit` requests are being worked on already."""
+    in_hand = 0
+
+    @web.middleware
+    async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal in_hand
+        if in_hand >= limit:
+            return error(503, "TOO_MANY", f"{limit} requests are being worked on already. Send it again.")
+        in_hand += 1
+        try:
+            return await handler(request)
+        finally:
+            in_hand -= 1
+
+    return limited
+
+
+@web.middleware
+async def operator_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keeps other sites' pages out: the Host must be ours (DNS rebinding), and a request from a page must come from us."""
+    context = request.app[CONTEXT]
+    host = urlsplit(f"//{request.host}").hostname or ""
+    if context.loopback_only:
+        forwarded = request.headers.keys() & {"Forwarded", "X-Forwarded-For", "X-Real-IP"}
+        if forwarded or not _is_loopback(request.remote or ""):
+            return error(403, "OPERATOR_ONLY", "These pages are for the operator: open them on the machine itself.")
+    if not (host == "localhost" or _is_loopback(host) or host.lower() in context.operator_hosts):
+        return error(
+            421, "HOST_UNKNOWN", f"{host[:100]!r} is no name of this service: add it to [server] operator_hosts."
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        return error(403, "ORIGIN_FOREIGN", "This request comes from another site's page.")
+    if request.method == "POST" and request.content_type != "application/json":
+        return error(415, "JSON_ONLY", "Send Content-Type: application/json.")
+    return await handler(request)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

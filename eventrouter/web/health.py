@@ -1,0 +1,72 @@
+"""/healthz: this process is alive. /readyz: it can do its work. /metrics: figures for Prometheus."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from eventrouter.domain.tasks import OPEN
+from eventrouter.errors import StoreError
+from eventrouter.metrics import CONTENT_TYPE
+from eventrouter.store import reports
+from eventrouter.store.connect import guard_level, missing_migrations
+from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.jsons import respond
+
+_ANSWER_WITHIN_S = 3.0
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """Always 200 while the process answers; `listener` says whether notifications arrive (the poll works without them)."""
+    return respond({"status": "ok", "listener": _listener(request.app[CONTEXT])})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 when the database answers and has this version's schema, else 503; `guard` says how far the service is held back."""
+    context = request.app[CONTEXT]
+    state: dict[str, Any] = {"status": "ready", "database": "ok", "listener": _listener(context)}
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
+            state["guard"] = await guard_level(conn)
+            missing = await missing_migrations(conn)
+    except (StoreError, TimeoutError):
+        state |= {"status": "not ready", "database": "cannot be reached"}
+        return _answer(state)
+    if missing:
+        state |= {"status": "not ready", "database": f"lacks {', '.join(missing)}: run eventrouter migrate"}
+    if context.stopping.is_set():
+        state["status"] = "stopping"
+    return _answer(state)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus text; the queue's depth is counted at the time of the call."""
+    context = request.app[CONTEXT]
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
+            _measure_queue(context, await reports.open_counts(conn))
+    except (StoreError, TimeoutError):
+        context.metrics.store_errors.labels("metrics").inc()
+    return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _measure_queue(context: WebContext, counts: list[dict[str, Any]]) -> None:
+    for status in OPEN:
+        context.metrics.tasks.labels(status).set(sum(row["count"] for row in counts if row["status"] == status))
+    oldest = min((row["oldest"] for row in counts), default=None)
+    context.metrics.oldest_open_task_seconds.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
+
+
+def _listener(context: WebContext) -> str:
+    if context.listener_healthy is None:
+        return "not here"
+    return "up" if context.listener_healthy() else "down"
+
+
+def _answer(state: dict[str, Any]) -> web.Response:
+    ready = state["status"] == "ready"
+    response = respond(state, status=200 if ready else 503)
+    if not ready:
+        response.headers["Retry-After"] = "5"
+    return response
