@@ -54,9 +54,7 @@ class Server:
     def database(self, template: str | None = None) -> "DatabaseJanitor":
         """A new database, to be used as a context manager."""
         name = f"t{os.getpid()}_{next(self.numbers)}"
-        return DatabaseJanitor(
-            user=self.user, host=self.host, port=self.port, version=self.version(), dbname=name, template_dbname=template
-        )
+        return DatabaseJanitor(user=self.user, host=self.host, port=self.port, dbname=name, template_dbname=template)
 
 
 def private_directory() -> Path:
@@ -97,7 +95,9 @@ def system_server() -> Iterator[Server]:
         shutil.chown(home, user)
 
     def run(program: str, *arguments: str) -> None:
-        subprocess.run([binaries / program, *arguments], check=True, user=user, capture_output=True, cwd="/", timeout=60)
+        subprocess.run(
+            [binaries / program, *arguments], check=True, user=user, capture_output=True, cwd="/", timeout=60
+        )
 
     run("initdb", "-D", str(home / "data"), "-U", "postgres", "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync")
     options = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=200"

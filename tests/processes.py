@@ -15,7 +15,7 @@ T = TypeVar("T")
 PATIENCE_S = 60.0
 
 
-def until(condition: Callable[[], T], *, within_s: float = PATIENCE_S, what: str = "the condition") -> T:
+def until(condition: Callable[[], T | None], *, within_s: float = PATIENCE_S, what: str = "the condition") -> T:
     """Looks again and again until the condition gives something true; fails the test when it never does."""
     deadline = time.monotonic() + within_s
     while True:
@@ -27,7 +27,7 @@ def until(condition: Callable[[], T], *, within_s: float = PATIENCE_S, what: str
 
 
 async def until_async(
-    condition: Callable[[], Awaitable[T]], *, within_s: float = PATIENCE_S, what: str = "the condition"
+    condition: Callable[[], Awaitable[T | None]], *, within_s: float = PATIENCE_S, what: str = "the condition"
 ) -> T:
     """The same for a coroutine."""
     async with asyncio.timeout(within_s):
@@ -47,15 +47,24 @@ def environment(dsn: str | None = None, **settings: str) -> dict[str, str]:
     return {**kept, **ports, **({"DATABASE_URL": dsn} if dsn else {}), **settings, "EVENTROUTER_LOGS__FORMAT": "json"}
 
 
-def command(*arguments: str, env: Mapping[str, str], cwd: Path | None = None, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def command(
+    *arguments: str, env: Mapping[str, str], cwd: Path | None = None, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
     """Runs an `eventrouter` command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "eventrouter", *arguments], env=dict(env), cwd=cwd or "/", input=stdin, capture_output=True, timeout=120
+        [sys.executable, "-m", "eventrouter", *arguments],
+        env=dict(env),
+        cwd=cwd or "/",
+        input=stdin,
+        capture_output=True,
+        timeout=120,
     )
 
 
 @contextmanager
-def service(*arguments: str, env: Mapping[str, str], log: Path, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def service(
+    *arguments: str, env: Mapping[str, str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """An `eventrouter` process that runs until the block ends; what it says goes to `log`. A survivor is killed."""
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -59,6 +59,7 @@ _START_LIMIT_S = 600  # crash recovery of a busy database takes minutes
 _STOP_LIMITS_S = {"fast": 60, "immediate": 30}
 _CONNECT_LIMIT_S = 10
 _SILENCE_LIMIT_S = 2.0  # a live server leaves its socket only for moments, while it starts or ends
+_ORPHAN_LIMIT_S = 90  # a server that lost its pid file notices within a minute
 _POLL_S = 0.05
 _LOG_LINES = 15
 _LOG_BYTES = 8192
@@ -337,7 +338,7 @@ class _Cluster:
         (self.socket_dir / f".s.PGSQL.{_PORT}.lock").unlink(missing_ok=True)
         start_log = self.home / "log" / "start.log"
         started_at = time.time() - 1
-        limit = time.monotonic() + _START_LIMIT_S
+        limit = time.monotonic() + _ORPHAN_LIMIT_S
         while True:
             start_log.unlink(missing_ok=True)
             result = self._pg_ctl("start", "-w", "-t", str(_START_LIMIT_S), "-l", str(start_log), "-o", options)
