@@ -23,6 +23,7 @@ from eventrouter.store import tasks as store
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Conn, Pool
 from eventrouter.store.tasks import Appended
+from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.router")
 _LATE_TRIES = 5
@@ -107,9 +108,8 @@ class Executor:
             entries = [*decisions.others, *(send.entry for send in sends)]
             appended = await claim.record(self._name, entries)
         # the intents are committed: from here on the orders may leave
-        known = {task.id: task for task in claim.due}
         for entry in entries:
-            self._tell(entry, appended[entry.task_id], known.get(entry.task_id))
+            self._tell(entry, appended[entry.task_id], _concerned(entry, claim.due))
         self._start_sending(connector, sends)
         return len(entries)
 
@@ -183,33 +183,27 @@ class Executor:
                 return None
         raise StoreUnavailable(f"Task {entry.task_id} keeps moving on.")
 
-    def _tell(self, entry: LogEntry, appended: Appended, task: DueTask | None) -> None:
-        self._metrics.transitions.labels(appended.prev_status, entry.status).inc()
-        if task is None:  # an entry that an exit cancelled without having been claimed itself
-            _log.info(
-                "transition",
-                task=entry.task_id,
-                prev=appended.prev_status,
-                status=str(entry.status),
-                reason=entry.reason,
-            )
-            return
-        age_s = (appended.created_at - task.received_at).total_seconds()
-        if entry.status == Status.SENDING:
-            self._metrics.alert_to_sending_seconds.observe(max(0.0, age_s))
-        elif entry.status == Status.SUCCESS:
-            self._metrics.alert_to_done_seconds.observe(max(0.0, age_s))
-        _log.info(
-            "transition",
-            task=task.id,
+    def _tell(self, entry: LogEntry, appended: Appended, task: DueTask) -> None:
+        tell(
+            self._metrics,
+            task=entry.task_id,
             trade=task.trade_id,
             account=task.account,
-            attempt=task.attempts + (1 if entry.lease_s is not None or appended.prev_status == Status.SENDING else 0),
+            attempt=appended.attempt,
             prev=appended.prev_status,
-            status=str(entry.status),
+            status=entry.status,
             reason=entry.reason,
-            ms=round(age_s * 1000, 1),
+            received_at=task.received_at,
+            at=appended.created_at,
         )
+
+
+def _concerned(entry: LogEntry, due: Sequence[DueTask]) -> DueTask:
+    """The claimed task behind a log row: the task itself, or the exit that cancels it."""
+    for task in due:
+        if task.id == entry.task_id or any(other.id == entry.task_id for other in task.trade):
+            return task
+    raise StoreError(f"Task {entry.task_id} was decided about without having been claimed.")
 
 
 def _first_of_each_lane(sends: Sequence[Send]) -> tuple[Send, ...]:

@@ -8,11 +8,13 @@ from uuid import UUID, uuid4
 
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Signal, parse_alert
+from eventrouter.domain.tasks import Status
 from eventrouter.errors import RowRefused, SignalRefused
 from eventrouter.metrics import Metrics
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Pool
 from eventrouter.store.signals import Stored, StoredAlert, store_alerts
+from eventrouter.transitions import tell
 
 _COMMIT_WITHIN_S = 2.5  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
 
@@ -115,7 +117,7 @@ class SignalIngest:
             intents=self._planner(alert.strategy, signal.event_type),
         )
         try:
-            stored = await self._batcher.put(row)
+            stored = await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
         except RowRefused:
             refusal = SignalRefused(
                 "NOT_STORABLE", "The database refused a value of this alert; its raw bytes are kept."
@@ -123,13 +125,29 @@ class SignalIngest:
             await self._store_refused(alert, refusal)
             raise refusal from None
         self._metrics.signals.labels("accepted").inc()
+        self._tell(alert, row, stored)
         self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
         return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.repeated, stored.task_ids)
 
+    def _tell(self, alert: Alert, row: StoredAlert, stored: Stored) -> None:
+        now = datetime.now(UTC)
+        for task_id, intent in zip(stored.task_ids, row.intents, strict=False):
+            tell(
+                self._metrics,
+                task=task_id,
+                trade=str(row.trade_id),
+                account=intent.account,
+                attempt=0,
+                prev=None,
+                status=Status.PENDING,
+                reason="ENQUEUED",
+                received_at=alert.received_at,
+                at=now,
+            )
+
     async def _store_refused(self, alert: Alert, refusal: SignalRefused) -> None:
-        await self._batcher.put(
-            replace(_row(alert), code=refusal.code, message=refusal.message, field_name=refusal.field)
-        )
+        row = replace(_row(alert), code=refusal.code, message=refusal.message, field_name=refusal.field)
+        await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
         self._metrics.signals.labels("refused").inc()
 
 

@@ -6,13 +6,11 @@ from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
 from eventrouter.domain.tasks import LogEntry, Status
-from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
-from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.connect import Pool, translated
 from eventrouter.store.tasks import SentTask
-
-_log = get_logger("eventrouter.reconcile")
+from eventrouter.transitions import tell
 
 
 async def reconcile(
@@ -20,27 +18,37 @@ async def reconcile(
 ) -> int:
     """One round over these accounts; returns how many tasks moved. Look-ups happen outside of any transaction."""
     names = [account.name for account in accounts]
-    async with translated("reconcile"), pool.connection() as conn, conn.transaction():
+    async with translated("reconcile"), pool.connection() as conn:
         ended = await store.lease_ended(conn, names)
-        moved = await _append(conn, actor, [_lease_ended(task) for task in ended], metrics)
+    moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
     async with translated("reconcile"), pool.connection() as conn:
         unknown = await store.unknown(conn, names)
     by_name = {account.name: connectors[account.connector] for account in accounts}
-    entries = [
-        _found(task, await by_name[task.account].look_up(task.account, task.client_order_id)) for task in unknown
+    found = [
+        (task, _found(task, await by_name[task.account].look_up(task.account, task.client_order_id)))
+        for task in unknown
     ]
+    return moved + await _append(pool, actor, found, metrics)
+
+
+async def _append(pool: Pool, actor: str, moves: Sequence[tuple[SentTask, LogEntry]], metrics: Metrics) -> int:
+    if not moves:
+        return 0
     async with translated("reconcile"), pool.connection() as conn, conn.transaction():
-        moved += await _append(conn, actor, entries, metrics)
-    return moved
-
-
-async def _append(conn: Conn, actor: str, entries: Sequence[LogEntry], metrics: Metrics) -> int:
-    appended = await store.append(conn, actor, entries)
-    for entry in entries:
+        appended = await store.append(conn, actor, [entry for _, entry in moves])
+    for task, entry in moves:
         if row := appended.get(entry.task_id):
-            metrics.transitions.labels(row.prev_status, entry.status).inc()
-            _log.warning(
-                "transition", task=entry.task_id, prev=row.prev_status, status=str(entry.status), reason=entry.reason
+            tell(
+                metrics,
+                task=task.id,
+                trade=task.trade_id,
+                account=task.account,
+                attempt=row.attempt,
+                prev=row.prev_status,
+                status=entry.status,
+                reason=entry.reason,
+                received_at=task.received_at,
+                at=row.created_at,
             )
     return len(appended)
 

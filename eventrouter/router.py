@@ -157,10 +157,10 @@ class ExecutionRouter:
         await self._reconcile()
         while not self._stopping:
             self._wake.clear()  # before the claim: what comes during it wakes the next round
-            await store.route(self._pool, self.name, self._planner)
             while await self._executor.turn() and not self._stopping:
                 pass
-            await self._sleep()
+            if not await store.route(self._pool, self.name, self._planner):
+                await self._sleep()
 
     async def _sleep(self) -> None:
         """Until a wake, the next delayed task, or the poll, whichever is first."""

@@ -15,7 +15,7 @@ CREATE OR REPLACE FUNCTION append_log(
     p_details         TEXT[],
     p_run_ins         FLOAT8[],  -- seconds from now until the task is due again
     p_leases          FLOAT8[]   -- seconds from now until the lease ends
-) RETURNS TABLE (task_id BIGINT, seq INTEGER, prev_status TEXT, created_at TIMESTAMPTZ)
+) RETURNS TABLE (task_id BIGINT, seq INTEGER, prev_status TEXT, attempt INTEGER, created_at TIMESTAMPTZ)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_hashjoin = off
@@ -45,7 +45,7 @@ BEGIN
     ORDER BY e.ord
     -- somebody else is appending the same seq: theirs counts
     ON CONFLICT ON CONSTRAINT execution_logs_task_seq DO NOTHING
-    RETURNING l.task_id, l.seq, l.prev_status::TEXT, l.created_at;
+    RETURNING l.task_id, l.seq, l.prev_status::TEXT, l.attempt, l.created_at;
     IF p_wake THEN
         PERFORM pg_notify('eventrouter_tasks', '');
     END IF;

@@ -6,7 +6,7 @@ SELECT id, version, trade_id, event_type, opening, attempts, payload, account, l
 FROM lock_due_tasks(:accounts, :limit, :depth);
 
 -- name: append_log
-SELECT task_id, seq, prev_status, created_at
+SELECT task_id, seq, prev_status, attempt, created_at
 FROM append_log(:actor, :wake, :task_ids, :versions, :statuses, :reasons, :messages, :codes, :bodies, :raws, :details,
                 :run_ins, :leases);
 
@@ -17,17 +17,19 @@ FROM execution_tasks
 WHERE status = 'PENDING' AND run_at > created_at AND run_at > clock_timestamp() AND account = ANY (:accounts);
 
 -- name: lease_ended
-SELECT id, version, attempts, account, client_order_id, worker
-FROM execution_tasks
-WHERE status = 'SENDING' AND lease_until < clock_timestamp() AND account = ANY (:accounts)
-ORDER BY id
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM execution_tasks t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE t.status = 'SENDING' AND t.lease_until < clock_timestamp() AND t.account = ANY (:accounts)
+ORDER BY t.id
 LIMIT 500;
 
 -- name: unknown_tasks
-SELECT id, version, attempts, account, client_order_id, worker
-FROM execution_tasks
-WHERE status = 'UNKNOWN' AND account = ANY (:accounts)
-ORDER BY id
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM execution_tasks t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts)
+ORDER BY t.id
 LIMIT 500;
 
 -- name: task_state^

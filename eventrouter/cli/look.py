@@ -1,6 +1,7 @@
 """Look and act: `tasks`, `logs`, `dead`, `retry`, `discard`, `approve`, `refuse`."""
 
 import getpass
+import sys
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -148,10 +149,12 @@ def _user() -> str:
 
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column != "last_error")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    Console(soft_wrap=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _cell(value: Any) -> str:

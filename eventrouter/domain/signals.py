@@ -232,9 +232,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(seen) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise SignalRefused(
-            "KEY_REPEATED", f"The alert names {twice[:40]!r} twice; which one counts cannot be known.", twice[:100]
-        )
+        raise SignalRefused("KEY_REPEATED", f"The alert names {twice[:40]!r} twice; which one counts cannot be known.")
     return seen
 
 

@@ -67,9 +67,16 @@ class Batcher(Generic[Item, Result]):
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def put(self, item: Item) -> Result:
-        """The item's result once it is committed. Raises RowRefused for this item alone, StoreUnavailable, StoreBusy."""
-        return await self.add(item)
+    async def put(self, item: Item, *, within_s: float | None = None) -> Result:
+        """The item's result once it is committed. Raises RowRefused for this item alone, StoreUnavailable, StoreBusy.
+
+        After `within_s` seconds an item that is still waiting is withdrawn; one whose commit is on its way may be stored.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.add(item)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{self._name}: no commit within {within_s:g} s.") from error
 
     def add(self, item: Item) -> asyncio.Future[Result]:
         """Like put, without waiting."""

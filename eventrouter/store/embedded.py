@@ -123,7 +123,7 @@ def open_server(home: Path | None = None, *, settings: Mapping[str, str] | None 
     """Start the server of `home` (`default_home()` when None), or adopt it when it runs already.
 
     `settings` are PostgreSQL settings as in postgresql.conf; an adopted server keeps those it was started with. Blocks
-    for about three seconds the first time, for up to ten minutes during crash recovery or while another process starts
+    for a second or three the first time, for up to ten minutes during crash recovery or while another process starts
     or stops the server. Raises EmbeddedServerError.
     """
     if sys.platform == "win32":
@@ -220,7 +220,9 @@ class _Cluster:
                 result = self._pg_ctl("stop", "-m", mode, "-w", "-t", str(limit_s))
                 if result.returncode == 0:
                     return True
-            raise EmbeddedServerError(f"PostgreSQL in {self.home} does not stop: {_output(result)} End it by hand.")
+                if not self._pid_lives():  # it died before the signal came
+                    return False
+            raise EmbeddedServerError(f"PostgreSQL in {self.home} does not stop, end it by hand: {_output(result)}")
         finally:
             os.close(lock_fd)
 

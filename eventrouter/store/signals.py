@@ -84,7 +84,9 @@ async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored
 
 async def _payloads(conn: Conn, alerts: Sequence[StoredAlert]) -> list[str | None]:
     """Each alert's payload as JSON. One that names no symbol gets its trade's, so that exit and entry share a lane."""
-    nameless = {a.trade_id for a in alerts if a.payload is not None and not a.payload.get("symbol")}
+    nameless = {
+        a.trade_id for a in alerts if a.payload is not None and not a.payload.get("symbol") and a.event_type != "ENTRY"
+    }
     symbols: dict[str, str] = {}
     if nameless:
         cursor = await conn.execute(query("trade_symbols"), {"trade_ids": sorted(str(t) for t in nameless)})

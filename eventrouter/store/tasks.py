@@ -24,6 +24,7 @@ class Appended:
     task_id: int
     seq: int
     prev_status: str
+    attempt: int
     created_at: datetime
 
 
@@ -33,10 +34,11 @@ class SentTask:
 
     id: int
     version: int
-    attempts: int
+    trade_id: str
     account: str
     client_order_id: str
     worker: str | None
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
