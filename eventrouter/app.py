@@ -165,7 +165,7 @@ def _account(account: AccountConfig) -> Account:
 
 def webhook_app(service: Service) -> web.Application:
     """POST /{token}, to be mounted at /webhook."""
-    limit = guard.at_most(service.config.server.max_connections)
+    limit = guard.at_most(service.config.server.max_requests)
     app = web.Application(middlewares=[guard.access_log, guard.errors, limit], client_max_size=MOST_BYTES)
     app[CONTEXT] = service.context
     app.router.add_post("/{token}", webhook)

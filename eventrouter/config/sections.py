@@ -158,7 +158,7 @@ class ServerConfig(_Section):
 
     public: Listen = Address("127.0.0.1", 8080)
     operator: Listen = Address("127.0.0.1", 8081)
-    max_connections: int = Field(default=200, ge=1, le=100_000)
+    max_requests: int = Field(default=1000, ge=1, le=100_000)
     operator_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = Field(default=(), strict=False)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
 

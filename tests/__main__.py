@@ -1,0 +1,27 @@
+"""`python -m tests`: every check, one after the other, stopping at the first that fails. Arguments go to pytest."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+def main() -> int:
+    """Runs the checks; the exit status of the first that failed, or 0."""
+    bin_dir = Path(sys.executable).parent
+    for tool, *arguments in CHECKS:
+        print(f"--- {tool} {' '.join(arguments)}", flush=True)
+        if status := subprocess.run([bin_dir / tool, *arguments], check=False).returncode:
+            return status
+    print("--- pytest", flush=True)
+    return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
