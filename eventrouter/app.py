@@ -152,9 +152,12 @@ class Service:
         """Starts the embedded server again if it dies under us; clients reconnect by themselves."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
+            if self.context.listener_healthy is not None and self.context.listener_healthy():
+                continue  # notifications come back, so the server lives
             try:
-                if self.opened is not None and self.opened.server is not None:
-                    await asyncio.to_thread(self.opened.server.ensure_running)
+                server = self.opened.server if self.opened is not None else None
+                if server is not None and await asyncio.to_thread(server.ensure_running):
+                    _log.warning("embedded_server_restarted", home=str(server.home))
             except EmbeddedServerError as error:
                 _log.error("embedded_server_down", error=str(error))
 

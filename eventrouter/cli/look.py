@@ -123,7 +123,7 @@ def print_log(task: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         said = row["message"] or row["response_body"] or ""
         moved = f"{row['prev_status'] or '-'} > {row['status']}"
         typer.echo(
-            f"  {row['seq']:>2}  {ms:>9.1f} ms  {moved:<20}  {row['reason']:<12}  by {row['actor']}  {said[:200]}".rstrip()
+            f"  {row['seq']:>2}  {ms:>9.1f} ms  {moved:<20}  {row['reason']:<16}  by {row['actor']}  {said[:200]}".rstrip()
         )
 
 

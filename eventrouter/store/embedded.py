@@ -85,13 +85,23 @@ class EmbeddedServer:
     role eventrouter_app and as the superuser postgres. `started_here` is False when a running server was adopted.
     """
 
-    def __init__(self, cluster: "_Cluster", lock_fd: int, *, started_here: bool) -> None:
+    def __init__(self, cluster: "_Cluster", lock_fd: int, settings: Mapping[str, str], *, started_here: bool) -> None:
         self.home = cluster.home
         self.app_dsn = cluster.dsn(APP_ROLE, DATABASE)
         self.admin_dsn = cluster.dsn("postgres", DATABASE)
         self.started_here = started_here
         self._cluster = cluster
         self._lock_fd: int | None = lock_fd
+        self._settings = settings
+
+    def ensure_running(self) -> bool:
+        """Start the server again if it died while in use; True if it had. Blocks. Raises EmbeddedServerError."""
+        with _explained(f"Cannot start the embedded PostgreSQL in {self.home} again"):
+            start_lock_fd = wait_for_start_lock(self.home)
+            try:
+                return self._lock_fd is not None and self._cluster.start_or_adopt(self._settings, alone=False)
+            finally:
+                os.close(start_lock_fd)
 
     def close(self) -> bool:
         """End this use and stop the server if it was the last one; True if this call stopped it. Blocks, idempotent.
@@ -155,7 +165,7 @@ def _open(home: Path, package: Path, settings: Mapping[str, str]) -> EmbeddedSer
         cluster = _Cluster(home, account, binaries, make_socket_dir(home, account))
         started = cluster.start_or_adopt(settings, alone=alone)
         cluster.create_database()
-        return EmbeddedServer(cluster, lock_fd, started_here=started)
+        return EmbeddedServer(cluster, lock_fd, settings, started_here=started)
     except BaseException:
         if lock_fd >= 0:
             os.close(lock_fd)
