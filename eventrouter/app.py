@@ -98,8 +98,13 @@ class Service:
     async def _open(self) -> OpenedDatabase:
         delay = 0.2
         while True:
+            opening = asyncio.ensure_future(asyncio.to_thread(open_database, self.config.database))
             try:
-                return await asyncio.to_thread(open_database, self.config.database)
+                return await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                with suppress(EventrouterError):  # a thread cannot be stopped: let go of what it opens all the same
+                    (await opening).close()
+                raise
             except StoreUnavailable as error:
                 _log.warning("waiting_for_postgres", error=str(error), retry_in_s=delay)
                 await asyncio.sleep(delay)
@@ -136,6 +141,7 @@ class Service:
             schema=opened.database.schema,
             listen_dsn=opened.listen_dsn,
             metrics=self.metrics,
+            claims_all=not settings.accounts,
         )
         listener = self.router.listener
         self.context.listener_healthy = lambda: listener.healthy

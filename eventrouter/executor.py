@@ -108,8 +108,12 @@ class Executor:
             entries = [*decisions.others, *(send.entry for send in sends)]
             appended = await claim.record(self._name, entries)
         # the intents are committed: from here on the orders may leave
+        # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
+        concerned = {other.id: task for task in claim.due for other in task.trade} | {
+            task.id: task for task in claim.due
+        }
         for entry in entries:
-            self._tell(entry, appended[entry.task_id], _concerned(entry, claim.due))
+            self._tell(entry, appended[entry.task_id], concerned[entry.task_id])
         self._start_sending(connector, sends)
         return len(entries)
 
@@ -196,14 +200,6 @@ class Executor:
             received_at=task.received_at,
             at=appended.created_at,
         )
-
-
-def _concerned(entry: LogEntry, due: Sequence[DueTask]) -> DueTask:
-    """The claimed task behind a log row: the task itself, or the exit that cancels it."""
-    for task in due:
-        if task.id == entry.task_id or any(other.id == entry.task_id for other in task.trade):
-            return task
-    raise StoreError(f"Task {entry.task_id} was decided about without having been claimed.")
 
 
 def _first_of_each_lane(sends: Sequence[Send]) -> tuple[Send, ...]:

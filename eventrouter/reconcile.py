@@ -9,7 +9,7 @@ from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Pool, translated
-from eventrouter.store.tasks import SentTask
+from eventrouter.store.tasks import StuckTask
 from eventrouter.transitions import tell
 
 
@@ -31,7 +31,14 @@ async def reconcile(
     return moved + await _append(pool, actor, found, metrics)
 
 
-async def _append(pool: Pool, actor: str, moves: Sequence[tuple[SentTask, LogEntry]], metrics: Metrics) -> int:
+async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Account], metrics: Metrics) -> None:
+    """Says in the log of a task why it waits, when its account is none of those that this router, which claims all, knows."""
+    async with translated("reconcile"), pool.connection() as conn:
+        tasks = await store.unclaimed(conn, [account.name for account in accounts])
+    await _append(pool, actor, [(task, _unclaimed(task)) for task in tasks], metrics)
+
+
+async def _append(pool: Pool, actor: str, moves: Sequence[tuple[StuckTask, LogEntry]], metrics: Metrics) -> int:
     if not moves:
         return 0
     async with translated("reconcile"), pool.connection() as conn, conn.transaction():
@@ -53,12 +60,19 @@ async def _append(pool: Pool, actor: str, moves: Sequence[tuple[SentTask, LogEnt
     return len(appended)
 
 
-def _lease_ended(task: SentTask) -> LogEntry:
+def _unclaimed(task: StuckTask) -> LogEntry:
+    message = (
+        f"No router claims the account {task.account!r}: it is not in the configuration. Add it, or discard the task."
+    )
+    return LogEntry(task.id, task.version, Status.PENDING, "NO_ROUTER", message)
+
+
+def _lease_ended(task: StuckTask) -> LogEntry:
     message = f"{task.worker} did not report an outcome before its lease ended."
     return LogEntry(task.id, task.version, Status.UNKNOWN, "LEASE_ENDED", message)
 
 
-def _found(task: SentTask, found: LookUp) -> LogEntry:
+def _found(task: StuckTask, found: LookUp) -> LogEntry:
     match found:
         case Accepted(answer, done):
             status = Status.SUCCESS if done else Status.ACCEPTED

@@ -19,7 +19,7 @@ from eventrouter.executor import Executor
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
-from eventrouter.reconcile import reconcile
+from eventrouter.reconcile import explain_unclaimed, reconcile
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
 from eventrouter.store.tasks import Planner
@@ -36,7 +36,7 @@ class ExecutionRouter:
     `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims; `planner` gives the accounts of
     tasks that name none. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go
     unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in flight. `batch_size` is the most
-    tasks one claim takes.
+    tasks one claim takes. `claims_all`: no other router has other accounts, so tasks of unknown ones are told about.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ExecutionRouter:
         listen_dsn: str | None = None,
         name: str | None = None,
         metrics: Metrics | None = None,
+        claims_all: bool = False,
     ) -> None:
         dsn = dsn or os.environ.get("DATABASE_URL")
         if not dsn:
@@ -68,6 +69,7 @@ class ExecutionRouter:
         self._accounts = tuple(accounts)
         self._planner = planner or _plan_for(self._accounts)
         self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in accounts)}
+        self._claims_all = claims_all
         self._wake = asyncio.Event()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -183,6 +185,8 @@ class ExecutionRouter:
         )
         if moved:
             self._wake.set()
+        if self._claims_all:
+            await explain_unclaimed(self._pool, actor=self.name, accounts=self._accounts, metrics=self.metrics)
 
 
 def _plan_for(accounts: Sequence[Account]) -> Planner:

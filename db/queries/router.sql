@@ -32,6 +32,20 @@ WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts)
 ORDER BY t.id
 LIMIT 500;
 
+-- name: unclaimed_tasks
+-- The first waiting task of each lane whose account none of these routers knows, unless its log says so already.
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM lanes l
+CROSS JOIN LATERAL (
+    SELECT * FROM execution_tasks o
+    WHERE o.lane = l.lane AND o.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+    ORDER BY o.place, o.id
+    LIMIT 1
+) t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE l.account <> ALL (:accounts) AND t.status = 'PENDING' AND t.created_at < clock_timestamp() - INTERVAL '10 seconds'
+  AND NOT EXISTS (SELECT FROM execution_logs e WHERE e.task_id = t.id AND e.reason = 'NO_ROUTER');
+
 -- name: task_state^
 SELECT id, version, status, attempts, worker FROM execution_tasks WHERE id = :task_id;
 

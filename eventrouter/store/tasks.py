@@ -29,8 +29,8 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
-class SentTask:
-    """A task in SENDING or UNKNOWN, as recovery sees it."""
+class StuckTask:
+    """A task that does not go on by itself, as recovery sees it."""
 
     id: int
     version: int
@@ -115,16 +115,22 @@ async def next_due_in_s(pool: Pool, accounts: Sequence[str]) -> float | None:
         return row[0] if row else None
 
 
-async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[SentTask]:
+async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     """Tasks in SENDING whose lease has ended, by the database's clock."""
     cursor = await conn.execute(query("lease_ended"), {"accounts": list(accounts)})
-    return [SentTask(*row) for row in await cursor.fetchall()]
+    return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
-async def unknown(conn: Conn, accounts: Sequence[str]) -> list[SentTask]:
+async def unknown(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     """Tasks in UNKNOWN."""
     cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
-    return [SentTask(*row) for row in await cursor.fetchall()]
+    return [StuckTask(*row) for row in await cursor.fetchall()]
+
+
+async def unclaimed(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
+    """Tasks that wait for an account which is none of these, and whose log does not say so yet."""
+    cursor = await conn.execute(query("unclaimed_tasks"), {"accounts": list(accounts)})
+    return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
 async def task_state(conn: Conn, task_id: int) -> TaskState | None:
