@@ -59,6 +59,8 @@ async def translated(operation: str) -> AsyncIterator[None]:
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError) as error:
         said = str(error) or "no answer in time"
         raise StoreUnavailable(f"{operation}: Postgres cannot be reached or did not answer: {said}") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
+        raise StoreError(f"{operation}: the schema is missing or old, run `eventrouter migrate`: {error}") from error
     except psycopg.Error as error:
         raise StoreError(f"{operation}: {error}") from error
 

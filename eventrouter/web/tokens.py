@@ -3,12 +3,13 @@
 import asyncio
 import time
 
-from eventrouter.errors import StoreUnavailable
+from eventrouter.errors import StoreError, StoreUnavailable
 from eventrouter.store.connect import Pool
 from eventrouter.store.signals import token_hash, valid_tokens
 
 _FRESH_S = 5.0
 _ASK_AGAIN_S = 1.0
+_PATIENCE_S = 0.5
 
 
 class TokenCache:
@@ -18,31 +19,37 @@ class TokenCache:
         self._pool = pool
         self._known: dict[bytes, str] | None = None
         self._read_at = 0.0
-        self._lock = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def strategy_of(self, token: str) -> str | None:
-        """The token's strategy, or None. A new token works at once, a revoked one for at most five seconds.
+        """The token's strategy, or None. A new token works at once; a revoked one ends within five seconds.
 
-        Raises StoreUnavailable when the tokens were never read, or the token is new and Postgres cannot be asked.
+        Raises StoreUnavailable when the tokens were never read, or the token is new and Postgres does not answer.
         """
         digest = token_hash(token)
-        age_s = time.monotonic() - self._read_at
         strategy = self._known.get(digest) if self._known is not None else None
-        if strategy is not None and age_s < _FRESH_S:
+        age_s = time.monotonic() - self._read_at
+        enough_s = _FRESH_S if strategy is not None else _ASK_AGAIN_S
+        if self._known is not None and age_s < enough_s:
             return strategy
-        if strategy is None and self._known is not None and age_s < _ASK_AGAIN_S:
-            return None
         try:
             await self._read()
-        except StoreUnavailable:
+        except StoreError:
             if strategy is None:
                 raise
-            return strategy
+            return strategy  # known, and Postgres is away: the alert shall not wait for it
         return (self._known or {}).get(digest)
 
     async def _read(self) -> None:
-        before = self._read_at
-        async with self._lock:
-            if self._read_at == before:  # nobody else read them while we waited
-                self._known = await valid_tokens(self._pool)
-                self._read_at = time.monotonic()
+        """Reads the tokens; everybody who asks meanwhile waits for the same answer, and nobody for long."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_now(), name="tokens")
+            self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # nobody may be waiting
+        done, _ = await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
+        if not done:
+            raise StoreUnavailable("tokens: Postgres does not answer.")
+        self._reading.result()
+
+    async def _read_now(self) -> None:
+        self._known = await valid_tokens(self._pool)
+        self._read_at = time.monotonic()

@@ -108,7 +108,6 @@ def test_the_environment_sets_every_kind_of_value() -> None:
         "EVENTROUTER_DATABASE__SCHEMA": "s1",
         "EVENTROUTER_LOGS__LEVEL": "debug",
         "EVENTROUTER_ACCOUNTS": '[{"name": "7"}]',
-        "EVENTROUTER_FAILPOINT": "anything",
     }
     config = load_config(environ=environ)
     assert (config.router.dry_run, config.router.lease, config.router.accounts) == (True, 1.5, ("7",))
