@@ -38,11 +38,13 @@ ORDER BY l.id
 LIMIT :limit;
 
 -- name: feed_replay
--- History by id, for a client that starts at the beginning or comes with a position of another cluster.
+-- History by id, for a client that starts at the beginning or comes with a position of another cluster. What was under way
+-- at :prev comes later, as new; what has an id from the future (a restored dump) comes here.
 SELECT :next::TEXT, l.id, l.task_id, l.seq, l.prev_status, l.status, l.attempt, l.actor, l.reason, l.message, l.response_code, l.response_body,
        l.detail, l.created_at, t.trade_id, t.event_type, t.account, t.signal_id
 FROM execution_logs l
 JOIN execution_tasks t ON t.id = l.task_id
 WHERE l.id > :after AND l.id <= :last
+  AND (pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT) OR l.xid >= pg_snapshot_xmax(:prev::PG_SNAPSHOT))
 ORDER BY l.id
 LIMIT :limit;

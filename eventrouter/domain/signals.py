@@ -16,6 +16,9 @@ MOST_DIGITS = 15  # what survives JSON number → double → JSON number unchang
 _TRADE_ID = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _EXIT_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,19}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:!/&=+-]{0,39}")
+_PLAIN_NUMBER = re.compile(
+    r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE
+)  # Decimal takes more
 _LONG = frozenset({"LONG", "BUY", "BULLISH"})
 _SHORT = frozenset({"SHORT", "SELL", "BEARISH"})
 
@@ -81,8 +84,8 @@ def _entry(body: Mapping[str, Any]) -> Signal:
         **_shared(body),
     )
     if signal.entry_price is not None and signal.stop_loss is not None:
-        below = signal.stop_loss < signal.entry_price
-        if below != (signal.direction == "LONG"):
+        distance = signal.entry_price - signal.stop_loss
+        if distance <= 0 if signal.direction == "LONG" else distance >= 0:
             side = "below" if signal.direction == "LONG" else "above"
             raise SignalRefused(
                 "STOP_ON_WRONG_SIDE",
@@ -170,7 +173,7 @@ def _decimal(body: Mapping[str, Any], name: str) -> Decimal | None:
     if not text:
         return None
     try:
-        value = Decimal(text)
+        value = Decimal(text if _PLAIN_NUMBER.fullmatch(text) else "")
     except InvalidOperation:
         raise SignalRefused("NUMBER_WRONG", f"{name} is {text[:40]!r}; it must be a number.", name) from None
     if not value.is_finite():

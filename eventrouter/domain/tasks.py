@@ -204,8 +204,7 @@ def check_history(task_id: int, rows: Sequence[LogRow]) -> list[Violation]:
         expected = attempt + (row.status == Status.SENDING and row.prev_status == Status.PENDING)
         if row.attempt != expected:
             found.append(Violation(task_id, "attempt", f"{where} counts attempt {row.attempt} instead of {expected}"))
-        if row.status in (Status.ACCEPTED, Status.SUCCESS) and row.prev_status not in (Status.ACCEPTED, Status.SUCCESS):
-            executions += 1
+        executions += row.status == Status.SUCCESS != row.prev_status
         status, attempt = row.status, row.attempt
     if executions > 1:
         found.append(Violation(task_id, "executed_twice", f"{executions} executions"))

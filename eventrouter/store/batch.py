@@ -13,7 +13,7 @@ import psycopg
 
 from eventrouter.errors import RowRefused, StoreBusy, StoreUnavailable
 from eventrouter.metrics import Metrics
-from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,6 +51,7 @@ class Batcher(Generic[Item, Result]):
         self._unsettled: set[asyncio.Future[Result]] = set()
         self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Starts the writer; items may be put before."""
@@ -58,7 +59,8 @@ class Batcher(Generic[Item, Result]):
             self._task = asyncio.create_task(self._run(), name=f"batcher-{self._name}")
 
     async def stop(self) -> None:
-        """Writes what is waiting, then ends."""
+        """Writes what is waiting, then ends; nothing can be put after."""
+        self._stopped = True
         if self._task is not None:
             task, self._task = self._task, None
             while self._unsettled and not task.done():
@@ -80,6 +82,8 @@ class Batcher(Generic[Item, Result]):
 
     def add(self, item: Item) -> asyncio.Future[Result]:
         """Like put, without waiting."""
+        if self._stopped:
+            raise StoreUnavailable(f"{self._name}: stopped.")
         if len(self._unsettled) >= self._waiting:
             raise StoreBusy(f"{self._name}: {len(self._unsettled)} items are waiting for Postgres already.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -114,7 +118,7 @@ class Batcher(Generic[Item, Result]):
                     try:
                         async with self._pool.connection() as conn, conn.transaction():
                             results: Sequence[Result | Exception] = await self._write(conn, items)
-                    except (psycopg.DataError, psycopg.IntegrityError):
+                    except GUILTY_ROW:
                         async with self._pool.connection() as conn, conn.transaction():
                             results = await self._single_out(conn, items)
             except StoreUnavailable as error:
@@ -130,7 +134,7 @@ class Batcher(Generic[Item, Result]):
         try:
             async with conn.transaction():  # a savepoint
                 return list(await self._write(conn, items))
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except GUILTY_ROW as error:
             if len(items) == 1:
                 refused = RowRefused(f"{self._name}: {error}")
                 refused.__cause__ = error

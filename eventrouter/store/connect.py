@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from typing import Any, Literal
 
 import psycopg
@@ -37,7 +36,13 @@ _KEEPALIVE: Mapping[str, Any] = {
     "tcp_user_timeout": 8000,
 }
 
-_json_loads = partial(json.loads, parse_float=Decimal)
+
+def _json_loads(data: str | bytes) -> Any:
+    """JSON with exact numbers. What Python cannot read (nested too deep, a number of thousands of digits) stays text."""
+    try:
+        return json.loads(data, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        return data.decode() if isinstance(data, bytes) else data
 
 
 def conninfo(dsn: str, application: str) -> str:
@@ -47,6 +52,10 @@ def conninfo(dsn: str, application: str) -> str:
     return make_conninfo(**merged)
 
 
+# What the values of one row can cause: bad data, a broken constraint, text that is no text, a row too large for an index.
+GUILTY_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, UnicodeError)
+
+
 @asynccontextmanager
 async def translated(operation: str) -> AsyncIterator[None]:
     """Turns psycopg's errors into ours: StoreBusy, StoreUnavailable, RowRefused, StoreError."""
@@ -54,7 +63,7 @@ async def translated(operation: str) -> AsyncIterator[None]:
         yield
     except TooManyRequests as error:
         raise StoreBusy(f"{operation}: too much work is waiting for Postgres.") from error
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except GUILTY_ROW as error:
         raise RowRefused(f"{operation}: {error}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError) as error:
         said = str(error) or "no answer in time"

@@ -36,7 +36,7 @@ async def enqueue_execution_task(
         async with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             # a savepoint: our failure must not abort the caller's transaction
             row = await (await cursor.execute(query("enqueue_execution_task"), values)).fetchone()
-    except (psycopg.Error, ValueError, TypeError) as error:
+    except (psycopg.Error, ValueError, TypeError, RecursionError) as error:
         _log.error("task_not_enqueued", trade_id=trade_id, event_type=event_type, account=account, error=str(error))
         return None
     return int(row[0]) if row else None
@@ -77,7 +77,7 @@ async def enqueue_execution_task_for_exit(
     **more: Any,
 ) -> int | None:
     """Enqueues an exit; `exit_type` SL makes it EXIT_SL. `more` joins the payload. Returns the task's id, or None."""
-    kind = exit_type.upper().removeprefix("EXIT_")
+    kind = str(exit_type or "EXIT").upper().removeprefix("EXIT_")
     payload = {"kind": "EXIT", "exit_type": kind, "exit_price": exit_price, "final_be_mfe": final_be_mfe}
     event_type = f"EXIT_{kind}" if kind not in ("", "EXIT") else "EXIT"
     return await enqueue_execution_task(

@@ -4,6 +4,7 @@ A position is a snapshot of Postgres, not a number: a lower id can commit later 
 let one open transaction hold up everybody.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,11 @@ from eventrouter.store.connect import Pool, translated
 from eventrouter.store.files import query
 
 PAGE = 500
+_SNAPSHOT = r"\d{1,18}:\d{1,18}:(?:\d{1,18}(?:,\d{1,18})*)?"
+_POSITION = re.compile(
+    rf"(?P<origin>\d{{1,20}}\.\d{{1,10}})_(?P<prev>{_SNAPSHOT})_(?P<next>(?:{_SNAPSHOT})?)_(?P<after>\d{{1,18}})_(?P<replay_to>\d{{1,18}})",
+    re.ASCII,
+)
 _COLUMNS = [
     "id",
     "task_id",
@@ -57,17 +63,21 @@ class Position:
     @classmethod
     def parse(cls, text: str) -> "Position":
         """The position that str() wrote. Raises PositionError."""
-        try:
-            origin, prev, following, after, replay_to = text.split("_")
-            for snapshot in (prev, following):
-                if snapshot:
-                    xmin, xmax, _ = snapshot.split(":")
-                    int(xmin), int(xmax)
-            return cls(origin, prev, following, int(after), int(replay_to))
-        except ValueError:
-            raise PositionError(
-                "This is no position of the feed. Leave it out to start now, or use from=start."
-            ) from None
+        parts = _POSITION.fullmatch(text)
+        if parts is None or not all(_is_snapshot(parts[name]) for name in ("prev", "next") if parts[name]):
+            raise PositionError("This is no position of the feed. Leave it out to start now, or use from=start.")
+        return cls(parts["origin"], parts["prev"], parts["next"], int(parts["after"]), int(parts["replay_to"]))
+
+    @property
+    def xmax(self) -> int:
+        """The first transaction id that none of its snapshots knows."""
+        return max(int(snapshot.split(":")[1]) for snapshot in (self.prev, self.next) if snapshot)
+
+
+def _is_snapshot(text: str) -> bool:
+    xmin, xmax, running = text.split(":")
+    ids = [int(xid) for xid in running.split(",") if xid]
+    return 0 < int(xmin) <= int(xmax) and all(int(xmin) <= xid < int(xmax) for xid in ids) and ids == sorted(set(ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,8 @@ async def start(pool: Pool, position: str | None, *, from_start: bool = False) -
     async with translated("feed"), pool.connection() as conn:
         row = await (await conn.execute(query("feed_origin"))).fetchone()
     origin, snapshot, last = row if row else ("", "", 0)
-    if given is not None and given.origin == origin:
-        return given
+    if given is not None and given.origin == origin and given.xmax <= Position(origin, snapshot).xmax:
+        return given  # otherwise it is of another database, or of this one before it was restored
     if given is not None or from_start:
         return Position(origin, snapshot, "", given.after if given else 0, replay_to=last)
     return Position(origin, snapshot, "", last)

@@ -31,11 +31,16 @@ async def verify(conn: Conn) -> Verification:
         logs = _Logs(_stream(conn, "all_logs"))
         async for row in _stream(conn, "all_tasks"):
             tasks += 1
-            history = await logs.of(row[0])
-            log_rows += len(history)
+            orphans = await logs.before(row[0])
+            history = await logs.before(row[0] + 1)
+            log_rows += len(orphans) + len(history)
             if len(violations) < _MOST_VIOLATIONS:
-                violations += check_history(row[0], history)
-                violations += _compare(row, history)
+                violations += _without_task(orphans)
+                violations += check_history(row[0], [LogRow(*log[1:]) for log in history])
+                violations += _compare(row, [LogRow(*log[1:]) for log in history])
+        orphans = await logs.before(None)
+        log_rows += len(orphans)
+        violations += _without_task(orphans)
         async for order_id, ids in _stream(conn, "repeated_order_ids"):
             violations.append(Violation(ids[0], "order_id_repeated", f"{order_id} belongs to the tasks {ids}"))
     return Verification(tasks, log_rows, tuple(violations))
@@ -66,20 +71,27 @@ async def _stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:
             yield row
 
 
+def _without_task(orphans: Sequence[Sequence[Any]]) -> list[Violation]:
+    return [
+        Violation(task_id, "log_without_task", "its log rows belong to no task")
+        for task_id in sorted({row[0] for row in orphans})
+    ]
+
+
 class _Logs:
-    """Hands out the rows of one stream task by task; both streams are ordered by task."""
+    """Hands out the rows of one stream in portions; both streams are ordered by task."""
 
     def __init__(self, rows: AsyncIterator[Sequence[Any]]) -> None:
         self._rows = rows
         self._next: Sequence[Any] | None = None
 
-    async def of(self, task_id: int) -> list[LogRow]:
-        """The log of the next task in order."""
-        found: list[LogRow] = []
+    async def before(self, task_id: int | None) -> list[Sequence[Any]]:
+        """The rows not handed out yet whose task has a lower id (None: all of them)."""
+        found: list[Sequence[Any]] = []
         while True:
             row = self._next if self._next is not None else await anext(self._rows, None)
             self._next = row
-            if row is None or row[0] > task_id:
+            if row is None or (task_id is not None and row[0] >= task_id):
                 return found
             self._next = None
-            found.append(LogRow(*row[1:]))
+            found.append(row)

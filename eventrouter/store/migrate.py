@@ -18,7 +18,7 @@ from eventrouter.store.files import db_dir
 
 _LOCK = 0x6576_7274  # "evrt": two processes that migrate one database take turns
 _OBJECTS = "objects"
-_OURS = ("automated_signals", "execution_tasks", "execution_logs", "strategy_tokens", "product_families", "lanes")
+_TABLES = ("automated_signals", "execution_tasks", "execution_logs", "strategy_tokens", "product_families", "lanes")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def _migrate(conn: psycopg.Connection, schema: str) -> MigrationReport:
         for path in _objects():
             _run(conn, path)
         _record(conn, _OBJECTS, _objects_sha256())
+    _run(conn, db_dir() / "privileges" / "public.sql")
     if guard_role:
-        _run(conn, db_dir() / "privileges.sql")
+        _run(conn, db_dir() / "privileges" / "application.sql")
     return MigrationReport(applied, replaced, guard_role)
 
 
@@ -86,15 +87,16 @@ def _applied(conn: psycopg.Connection, schema: str) -> dict[str, str]:
     found = {
         name
         for (name,) in conn.execute(
-            "SELECT c.relname FROM pg_class c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-            (schema,),
+            "SELECT relname::TEXT FROM pg_class WHERE relnamespace = to_regnamespace(%(schema)s) AND relkind IN ('r', 'p', 'v', 'm', 'f') "
+            "UNION ALL SELECT proname::TEXT FROM pg_proc WHERE pronamespace = to_regnamespace(%(schema)s)",
+            {"schema": schema},
         )
     }
     if "schema_migrations" not in found:
-        foreign = sorted(found.intersection(_OURS))
+        foreign = sorted(found.intersection((*_TABLES, *(path.stem for path in _objects()))))
         if foreign:
             raise MigrationError(
-                f"Schema {schema!r} already holds tables of these names that eventrouter did not make: {', '.join(foreign)}. "
+                f"Schema {schema!r} already holds objects of these names that eventrouter did not make: {', '.join(foreign)}. "
                 'Set another one, for example [database] schema = "eventrouter".'
             )
         conn.execute(
@@ -188,5 +190,5 @@ def _sha256(path: Path) -> str:
 
 
 def _objects_sha256() -> str:
-    paths = [*_objects(), db_dir() / "privileges.sql"]
+    paths = [*_objects(), *sorted((db_dir() / "privileges").glob("*.sql"))]
     return hashlib.sha256(b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in paths)).hexdigest()

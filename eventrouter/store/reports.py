@@ -56,7 +56,7 @@ async def signals(conn: Conn, *, strategy: str | None = None, before: int | None
     """Signals, newest first, refused ones included; `tasks` are the ids they made."""
     found = await _rows(conn, "list_signals", {"strategy": strategy, "before": before, "limit": min(limit, MOST_ROWS)})
     for row in found:
-        row["raw"] = row["raw"].encode("latin-1").decode("utf-8", "replace")
+        row["raw"] = row["raw"].decode("utf-8", "replace")
     return found
 
 

@@ -46,6 +46,7 @@ class Stored:
 
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
+    asked, alerts = alerts, list({alert.uid: alert for alert in alerts}.values())
     payloads = await _payloads(conn, alerts)
     tasks = [
         (alert.uid, intent.account, payload, intent.max_age_s)
@@ -79,7 +80,7 @@ async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored
     if missing:
         cursor = await conn.execute(query("signals_by_uid"), {"uids": missing})
         stored |= {uid: Stored(signal_id, tuple(ids), repeated=True) for uid, signal_id, ids in await cursor.fetchall()}
-    return [stored[a.uid] for a in alerts]
+    return [stored[alert.uid] for alert in asked]
 
 
 async def _payloads(conn: Conn, alerts: Sequence[StoredAlert]) -> list[str | None]:

@@ -11,7 +11,7 @@ from eventrouter.domain.decide import DueTask, Sibling
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
 from eventrouter.store.files import query
 
 _CUT = 8_000
@@ -158,11 +158,14 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
         for task_id, version, _trade_id, event_type, payload in rows:
             intents = planner(event_type, payload if isinstance(payload, dict) else {})
             if intents:
-                accounts = [intent.account for intent in intents]
-                await conn.execute(
-                    query("route_task"),
-                    {"task_id": task_id, "actor": actor, "accounts": accounts, "max_age": intents[0].max_age_s},
-                )
+                values = {"task_id": task_id, "actor": actor, "accounts": [intent.account for intent in intents]}
+                try:
+                    async with conn.transaction():  # a savepoint
+                        await conn.execute(query("route_task"), {**values, "max_age": intents[0].max_age_s})
+                except GUILTY_ROW as error:
+                    nowhere.append(
+                        LogEntry(task_id, version, Status.DENIED, "NOT_ROUTABLE", f"It cannot be routed: {error}")
+                    )
             else:
                 message = "No account takes this strategy's signals: see [[strategies]] and [[accounts]] in the configuration."
                 nowhere.append(LogEntry(task_id, version, Status.DENIED, "NO_ROUTE", message))

@@ -14,7 +14,14 @@ LATER = NOW + timedelta(seconds=1)
 
 def test_delay_doubles() -> None:
     """The wait doubles from half a second up to a minute."""
-    assert [delay_s(attempt, 1.0) for attempt in (1, 2, 3, 7, 8, 500)] == [0.5, 1, 2, 32, LONGEST_DELAY_S, LONGEST_DELAY_S]
+    assert [delay_s(attempt, 1.0) for attempt in (1, 2, 3, 7, 8, 500)] == [
+        0.5,
+        1,
+        2,
+        32,
+        LONGEST_DELAY_S,
+        LONGEST_DELAY_S,
+    ]
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eventrouter.domain.tasks import (
     ACTIONS,
@@ -42,7 +40,13 @@ BORN = {name: f"its {name}" for name in IDENTITY}
 
 def row(seq: int, prev: str | None, status: str, *, attempt: int = 0, **more: Any) -> LogRow:
     """A log row, one second after the one before."""
-    values = {"reason": "R", "message": None, "detail": {}, "run_at": None, "leased": status == "SENDING" != prev}
+    values: dict[str, Any] = {
+        "reason": "R",
+        "message": None,
+        "detail": {},
+        "run_at": None,
+        "leased": status == "SENDING" != prev,
+    }
     return LogRow(seq, prev, status, attempt, created_at=NOON + timedelta(seconds=seq), **{**values, **more})
 
 
@@ -68,7 +72,7 @@ def test_transition_table() -> None:
 def test_final_statuses_end_a_task() -> None:
     """Nothing follows a final status, except that an operator may take up a failed task again."""
     assert {prev for prev, _ in PAIRS if prev in FINAL} == {"FAILED"}
-    assert FINAL | OPEN == set(Status)
+    assert set(Status) == FINAL | OPEN
     assert not FINAL & OPEN
 
 
@@ -126,16 +130,16 @@ def test_fold() -> None:
     assert fold([]) == {}
 
 
-@given(st.lists(st.integers(0, 20), max_size=30))
-def test_legal_histories_break_no_rule(choices: list[int]) -> None:
-    """Whatever way a task takes through the table, its log breaks no rule."""
-    way = ["PENDING"]
-    for choice in choices:
-        following = sorted({status for prev, status in PAIRS if prev == way[-1]} | {way[-1]})
-        way.append(following[choice % len(following)])
-    rows = history(*way)
-    assert check_history(1, rows) == []
-    assert fold(rows)["status"] == way[-1]
+def test_legal_histories_break_no_rule() -> None:
+    """Whatever way of six steps a task takes through the table, with evidence after each or without, breaks no rule."""
+    ways = [["PENDING"]]
+    for way in ways:
+        if len(way) <= 6:
+            ways += [[*way, status] for prev, status in PAIRS if prev == way[-1]]
+    wrong = [way for way in ways if check_history(1, history(*way))]
+    doubled = [[status for status in way for _ in range(2)] for way in ways]
+    wrong += [way for way in doubled if check_history(1, history(*way))]
+    assert not wrong, f"{len(wrong)} of {len(ways)}, the shortest: {min(wrong, key=len)}"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ UNPROVEN = Absent(proven=False, message="No such order now.")
 class Broker:
     """Its replies in turn, then DONE for ever. While `open` is not set, no order gets an answer."""
 
-    capabilities: Capabilities = Capabilities()
+    capabilities: Capabilities
     replies: deque[Reply] = field(default_factory=deque)
     found: LookUp = GONE
     orders: list[Order] = field(default_factory=list)

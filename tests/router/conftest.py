@@ -23,17 +23,17 @@ from tests.router.broker import Broker
 
 
 class Start(Protocol):
-    """Starts a router and returns it once it sleeps."""
+    """Starts a router and returns it once it sleeps, or at once."""
 
-    async def __call__(self, **settings: Any) -> ExecutionRouter:
+    async def __call__(self, *, sleeping: bool = True, **settings: Any) -> ExecutionRouter:
         """The settings of ExecutionRouter; the poll is an hour away unless they say otherwise."""
         ...
 
 
 @pytest.fixture
 async def db(dsn: str) -> AsyncIterator[Conn]:
-    """The owner's connection to `dsn`, in autocommit."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+    """The owner's connection to `dsn`, in autocommit; it waits for nobody's lock for ever."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, options="-c lock_timeout=5s") as conn:
         yield conn
 
 
@@ -42,37 +42,43 @@ async def start(dsn: str) -> AsyncIterator[Start]:
     """Starts routers on `dsn`; they are stopped at the end."""
     async with AsyncExitStack() as stack:
 
-        async def started(**settings: Any) -> ExecutionRouter:
+        async def started(*, sleeping: bool = True, **settings: Any) -> ExecutionRouter:
             router = ExecutionRouter(dsn, **{"poll_interval": HOUR_S, "grace": 5.0, **settings})
             stack.push_async_callback(router.stop)
             await router.start()
-            await router.listener.wait_healthy()
-            await asleep(router)
+            if sleeping:
+                await router.listener.wait_healthy()
+                await asleep(router)
             return router
 
         yield started
 
 
-async def asleep(router: ExecutionRouter) -> None:
-    """Returns once the router has nothing in flight and waits for a wake: whatever runs then was not seen before."""
+async def asleep(router: ExecutionRouter, *, sending: int = 0) -> None:
+    """Returns once the router has so many tasks in flight and waits for a wake: it has seen all that there is."""
 
     async def sleeps() -> bool:
         wake = router._wake
-        return router._executor.in_flight == 0 and not wake.is_set() and len(wake._waiters) > 0  # type: ignore[attr-defined]
+        return router._executor.in_flight == sending and not wake.is_set() and len(wake._waiters) > 0
 
     await until_async(sleeps, within_s=30, what="the router's sleep")
 
 
 @pytest.fixture
-def broker_named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Broker]:
-    """Registers a broker under a connector's name."""
+def broker_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Broker]]:
+    """Registers a broker under a connector's name; at the end, before routers stop, it answers whatever still waits."""
+    brokers: list[Broker] = []
 
     def register(name: str, **capabilities: Any) -> Broker:
         broker = Broker(Capabilities(**capabilities))
+        brokers.append(broker)
         monkeypatch.setitem(REGISTRY, name, cast("type[Connector]", lambda: broker))
         return broker
 
-    return register
+    yield register
+    for broker in brokers:
+        broker.open.set()
+        broker.searchable.set()
 
 
 class OwnServer:

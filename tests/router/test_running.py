@@ -1,24 +1,27 @@
 """A router finds its work: through the wake alone, with the poll an hour away, and through the poll alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
 
 from eventrouter import ExecutionRouter, enqueue_execution_task
+from eventrouter import router as router_module
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.plan import Intent
 from eventrouter.domain.tasks import Status
+from eventrouter.errors import StoreUnavailable
 from eventrouter.store import reports
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Database, Pool
+from tests.processes import until_async
 from tests.router.book import enqueue, is_sound, move, reaches, status_of, value, way
 from tests.router.conftest import Start, asleep
 
-PLAIN_INSERT = (
-    """INSERT INTO execution_tasks (trade_id, event_type, payload) VALUES ('t', 'ENTRY', '{"symbol": "NQ"}') RETURNING id"""
-)
+PLAIN_INSERT = """INSERT INTO execution_tasks (trade_id, event_type, payload) VALUES ('t', 'ENTRY', '{"symbol": "NQ"}') RETURNING id"""
 FUNCTION = """SELECT enqueue_execution_task('t', 'ENTRY', '{"symbol": "NQ"}')"""
 FUNCTION_WITH_ACCOUNT = """SELECT enqueue_execution_task('t', 'ENTRY', '{"symbol": "NQ"}', 'paper')"""
 
@@ -39,7 +42,7 @@ async def test_a_task_exists_only_if_its_transaction_commits(dsn: str, db: Conn,
     await start()
     async with await psycopg.AsyncConnection.connect(dsn) as caller:
         committed = await enqueue_execution_task(caller, "kept", "ENTRY", {"symbol": "NQ"}, account="paper")
-        await reaches(db, await enqueue(db, "meanwhile"), Status.SUCCESS)
+        await reaches(db, await enqueue(db, "meanwhile", symbol="ES"), Status.SUCCESS)
         assert await value(db, "SELECT count(*) FROM execution_tasks WHERE trade_id = 'kept'") == 0
         await caller.commit()
         assert committed is not None
@@ -83,24 +86,21 @@ async def test_a_row_without_an_account_becomes_a_task_for_each(db: Conn, start:
         await start(accounts=accounts)
     for number in range(10):
         await enqueue(db, f"t{number}", account=None)
-    for number in range(10):
-        for account in ("a", "b"):
-            task = await _made(db, f"t{number}", account)
-            await reaches(db, task, Status.SUCCESS)
-    assert await value(db, "SELECT count(*) FROM execution_tasks") == 20
-    assert await value(db, "SELECT count(DISTINCT (trade_id, place)) FROM execution_tasks") == 10
+    done = "SELECT count(*) = 20 FROM execution_tasks WHERE status = 'SUCCESS'"
+    await until_async(partial(value, db, done), within_s=30, what="all SUCCESS")
+    made = "SELECT array_agg(account ORDER BY account) FROM execution_tasks GROUP BY trade_id, place"
+    assert await (await db.execute(made)).fetchall() == [(["a", "b"],)] * 10
     assert await is_sound(db)
 
 
-async def _made(db: Conn, trade: str, account: str) -> int:
-    query = "SELECT max(id) FROM execution_tasks WHERE trade_id = %s AND account = %s"
-    async with asyncio.timeout(30):
-        while (task := await value(db, query, trade, account)) is None:
-            await asyncio.sleep(0.02)
-    return int(task)
-
-
-FAILED = partial(move, run_in_s=None)
+async def test_whoever_routes_a_row_wakes_the_router_of_its_account(db: Conn, start: Start) -> None:
+    """A row that one router gives to an account of another one is executed by that one at once."""
+    await start(accounts=[Account("theirs", "dryrun")])
+    ours = await start(accounts=[Account("ours", "dryrun")], planner=lambda event, payload: [Intent("theirs", None)])
+    await db.execute("ALTER TABLE execution_tasks DISABLE TRIGGER execution_tasks_notify")
+    task = await enqueue(db, "t", account=None)
+    ours.wake()
+    await reaches(db, task, Status.SUCCESS)
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,33 @@ async def test_a_task_that_falls_due_just_before_the_router_sleeps_is_not_overlo
 ) -> None:
     """A task whose time comes between the claim and the look at the clock does not wait for the poll."""
     task = await enqueue(db, "t")
-    asked = store.next_due_in_s
-    fell_due = asyncio.Event()
+    await move(db, task, Status.PENDING, run_in_s=0.5)
+    ask = store.next_due_in_s
 
-    async def ask_late(pool: Pool, *arguments: object) -> float | None:
-        if not fell_due.is_set():
-            await move(db, task, Status.PENDING, run_in_s=0.0)
-            fell_due.set()
-        return await asked(pool, *arguments)  # type: ignore[arg-type]
+    async def ask_late(pool: Pool, accounts: Sequence[str]) -> float | None:
+        await until_async(partial(value, db, "SELECT run_at < clock_timestamp() FROM execution_tasks"))
+        return await ask(pool, accounts)
 
-    await move(db, task, Status.PENDING, run_in_s=3600)
     monkeypatch.setattr(store, "next_due_in_s", ask_late)
     await start()
     await reaches(db, task, Status.SUCCESS)
+
+
+async def test_a_fault_that_passed_does_not_slow_the_next_one_down(
+    db: Conn, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router that has worked since its last fault looks again as soon as after the first one."""
+    router = await start()
+    pauses: list[float] = []
+    route = store.route
+
+    async def fail_once(*arguments: Any) -> int:
+        monkeypatch.setattr(store, "route", route)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(router_module._log, "warning", lambda event, **said: pauses.append(said["retry_in_s"]))
+    for number in range(3):
+        monkeypatch.setattr(store, "route", fail_once)
+        await reaches(db, await enqueue(db, f"t{number}", account=None), Status.SUCCESS)
+        await asleep(router)
+    assert pauses == [pauses[0]] * 3

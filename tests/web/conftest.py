@@ -31,6 +31,6 @@ async def routed(dsn: str) -> AsyncIterator[Site]:
 
 @pytest.fixture
 def sql(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    """The owner's connection to the service's database, in autocommit."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    """The owner's connection to the service's database, in autocommit; it waits for nobody's lock for ever."""
+    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
         yield conn

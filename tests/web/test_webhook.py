@@ -26,7 +26,7 @@ CANARY = "CANARY-5b1f"
 
 def stored(sql: Sql, columns: str = "raw") -> list[tuple[Any, ...]]:
     """These columns of every signal, in order."""
-    return sql.execute(f"SELECT {columns} FROM automated_signals ORDER BY id").fetchall()  # type: ignore[call-overload,no-any-return]
+    return sql.execute(f"SELECT {columns} FROM automated_signals ORDER BY id").fetchall()
 
 
 # what is stored
@@ -64,11 +64,11 @@ async def test_an_exit_without_a_symbol_joins_its_entrys_lane(site: Site, token:
     assert sql.execute("SELECT DISTINCT lane FROM execution_tasks").fetchall() == [("paper/NQ",)]
 
 
-@pytest.mark.parametrize("content_type", ["text/plain; charset=utf-8", "application/json", "", "nonsense"])
-async def test_the_content_type_does_not_matter(site: Site, token: str, content_type: str) -> None:
+async def test_the_content_type_does_not_matter(site: Site, token: str) -> None:
     """TradingView sends text/plain for what it cannot parse; the body alone decides."""
-    status, _ = await site.alert(token, ENTRY, headers={"Content-Type": content_type})
-    assert status == 200
+    for content_type in ("text/plain; charset=utf-8", "application/json", "", "nonsense"):
+        status, _ = await site.alert(token, ENTRY, headers={"Content-Type": content_type})
+        assert (content_type, status) == (content_type, 200)
 
 
 @pytest.mark.parametrize(
@@ -189,54 +189,45 @@ async def test_a_body_that_cannot_be_read_is_the_senders_fault(site: Site, token
 
 
 @pytest.mark.parametrize(
-    "header",
-    [{"User_Agent": b"caf\xe9"}, {"Content_Type": b"text/plain; x=\xff"}, {"X_Request_Id": b"\xed\xa0\x80"}],
-    ids=str,
+    ("header", "value"),
+    [("User_Agent", b"caf\xe9"), ("Content_Type", b"text/plain; x=\xff"), ("X_Request_Id", b"\xed\xa0\x80")],
 )
-async def test_a_header_costs_nobody_an_alert(site: Site, token: str, sql: Sql, header: dict[str, bytes]) -> None:
+async def test_a_header_costs_nobody_an_alert(site: Site, token: str, sql: Sql, header: str, value: bytes) -> None:
     """Header bytes that are no text stop neither their own alert nor those of the same commit."""
     path, body = f"/webhook/{token}", json.dumps(ENTRY).encode()
-    requests = [request(path, body), request(path, body, **header), request(path, body)]
+    requests = [request(path, body), request(path, body, **{header: value}), request(path, body)]
     answers = await asyncio.gather(*(exchange(site.public_address, each) for each in requests))
     assert [status for status, _ in answers] == [200, 200, 200]
     assert stored(sql) == [(body,)] * 3
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "expected"),
-    [
-        ("GET", "/webhook/x", 405),
-        ("PUT", "/webhook/x", 405),
-        ("POST", "/webhook/", 404),
-        ("POST", "/webhook/x/y", 404),
-        ("GET", "/", 404),
-    ],
-)
-async def test_other_requests_have_the_same_error_shape(site: Site, method: str, path: str, expected: int) -> None:
+async def test_other_requests_have_the_same_error_shape(site: Site) -> None:
     """405 and 404 are JSON with code and message too."""
-    async with site.session.request(method, site.public(path)) as answer:
-        assert answer.status == expected
-        assert (await answer.json()).keys() == {"code", "message"}
+    wrong = [("GET", "x", 405), ("PUT", "x", 405), ("POST", "", 404), ("POST", "x/y", 404)]
+    for method, path, expected in wrong:
+        async with site.session.request(method, site.public(f"/webhook/{path}")) as answer:
+            assert (method, path, answer.status) == (method, path, expected)
+            assert (await answer.json()).keys() == {"code", "message"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/api/tasks",
-        "/api/signals",
-        "/api/accounts",
-        "/api/dead-letters",
-        "/api/events",
-        "/ws",
-        "/metrics",
-        "/readyz",
-    ],
-)
-async def test_the_public_listener_shows_nothing(site: Site, path: str) -> None:
+async def test_the_public_listener_shows_nothing(site: Site) -> None:
     """Only the webhook and /healthz answer there; the operator's pages do not."""
-    async with site.session.get(site.public(path)) as hidden, site.session.get(site.public("/healthz")) as health:
-        assert (hidden.status, health.status) == (404, 200)
+    pages = [
+        "",
+        "api/tasks",
+        "api/signals",
+        "api/accounts",
+        "api/dead-letters",
+        "api/events",
+        "ws",
+        "metrics",
+        "readyz",
+    ]
+    for path in pages:
+        async with site.session.get(site.public(f"/{path}")) as answer:
+            assert (path, answer.status) == (path, 404)
+    async with site.session.get(site.public("/healthz")) as answer:
+        assert answer.status == 200
 
 
 # who may send
@@ -270,7 +261,7 @@ async def test_a_revoked_token_ends(site: Site, token: str, sql: Sql, monkeypatc
 @pytest.mark.parametrize("most", [2000, 20])
 async def test_a_thousand_alerts_at_once(dsn: str, sql: Sql, most: int) -> None:
     """Each alert answered 200 is stored exactly once; every other one got a clear 503 and may be sent again."""
-    async with running(configuration(dsn, server={"max_connections": most}), with_router=False) as site:
+    async with running(configuration(dsn, server={"max_requests": most}), with_router=False) as site:
         token = await site.token()
 
         async def send(number: int) -> tuple[int, str | None, dict[str, Any]]:
@@ -302,35 +293,37 @@ def log() -> Iterator[io.StringIO]:
 
 
 async def test_secrets_stay_where_they_are(
-    site: Site, sql: Sql, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    site: Site, token: str, sql: Sql, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token and a sender's credentials are in no log line, no table and no answer, whatever goes wrong."""
-    token = await site.token()
-    headers = {
-        "Authorization": b"Bearer " + CANARY.encode(),
-        "Cookie": b"sid=" + CANARY.encode(),
-        "X_Api_Key": CANARY.encode(),
-    }
+    canary = CANARY.encode()
+    headers = {"Authorization": b"Bearer " + canary, "Cookie": b"sid=" + canary, "X_Api_Key": canary}
     said = b""
-
-    async def send(path: str, body: bytes) -> None:
-        nonlocal said
-        for each in (
-            request(path, body, **headers),
-            request(path, body, **headers).replace(b"X-Api-Key: ", b"X-Api-Key "),
-        ):
-            said += (await exchange(site.public_address, each))[1]
-
     for secret in (CANARY, token, f"{token}?key={CANARY}", f"{token}/{CANARY}"):
         for body in (json.dumps(ENTRY).encode(), b"nonsense", b"x" * (MOST_BYTES + 1)):
-            await send(f"/webhook/{secret}", body)
+            said += (await exchange(site.public_address, request(f"/webhook/{secret}", body, **headers)))[1]
     for failure in (RuntimeError(f"/webhook/{token}"), StoreUnavailable("away")):
         monkeypatch.setattr(site.service.context.ingest, "accept", AsyncMock(side_effect=failure))
-        await send(f"/webhook/{token}", b"{}")
+        said += (await exchange(site.public_address, request(f"/webhook/{token}", b"{}", **headers)))[1]
     tables = sql.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").fetchall()
-    rows = [str(sql.execute(f"SELECT t::TEXT FROM {table} t").fetchall()) for (table,) in tables]  # type: ignore[call-overload]
+    rows = [str(sql.execute(f"SELECT t::TEXT FROM {table} t").fetchall()) for (table,) in tables]
     assert "handler_fault" in log.getvalue()
     assert "store_unavailable" in log.getvalue()
     for place in (log.getvalue(), said.decode(), *rows):
         assert CANARY not in place
         assert token not in place
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"POST /webhook/CANARY HTTP/9\r\n\r\n",
+        b"POST /webhook/CANARY HTTP/1.1\r\nX-Api-Key CANARY\r\n\r\n",
+        b"GET CANARY\r\n\r\n",
+    ],
+)
+async def test_a_request_that_is_no_http_is_not_logged(site: Site, log: io.StringIO, broken: bytes) -> None:
+    """What cannot be parsed may hold a secret anywhere, and anybody can send it as often as he likes."""
+    status, _ = await exchange(site.public_address, broken.replace(b"CANARY", CANARY.encode()))
+    assert status == 400
+    assert CANARY not in log.getvalue()

@@ -1,12 +1,12 @@
 -- The application role reads, inserts the seed columns of execution_tasks, and calls the functions below. Nothing else.
--- Each migration run takes everything away first, so that a grant removed here is gone there.
+-- Everything is taken away first, so that a grant removed here is gone there.
 REVOKE ALL ON automated_signals, strategy_tokens, product_families, lanes, execution_tasks, execution_logs, schema_migrations
-    FROM PUBLIC, eventrouter_app;
+    FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, open_lane, execution_tasks_seed, execution_tasks_born, execution_tasks_notify,
     execution_tasks_guard, execution_logs_guard, execution_logs_fold,
     append_log, lock_due_tasks, enqueue_execution_task, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token
-    FROM PUBLIC, eventrouter_app;
+    FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, strategy_tokens, product_families, lanes, execution_tasks, execution_logs, schema_migrations,
     pending_tasks, processing_rate, recent_execution_logs, failed_tasks

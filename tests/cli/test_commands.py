@@ -1,0 +1,239 @@
+"""The command line: help that teaches, exit statuses, and one clear message for whatever is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from eventrouter.cli import app
+from tests.history import enqueue, statuses, walk
+from tests.processes import address_of, command, environment, service, until
+
+Sql = psycopg.Connection[Any]
+UNREACHABLE = "host=127.0.0.1 port=1 dbname=x user=x password=hunter2canary"
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """Every command and group, as its words."""
+
+    def below(each: Any, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        inner = getattr(each, "commands", {}).items()
+        return [words, *(found for name, command in inner for found in below(command, (*words, name)))]
+
+    return below(typer.main.get_command(app), ())
+
+
+def said(result: Any) -> list[str]:
+    """What a command wrote to stderr."""
+    lines: list[str] = result.stderr.decode().splitlines()
+    return lines
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_help(words: tuple[str, ...]) -> None:
+    """Every command explains itself in a sentence, and its options, and ends with 0."""
+    result = CliRunner().invoke(app, [*words, "--help"])
+    usage, *rest = [line.strip() for line in result.output.splitlines() if line.strip()]
+    assert result.exit_code == 0
+    assert usage.startswith("Usage: ")
+    assert len(rest[0].split()) >= 4
+    assert len(words) == 0 or words == ("token",) or "--config" in result.output
+
+
+def test_the_commands_of_the_contract() -> None:
+    """The names that users and scripts rely on are there, in a real process too."""
+    result = command("--help", env=environment())
+    assert result.returncode == 0
+    looking = ["tasks", "logs", "dead", "retry", "discard", "verify"]
+    expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", *looking]
+    assert set(expected) <= {words[0] for words in all_commands() if words}
+    assert all(f"  {name} " in result.stdout.decode() for name in expected)
+
+
+# wrong usage and wrong configuration
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["tasks", "--nonsense"], "--nonsense"),
+        (["logs"], "task"),
+        (["logs", "x"], "integer"),
+        (["tasks", "--status", "DONE"], "PENDING"),
+        (["tasks", "--config", "/nowhere/config.toml"], "/nowhere/config.toml"),
+        (["token", "new", "no good"], "no good"),
+        (["send", "/nowhere/alert.json", "--url", "http://127.0.0.1:1/"], "/nowhere/alert.json"),
+        (["send", "-"], "--url"),
+    ],
+)
+def test_wrong_usage(words: list[str], hint: str) -> None:
+    """Status 2, and a message on stderr that names what is wrong."""
+    result = command(*words, env=environment(UNREACHABLE))
+    assert result.returncode == 2
+    assert hint in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+    assert result.stdout == b""
+
+
+@pytest.mark.parametrize("name", ["run", "tasks"])
+def test_every_fault_at_once(tmp_path: Path, name: str) -> None:
+    """One message has every fault of the file and of the environment, each with its key; status 2."""
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[router]\npoll_interval = -1\nbach_size = 5\n[server]\npublic = "nonsense"\n'
+        '[[accounts]]\nname = "a b"\n[database]\nschema = "Public"\n'
+    )
+    wrong = {"EVENTROUTER_LOGS__LEVEL": "loud", "EVENTROUTER_ROUTER__LEASE": "soon", "EVENTROUTER_NONSENSE": "1"}
+    result = command(name, env={**environment(**wrong), "EVENTROUTER_SERVER__PUBLIC": ""}, cwd=tmp_path)
+    faults = said(result)
+    keys = {line.removeprefix("eventrouter: ").split(":")[0] for line in faults}
+    assert result.returncode == 2
+    assert keys == {
+        "router.poll_interval",
+        "router.bach_size",
+        "server.public",
+        "accounts[0].name",
+        "database.schema",
+        "logs.level",
+        "router.lease",
+        "nonsense",
+    }
+    assert any("did you mean batch_size?" in line for line in faults)
+    assert any("EVENTROUTER_LOGS__LEVEL" in line for line in faults)
+
+
+@pytest.mark.parametrize("words", [["tasks"], ["verify"], ["migrate"]], ids=" ".join)
+def test_an_unreachable_database(words: list[str]) -> None:
+    """Status 1 and one line that says so, without the password."""
+    result = command(*words, env=environment(UNREACHABLE))
+    assert result.returncode == 1
+    assert len(said(result)) == 1
+    assert said(result)[0].startswith("eventrouter: The database cannot be reached")
+    assert "hunter2canary" not in result.stderr.decode()
+
+
+def test_a_service_that_is_not_there() -> None:
+    """`send` ends with 1 and asks whether it runs."""
+    result = command("send", "-", "--url", "http://127.0.0.1:1/webhook/CANARY", env=environment(), stdin=b"{}")
+    assert (result.returncode, len(said(result))) == (1, 1)
+    assert "eventrouter run" in said(result)[0]
+    assert "CANARY" not in result.stderr.decode()
+
+
+def test_a_taken_port(dsn: str, tmp_path: Path) -> None:
+    """`run` ends with 1 and one line that names address, key and a way out."""
+    log = tmp_path / "log"
+    with service("run", env=environment(dsn), log=log):
+        taken = address_of(log, "Alerts")
+        result = command("run", env={**environment(dsn), "EVENTROUTER_SERVER__PUBLIC": taken})
+    assert result.returncode == 1
+    last = said(result)[-1]
+    assert taken in last
+    assert "[server] public" in last
+    assert "Traceback" not in result.stderr.decode()
+
+
+# looking and acting
+
+
+def shown(*words: str, dsn: str, status: int = 0) -> Any:
+    """What a command prints with --json."""
+    result = command(*words, "--json", env=environment(dsn))
+    assert result.returncode == status, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_from_a_token_to_a_log(dsn: str, tmp_path: Path) -> None:
+    """`token new`, `send`, `tasks` and `logs` beside a running service, in the shapes that programs rely on."""
+    log = tmp_path / "log"
+    with service("run", env=environment(dsn), log=log) as process:
+        public = {"EVENTROUTER_SERVER__PUBLIC_URL": f"http://{address_of(log, 'Alerts')}"}
+        made = json.loads(command("token", "new", "orb", "--json", env={**environment(dsn), **public}).stdout)
+        assert made["strategy"] == "orb"
+        assert made["url"].startswith(public["EVENTROUTER_SERVER__PUBLIC_URL"] + "/webhook/")
+        alert = json.dumps({"kind": "ENTRY", "trade_id": "T-1", "symbol": "MES1!", "direction": "buy"}).encode()
+        sending = {**environment(dsn), "EVENTROUTER_WEBHOOK_URL": made["url"]}
+        sent = command("send", "-", "--json", env=sending, stdin=alert)
+        answer = json.loads(sent.stdout)["answer"]
+        assert sent.returncode == 0
+        assert answer == {"signal_id": 1, "trade_id": "T-1", "event_type": "ENTRY", "duplicate": False, "tasks": [1]}
+        refused = command("send", "-", "--json", env=sending, stdin=b"nonsense")
+        assert (refused.returncode, json.loads(refused.stdout)["status"]) == (1, 422)
+        until(lambda: shown("tasks", "--status", "success", dsn=dsn), what="SUCCESS")
+        process.terminate()
+        assert process.wait(30) == 0
+    rows = shown("logs", "1", dsn=dsn)
+    assert [(row["seq"], row["prev_status"], row["status"], row["attempt"]) for row in rows] == [
+        (1, None, "PENDING", 0),
+        (2, "PENDING", "SENDING", 1),
+        (3, "SENDING", "SUCCESS", 1),
+    ]
+    assert all(row.keys() >= {"actor", "reason", "response_body", "detail", "created_at"} for row in rows)
+    assert rows[2]["response_code"] == 200
+    assert shown("verify", dsn=dsn) == {"tasks": 1, "log_rows": 3, "violations": []}
+
+
+def test_tasks_and_dead_letters(dsn: str, sql: Sql) -> None:
+    """`tasks` has the columns of execution_tasks, newest first, filtered; `dead` the tasks that wait for a person."""
+    ids = [enqueue(sql, f"T-{number}") for number in range(3)]
+    walk(sql, ids[1], "SENDING", "FAILED")
+    rows = shown("tasks", dsn=dsn)
+    columns = "id trade_id event_type status attempts last_error payload last_attempt_at created_at updated_at"
+    assert [row["id"] for row in rows] == ids[::-1]
+    assert all(row.keys() >= set(columns.split()) for row in rows)
+    assert [row["id"] for row in shown("tasks", "--trade", "T-2", "--status", "pending", dsn=dsn)] == [ids[2]]
+    dead = shown("dead", dsn=dsn)
+    assert [(row["id"], row["status"], row["last_error"]) for row in dead] == [(ids[1], "FAILED", "FAILED by a test")]
+    for words in (["tasks"], ["logs", str(ids[1])]):
+        text = command(*words, env=environment(dsn))
+        assert (text.returncode, "FAILED" in text.stdout.decode()) == (0, True)
+
+
+def test_acting_on_a_task(dsn: str, sql: Sql) -> None:
+    """`retry` and `discard` move the task and say so; what is impossible or not there ends with 1 and one line."""
+    failed, pending = enqueue(sql, "T-1"), enqueue(sql, "T-2")
+    walk(sql, failed, "SENDING", "FAILED")
+    assert shown("retry", str(failed), "--reason", "again", dsn=dsn)["status"] == "PENDING"
+    assert shown("discard", str(pending), dsn=dsn)["status"] == "CANCELLED"
+    for words, hint in ((["retry", str(pending)], "CANCELLED"), (["retry", "999"], "999"), (["logs", "999"], "999")):
+        result = command(*words, env=environment(dsn))
+        assert (result.returncode, len(said(result))) == (1, 1)
+        assert hint in said(result)[0]
+    assert statuses(sql, failed) == ["PENDING", "SENDING", "FAILED", "PENDING"]
+
+
+def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:
+    """Whatever somebody did behind the guards, `verify` names the task and the rule, and ends with 1."""
+    status, hole, attempt, twice, one, other, gone = (enqueue(sql, f"T-{number}") for number in range(7))
+    for task_id in (status, hole, attempt, twice):
+        walk(sql, task_id, "SENDING", "SUCCESS")
+    assert shown("verify", dsn=dsn) == {"tasks": 7, "log_rows": 7 + 8, "violations": []}
+    sql.execute("SET session_replication_role = replica")
+    sql.execute("UPDATE execution_tasks SET status = 'FAILED' WHERE id = %s", (status,))
+    sql.execute("DELETE FROM execution_logs WHERE task_id = %s AND seq = 2", (hole,))
+    sql.execute("UPDATE execution_logs SET attempt = 2 WHERE task_id = %s AND seq = 2", (attempt,))
+    sql.execute(
+        "UPDATE execution_logs SET prev_status = 'ACCEPTED', status = 'SUCCESS', lease_until = NULL WHERE task_id = %s AND seq = 2",
+        (twice,),
+    )
+    sql.execute(
+        "UPDATE execution_tasks SET client_order_id = (SELECT client_order_id FROM execution_tasks WHERE id = %s) WHERE id = %s",
+        (one, other),
+    )
+    sql.execute("DELETE FROM execution_tasks WHERE id = %s", (gone,))
+    found = {(each["task_id"], each["rule"]) for each in shown("verify", dsn=dsn, status=1)["violations"]}
+    expected = {
+        (status, "not_the_fold"),
+        (hole, "hole"),
+        (attempt, "attempt"),
+        (twice, "broken_chain"),
+        (one, "order_id_repeated"),
+    }
+    assert expected <= found
+    assert gone in {task_id for task_id, _ in found}
+    text = command("verify", env=environment(dsn))
+    assert (text.returncode, f"task {hole}: hole" in text.stdout.decode()) == (1, True)

@@ -1,0 +1,90 @@
+"""The batch that stores alerts: signal, tasks and first log rows in one commit, once for each uid."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from eventrouter.domain.plan import Intent
+from eventrouter.store.connect import Conn
+from eventrouter.store.reports import signals
+from eventrouter.store.signals import StoredAlert, store_alerts
+from tests.store.stored_task import value
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def alert(event_type: str = "ENTRY", *, trade: str = "T1", symbol: str | None = "ES", **more: Any) -> StoredAlert:
+    """An understood alert with a task for account a."""
+    payload = {"kind": event_type} | ({"symbol": symbol} if symbol else {})
+    values = {"trade_id": trade, "event_type": event_type, "payload": payload, "intents": (Intent("a", 60.0),)}
+    return StoredAlert(uuid4(), "orb", NOW, b'{"raw"}\x00\xff', **{**values, **more})
+
+
+def refused(**more: Any) -> StoredAlert:
+    """An alert that was not understood."""
+    return StoredAlert(uuid4(), "orb", NOW, b"?", code="BODY_NOT_JSON", message="No JSON.", **more)
+
+
+async def test_all_at_once(conn: Conn) -> None:
+    """A batch stores every alert with its tasks, in order, and each task with its first log row."""
+    two = (Intent("a", 60.0), Intent("b", None))
+    batch = [alert(intents=two), refused(field_name="kind"), alert("EXIT_SL", trade="T2", intents=())]
+    first, bad, empty = await store_alerts(conn, batch)
+    assert [len(stored.task_ids) for stored in (first, bad, empty)] == [2, 0, 0]
+    assert first.signal_id < bad.signal_id < empty.signal_id
+    assert not any(stored.repeated for stored in (first, bad, empty))
+    rows = await conn.execute(
+        "SELECT t.account, t.signal_id = s.id, extract(epoch FROM t.expires_at - s.received_at)::int, l.seq, l.status, s.raw"
+        " FROM execution_tasks t JOIN automated_signals s ON s.id = t.signal_id JOIN execution_logs l ON l.task_id = t.id"
+        " ORDER BY t.id"
+    )
+    raw = b'{"raw"}\x00\xff'
+    assert await rows.fetchall() == [("a", True, 60, 1, "PENDING", raw), ("b", True, None, 1, "PENDING", raw)]
+    listed = await signals(conn)
+    assert [(row["code"], row["field"], row["tasks"]) for row in listed] == [
+        (None, None, []),
+        ("BODY_NOT_JSON", "kind", []),
+        (None, None, list(first.task_ids)),
+    ]
+
+
+async def test_a_uid_is_stored_once(conn: Conn) -> None:
+    """A batch that is given again, in whole or in part, answers with what stands and stores only what is new."""
+    old, new = alert(intents=(Intent("a", None), Intent("b", None))), alert(trade="T2")
+    (stored,) = await store_alerts(conn, [old])
+    changed = replace(old, trade_id="T9", intents=(Intent("c", None),))
+    fresh, again = await store_alerts(conn, [new, changed])
+    assert again == replace(stored, repeated=True)
+    assert not fresh.repeated
+    assert await value(conn, "SELECT count(*) FROM automated_signals") == 2
+    assert await value(conn, "SELECT string_agg(trade_id, ',' ORDER BY id) FROM execution_tasks") == "T1,T1,T2"
+
+
+async def test_one_uid_twice_in_a_batch(conn: Conn) -> None:
+    """An alert that stands twice in one batch is stored once, and both places are told the same."""
+    twice = alert()
+    first, second = await store_alerts(conn, [twice, twice])
+    assert (first.signal_id, len(first.task_ids)) == (second.signal_id, 1)
+    assert first.task_ids == second.task_ids
+    assert await value(conn, "SELECT count(*) FROM execution_tasks") == 1
+
+
+async def test_an_exit_follows_its_trade(conn: Conn) -> None:
+    """An alert that names no symbol gets its trade's, from the same batch or from an earlier one."""
+    await store_alerts(conn, [alert(trade="T1", symbol="CL")])
+    batch = [
+        alert("EXIT_SL", trade="T1", symbol=None),
+        alert("ENTRY", trade="T2", symbol="GC"),
+        alert("EXIT_SL", trade="T2", symbol=None),
+        alert("EXIT_SL", trade="T3", symbol=None),
+    ]
+    await store_alerts(conn, batch)
+    assert await value(conn, "SELECT array_agg(lane ORDER BY id) FROM execution_tasks WHERE id > 1") == [
+        "a/CL",
+        "a/GC",
+        "a/GC",
+        "a/-",
+    ]
+    parsed = await value(conn, "SELECT array_agg(parsed ->> 'symbol' ORDER BY id) FROM automated_signals WHERE id > 1")
+    assert parsed == ["CL", "GC", "GC", None]
