@@ -175,7 +175,9 @@ def _account(account: AccountConfig) -> Account:
 def webhook_app(service: Service) -> web.Application:
     """POST /{token}, to be mounted at /webhook."""
     limit = guard.at_most(service.config.server.max_requests)
-    app = web.Application(middlewares=[guard.access_log, guard.errors, limit], client_max_size=MOST_BYTES)
+    answers = service.metrics.webhook_answers
+    count = guard.counted(lambda status: answers.labels(status).inc())
+    app = web.Application(middlewares=[guard.access_log, count, guard.errors, limit])
     app[CONTEXT] = service.context
     app.router.add_post("/{token}", webhook)
     return app
@@ -233,7 +235,14 @@ async def listen(service: Service) -> Listeners:
 
 
 async def _bind(app: web.Application, address: Address, key: str, runners: list[web.AppRunner]) -> Address:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=15.0, shutdown_timeout=5.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=guard.PROTOCOL_LOG,
+        handle_signals=False,
+        keepalive_timeout=15.0,
+        shutdown_timeout=5.0,
+    )
     await runner.setup()
     runners.append(runner)
     try:

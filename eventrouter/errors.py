@@ -1,6 +1,11 @@
 """Every error that eventrouter raises on purpose. A message says what happened and what to do next."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 class EventrouterError(Exception):
     """Root of the tree. `exit_status` is what the command line ends with."""
 
@@ -25,6 +30,10 @@ class SignalRefused(EventrouterError):
 
 class IllegalTransition(EventrouterError):
     """A status change that the transition table does not know."""
+
+
+class UnknownTask(EventrouterError):
+    """There is no task of this id."""
 
 
 class StoreError(EventrouterError):

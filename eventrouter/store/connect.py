@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable
+from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable, one_line
 from eventrouter.store.files import query
 from eventrouter.store.migrate import pending
 
@@ -64,14 +64,16 @@ async def translated(operation: str) -> AsyncIterator[None]:
     except TooManyRequests as error:
         raise StoreBusy(f"{operation}: too much work is waiting for Postgres.") from error
     except GUILTY_ROW as error:
-        raise RowRefused(f"{operation}: {error}") from error
+        raise RowRefused(f"{operation}: {one_line(error)}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError) as error:
-        said = str(error) or "no answer in time"
+        said = one_line(error) or "no answer in time"
         raise StoreUnavailable(f"{operation}: Postgres cannot be reached or did not answer: {said}") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
-        raise StoreError(f"{operation}: the schema is missing or old, run `eventrouter migrate`: {error}") from error
+        raise StoreError(
+            f"{operation}: the schema is missing or old, run `eventrouter migrate`: {one_line(error)}"
+        ) from error
     except psycopg.Error as error:
-        raise StoreError(f"{operation}: {error}") from error
+        raise StoreError(f"{operation}: {one_line(error)}") from error
 
 
 async def listen(conn: Conn, *channels: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from eventrouter.errors import MigrationError, StoreUnavailable
+from eventrouter.errors import MigrationError, StoreUnavailable, one_line
 from eventrouter.store.files import db_dir
 
 _LOCK = 0x6576_7274  # "evrt": two processes that migrate one database take turns
@@ -42,9 +42,11 @@ def migrate(dsn: str, *, schema: str = "public") -> MigrationReport:
         ):
             return _migrate(conn, schema)
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"The database cannot be reached: {error}") from error
+        raise StoreUnavailable(f"The database cannot be reached: {one_line(error)}") from error
     except psycopg.Error as error:
-        raise MigrationError(f"The database refused the migration, and nothing was changed: {error}") from error
+        raise MigrationError(
+            f"The database refused the migration, and nothing was changed: {one_line(error)}"
+        ) from error
 
 
 def pending(conn_rows: dict[str, str]) -> list[str]:
@@ -60,17 +62,17 @@ def _migrate(conn: psycopg.Connection, schema: str) -> MigrationReport:
     _enter_schema(conn, schema)
     done = _applied(conn, schema)
     _refuse_newer(done)
+    if not pending(done):  # also the way of a service whose user may change nothing
+        return MigrationReport((), objects_replaced=False, guard_role=_has_role(conn))
     applied = tuple(_apply_migrations(conn, done))
     guard_role = _ensure_role(conn, schema)
-    replaced = done.get(_OBJECTS) != _objects_sha256()
-    if replaced or applied:
-        for path in _objects():
-            _run(conn, path)
-        _record(conn, _OBJECTS, _objects_sha256())
+    for path in _objects():
+        _run(conn, path)
     _run(conn, db_dir() / "privileges" / "public.sql")
     if guard_role:
         _run(conn, db_dir() / "privileges" / "application.sql")
-    return MigrationReport(applied, replaced, guard_role)
+    _record(conn, _OBJECTS, _objects_sha256())
+    return MigrationReport(applied, objects_replaced=True, guard_role=guard_role)
 
 
 def _enter_schema(conn: psycopg.Connection, schema: str) -> None:
@@ -143,7 +145,7 @@ def _ensure_role(conn: psycopg.Connection, schema: str) -> bool:
     """Makes the application role where that is allowed, and lets this user become it. False: guarded by triggers only."""
     try:
         with conn.transaction():
-            if conn.execute("SELECT FROM pg_roles WHERE rolname = 'eventrouter_app'").fetchone() is None:
+            if not _has_role(conn):
                 conn.execute("CREATE ROLE eventrouter_app NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE")
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         pass  # made by another database's migration at this moment
@@ -162,6 +164,10 @@ def _ensure_role(conn: psycopg.Connection, schema: str) -> bool:
     return True
 
 
+def _has_role(conn: psycopg.Connection) -> bool:
+    return conn.execute("SELECT FROM pg_roles WHERE rolname = 'eventrouter_app'").fetchone() is not None
+
+
 def _record(conn: psycopg.Connection, name: str, digest: str) -> None:
     conn.execute(
         "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %s) "
@@ -174,7 +180,14 @@ def _run(conn: psycopg.Connection, path: Path) -> None:
     try:
         conn.execute(path.read_bytes())
     except psycopg.Error as error:
-        raise MigrationError(f"{path.relative_to(db_dir())}: {error}") from error
+        may = (
+            ""
+            if not isinstance(error, psycopg.errors.InsufficientPrivilege)
+            else (
+                " The database is not up to date, and this user may not change that: give [database] admin_dsn one who may."
+            )
+        )
+        raise MigrationError(f"{path.relative_to(db_dir())}: {one_line(error)}.{may}") from error
 
 
 def _migrations() -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import IllegalTransition
+from eventrouter.errors import IllegalTransition, UnknownTask
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
 from eventrouter.store.tasks import append, task_state
@@ -77,12 +77,12 @@ async def open_counts(conn: Conn) -> list[Row]:
 async def act(conn: Conn, task_id: int, action: str, *, actor: str, reason: str | None = None) -> Row:
     """An operator's action on a task (approve, refuse, retry, discard, hold); returns the task after it.
 
-    Raises IllegalTransition when there is no such task or the action is not possible for it now.
+    Raises UnknownTask, and IllegalTransition when the action is not possible for it now.
     """
     async with translated(action), conn.transaction():
         state = await task_state(conn, task_id)
         if state is None:
-            raise IllegalTransition(f"There is no task {task_id}.")
+            raise UnknownTask(f"There is no task {task_id}.")
         status = after_action(action, state.status)
         entry = LogEntry(
             task_id,

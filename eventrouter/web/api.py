@@ -36,7 +36,7 @@ async def signals(request: web.Request) -> web.Response:
     async with request.app[CONTEXT].desk() as conn:
         rows = await reports.signals(
             conn,
-            strategy=request.query.get("strategy"),
+            strategy=_text(request, "strategy"),
             before=_number(request, "before"),
             limit=_number(request, "limit") or 100,
         )
@@ -53,8 +53,8 @@ async def tasks(request: web.Request) -> web.Response:
         rows = await reports.tasks(
             conn,
             status=status,
-            account=request.query.get("account"),
-            trade_id=request.query.get("trade_id"),
+            account=_text(request, "account"),
+            trade_id=_text(request, "trade_id"),
             before=_number(request, "before"),
             limit=_number(request, "limit") or 100,
         )
@@ -81,12 +81,7 @@ async def act(request: web.Request) -> web.Response:
         return error(404, "ACTION_UNKNOWN", f"The actions are {', '.join(ACTIONS)}.")
     body = await _body(request)
     actor, reason = body.get("actor", "operator"), body.get("reason")
-    if (
-        not isinstance(actor, str)
-        or not isinstance(reason, str | None)
-        or not 0 < len(actor) <= 100
-        or len(reason or "") > 1000
-    ):
+    if not _is_text(actor, 1, 100) or not (reason is None or _is_text(reason, 0, 1000)):
         return error(422, "FIELD_WRONG", "actor must be a short text, and reason a text of at most 1,000 characters.")
     async with request.app[CONTEXT].desk() as conn:
         row = await reports.act(conn, int(request.match_info["task_id"]), action, actor=actor, reason=reason)
@@ -116,6 +111,20 @@ async def dead_letters(request: web.Request) -> web.Response:
             conn, before=_number(request, "before"), limit=_number(request, "limit") or 100
         )
     return respond(rows)
+
+
+def _is_text(value: object, least: int, most: int) -> bool:
+    """Whether a value is a text of such a length that Postgres can store."""
+    if not isinstance(value, str) or not least <= len(value) <= most or "\0" in value:
+        return False
+    return value.encode("utf-8", "replace").decode() == value
+
+
+def _text(request: web.Request, name: str) -> str | None:
+    text = request.query.get(name)
+    if text is not None and not _is_text(text, 0, 1000):
+        raise web.HTTPBadRequest(reason=f"{name} is no text that could be stored")
+    return text
 
 
 def _number(request: web.Request, name: str) -> int | None:

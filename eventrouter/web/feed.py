@@ -34,7 +34,7 @@ async def events(request: web.Request) -> web.StreamResponse:
             async for rows in _follow(context, position):
                 for found in rows:
                     await response.send(dumps(found.row), id=str(found.position), event="log")
-                if not response.is_connected():
+                if request.transport is None or request.transport.is_closing():
                     break
     return response
 
@@ -50,7 +50,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     await socket.prepare(request)
     async with _client(context):
         await socket.send_str(dumps({"type": "position", "position": str(position)}))
-        pushing = asyncio.create_task(_push(socket, context, position))
+        pushing = asyncio.create_task(_push(request, socket, context, position))
         try:
             async for message in socket:  # clients have nothing to say; reading notices that they went away
                 if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
@@ -62,13 +62,19 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-async def _push(socket: web.WebSocketResponse, context: WebContext, position: Position) -> None:
-    with suppress(ConnectionError, TimeoutError):
+async def _push(request: web.Request, socket: web.WebSocketResponse, context: WebContext, position: Position) -> None:
+    try:
         async for rows in _follow(context, position):
             for found in rows:
                 async with asyncio.timeout(_PATIENCE_S):
                     await socket.send_str(dumps({"type": "log", "position": str(found.position), "row": found.row}))
-    await socket.close(code=WSCloseCode.GOING_AWAY)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()  # it reads nothing, so it would not read a farewell either
+    except ConnectionError:
+        pass
+    else:
+        await socket.close(code=WSCloseCode.GOING_AWAY)
 
 
 async def _start(request: web.Request, last_event_id: str | None) -> Position:

@@ -1,19 +1,25 @@
 """Middlewares: one shape for every error, a limit on work in hand, an access log without secrets, and who may reach the desk."""
 
 import ipaddress
+import logging
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, StoreError
+from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, StoreError, UnknownTask
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
 from eventrouter.web.context import CONTEXT
 
 _log = get_logger("eventrouter.web")
 RETRY_AFTER_S = 5
+# aiohttp logs requests that are no HTTP with their bytes, which may hold a secret anywhere and come as often as somebody likes.
+PROTOCOL_LOG = logging.getLogger("eventrouter.http")
+PROTOCOL_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 
 def error(status: int, code: str, message: str, *, field: str | None = None) -> web.Response:
@@ -32,20 +38,28 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(422, refused.code, refused.message, field=refused.field)
     except RowRefused:
         return error(422, "NOT_STORABLE", "The database refused a value of this request.")
+    except UnknownTask as unknown:
+        return error(404, "TASK_UNKNOWN", str(unknown))
     except IllegalTransition as illegal:
         return error(409, "NOT_POSSIBLE", str(illegal))
     except PositionError as wrong:
         return error(400, "POSITION_WRONG", str(wrong))
     except StoreError as unavailable:
-        _log.warning("store_unavailable", path=request.path, error=str(unavailable))
+        _log.warning("store_unavailable", route=_route(request), error=str(unavailable))
         return error(503, "STORE_UNAVAILABLE", "Nothing was stored: the database cannot be reached. Send it again.")
     except web.HTTPRequestEntityTooLarge:
         return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
     except web.HTTPException as answer:
         return error(answer.status, answer.reason.upper().replace(" ", "_"), f"{answer.status} {answer.reason}.")
     except Exception:
-        _log.exception("handler_fault", path=request.path)
+        _log.exception("handler_fault", route=_route(request))
         return error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
+
+
+def _route(request: web.Request) -> str:
+    """The pattern of the address, which holds no token."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"
 
 
 @web.middleware
@@ -53,16 +67,27 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     """One line a request; the route's pattern stands for its path, so no token is in it."""
     started = time.monotonic()
     response = await handler(request)
-    route = request.match_info.route.resource
     _log.debug(
         "request",
         method=request.method,
-        route=route.canonical if route else "unknown",
+        route=_route(request),
         status=response.status,
         ms=round((time.monotonic() - started) * 1000, 1),
         peer=request.remote,
     )
     return response
+
+
+def counted(answers: Callable[[int], None]) -> Middleware:
+    """A middleware that tells the status of every answer."""
+
+    @web.middleware
+    async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        answers(response.status)
+        return response
+
+    return counting
 
 
 def at_most(limit: int) -> Middleware:
@@ -87,7 +112,7 @@ def at_most(limit: int) -> Middleware:
 async def operator_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keeps other sites' pages out: the Host must be ours (DNS rebinding), and a request from a page must come from us."""
     context = request.app[CONTEXT]
-    host = urlsplit(f"//{request.host}").hostname or ""
+    host = _host_of(f"//{request.host}")
     if context.loopback_only:
         forwarded = request.headers.keys() & {"Forwarded", "X-Forwarded-For", "X-Real-IP"}
         if forwarded or not _is_loopback(request.remote or ""):
@@ -97,11 +122,25 @@ async def operator_only(request: web.Request, handler: Handler) -> web.StreamRes
             421, "HOST_UNKNOWN", f"{host[:100]!r} is no name of this service: add it to [server] operator_hosts."
         )
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is not None and _netloc_of(origin) != request.host.lower():
         return error(403, "ORIGIN_FOREIGN", "This request comes from another site's page.")
     if request.method == "POST" and request.content_type != "application/json":
         return error(415, "JSON_ONLY", "Send Content-Type: application/json.")
     return await handler(request)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

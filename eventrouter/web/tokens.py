@@ -8,7 +8,6 @@ from eventrouter.store.connect import Pool
 from eventrouter.store.signals import token_hash, valid_tokens
 
 _FRESH_S = 5.0
-_ASK_AGAIN_S = 1.0
 _PATIENCE_S = 0.5
 
 
@@ -28,17 +27,18 @@ class TokenCache:
         """
         digest = token_hash(token)
         strategy = self._known.get(digest) if self._known is not None else None
-        age_s = time.monotonic() - self._read_at
-        enough_s = _FRESH_S if strategy is not None else _ASK_AGAIN_S
-        if self._known is not None and age_s < enough_s:
+        if strategy is not None and time.monotonic() - self._read_at < _FRESH_S:
             return strategy
-        try:
-            await self._read()
-        except StoreError:
-            if strategy is None:
-                raise
-            return strategy  # known, and Postgres is away: the alert shall not wait for it
-        return (self._known or {}).get(digest)
+        for _ in range(2):  # a reading that was under way may have begun before a new token was made; the second cannot
+            try:
+                await self._read()
+            except StoreError:
+                if strategy is None:
+                    raise
+                return strategy  # known, and Postgres is away: the alert shall not wait for it
+            if found := (self._known or {}).get(digest):
+                return found
+        return None
 
     async def _read(self) -> None:
         """Reads the tokens; everybody who asks meanwhile waits for the same answer, and nobody for long."""

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from eventrouter.domain.signals import MOST_BYTES
 from eventrouter.errors import StoreUnavailable
@@ -18,30 +19,16 @@ async def webhook(request: web.Request) -> web.Response:
     """An alert of the strategy that the token belongs to."""
     context = request.app[CONTEXT]
     if context.ingest is None or context.tokens is None:
-        raise StoreUnavailable("This process takes no alerts.")
-    answer = await _receive(request)
-    context.metrics.webhook_answers.labels(answer.status).inc()
-    return answer
-
-
-async def _receive(request: web.Request) -> web.Response:
-    context = request.app[CONTEXT]
-    assert context.tokens is not None
-    assert context.ingest is not None
+        raise StoreUnavailable("This process takes no alerts yet.")
     strategy = await context.tokens.strategy_of(request.match_info["token"])
     if strategy is None:
         return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
-    if (request.content_length or 0) > MOST_BYTES:
-        return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
-    try:
-        async with asyncio.timeout(_BODY_WITHIN_S):
-            raw = await request.read()
-    except TimeoutError:
-        return error(408, "BODY_SLOW", f"The body did not arrive within {_BODY_WITHIN_S:g} s.")
-    headers = {name: request.headers[name][:500] for name in _KEPT_HEADERS if name in request.headers}
-    alert = Alert.now(
-        raw, strategy, content_type=request.headers.get("Content-Type"), headers=headers, source_ip=request.remote
-    )
+    raw = await _body(request)
+    if isinstance(raw, web.Response):
+        return raw
+    headers = {name: _text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
+    content_type = headers.get("Content-Type")
+    alert = Alert.now(raw, strategy, content_type=content_type, headers=headers, source_ip=request.remote)
     receipt = await context.ingest.accept(alert)
     return web.json_response(
         {
@@ -51,4 +38,33 @@ async def _receive(request: web.Request) -> web.Response:
             "duplicate": receipt.duplicate,
             "tasks": list(receipt.tasks),
         }
+    )
+
+
+async def _body(request: web.Request) -> bytes | web.Response:
+    """The body, or the answer to one that is too large, too slow or broken. The limit holds inside any application."""
+    too_large = error(413, "BODY_TOO_LARGE", f"The body is larger than {MOST_BYTES // 1024} KiB.")
+    if (request.content_length or 0) > MOST_BYTES:
+        return too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_WITHIN_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return too_large
+    except TimeoutError:
+        return error(408, "BODY_SLOW", f"The body did not arrive within {_BODY_WITHIN_S:g} s.")
+    except (HttpProcessingError, web.RequestPayloadError, ClientPayloadError):
+        return error(400, "BODY_BROKEN", "The body does not arrive as its headers say (encoding or length).")
+    return bytes(body)
+
+
+def _text(header: str) -> str:
+    """A header as text that can be stored; senders may put any bytes there."""
+    return (
+        header[:500]
+        .encode("utf-8", "surrogateescape")
+        .decode("utf-8", "replace")
+        .replace("\0", "\N{REPLACEMENT CHARACTER}")
     )

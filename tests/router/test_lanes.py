@@ -118,6 +118,19 @@ async def test_the_end_of_a_task_frees_the_next_of_its_lane(
         assert [trade for trade in broker.sent() if trade.startswith(symbol)] == trades
 
 
+async def test_a_lane_taken_in_one_claim_is_sent_in_order(
+    db: Conn, start: Start, broker_named: Callable[..., Broker]
+) -> None:
+    """Where several orders of a lane are taken at once they still leave one after the other, in the order of their ids."""
+    broker = broker_named("alpha", lane_in_one_claim=True)
+    await start(**LIVE)
+    trades = [f"t{n}" for n in range(12)]
+    async with db.transaction():
+        tasks = [await enqueue(db, trade, account="real", mode="live") for trade in trades]
+    await reaches(db, tasks[-1], Status.SUCCESS)
+    assert broker.sent() == trades
+
+
 async def test_a_refusal_frees_the_next_of_its_lane_too(
     db: Conn, start: Start, broker_named: Callable[..., Broker]
 ) -> None:

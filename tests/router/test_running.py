@@ -63,6 +63,7 @@ async def test_start_and_stop_can_be_repeated(dsn: str, db: Conn) -> None:
     await router.start()
     await router.listener.wait_healthy()
     assert await sessions("eventrouter-listener") == 1
+    assert [task.get_name() for task in asyncio.all_tasks()].count("router") == 1
     await reaches(db, await enqueue(db, "t"), Status.SUCCESS)
     await asyncio.gather(router.stop(), router.stop())
     await router.stop()
@@ -82,14 +83,14 @@ async def test_the_poll_finds_what_no_notification_told(db: Conn, start: Start) 
 async def test_a_row_without_an_account_becomes_a_task_for_each(db: Conn, start: Start) -> None:
     """Routers that see such a row at the same time route it once, each account getting it in the same place of its line."""
     accounts = [Account(name, "dryrun") for name in ("a", "b")]
-    for _ in range(2):
-        await start(accounts=accounts)
+    routers = [await start(accounts=accounts) for _ in range(2)]
     for number in range(10):
         await enqueue(db, f"t{number}", account=None)
     done = "SELECT count(*) = 20 FROM execution_tasks WHERE status = 'SUCCESS'"
     await until_async(partial(value, db, done), within_s=30, what="all SUCCESS")
     made = "SELECT array_agg(account ORDER BY account) FROM execution_tasks GROUP BY trade_id, place"
     assert await (await db.execute(made)).fetchall() == [(["a", "b"],)] * 10
+    assert [router.metrics.store_errors.labels("route")._value.get() for router in routers] == [0, 0]
     assert await is_sound(db)
 
 

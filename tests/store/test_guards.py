@@ -1,5 +1,7 @@
 """No way around the log: what the database refuses, to the application role and to its own owner."""
 
+import re
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -58,47 +60,49 @@ async def test_the_service_is_held_back(conn: Conn) -> None:
     assert await guard_level(conn) in ("login", "role")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE execution_tasks SET status = 'SUCCESS'",
-        "UPDATE execution_tasks SET payload = '{}'",
-        "DELETE FROM execution_tasks",
-        "TRUNCATE execution_tasks CASCADE",
-        "INSERT INTO execution_tasks (trade_id, event_type, account) VALUES ('T', 'ENTRY', 'a')",
-        "INSERT INTO execution_tasks (trade_id, event_type, mode) VALUES ('T', 'ENTRY', 'live')",
-        "INSERT INTO execution_tasks (id, trade_id, event_type) OVERRIDING SYSTEM VALUE VALUES (999, 'T', 'ENTRY')",
-        "INSERT INTO execution_tasks (trade_id, event_type) VALUES ('T', 'ENTRY')"
-        " ON CONFLICT (id) DO UPDATE SET status = 'SUCCESS'",
-        "SELECT * FROM execution_tasks FOR UPDATE",
-        log_row(2, "PENDING", "SUCCESS"),
-        "UPDATE execution_logs SET status = 'SUCCESS'",
-        "DELETE FROM execution_logs",
-        "TRUNCATE execution_logs",
-        "INSERT INTO lanes VALUES ('a/b', 'a', 'b')",
-        "DELETE FROM lanes",
-        "INSERT INTO automated_signals (signal_uid, strategy, raw, received_at) VALUES (gen_random_uuid(), 's', '', now())",
-        "UPDATE strategy_tokens SET revoked_at = NULL",
-        "UPDATE schema_migrations SET sha256 = ''",
-        "UPDATE failed_tasks SET last_error = NULL",
-        "ALTER TABLE execution_tasks DISABLE TRIGGER ALL",
-        "ALTER TABLE execution_logs DROP CONSTRAINT execution_logs_legal",
-        "DROP TRIGGER execution_logs_guard ON execution_logs",
-        "SET session_replication_role = replica",
-        "CREATE TABLE mine (id int)",
-        "CREATE FUNCTION product_of(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
-        "SELECT draw_client_order_id()",
-        "SELECT open_lane('a', 'ES', 'T')",
-        "SELECT setval('execution_tasks_id_seq', 1)",
-    ],
-)
-async def test_the_application_role_cannot(conn: Conn, statement: str | sql.Composed) -> None:
+FORBIDDEN: list[str | sql.Composed] = [
+    "UPDATE execution_tasks SET status = 'SUCCESS'",
+    "UPDATE execution_tasks SET payload = '{}'",
+    "DELETE FROM execution_tasks",
+    "TRUNCATE execution_tasks CASCADE",
+    "INSERT INTO execution_tasks (trade_id, event_type, account) VALUES ('T', 'ENTRY', 'a')",
+    "INSERT INTO execution_tasks (trade_id, event_type, mode) VALUES ('T', 'ENTRY', 'live')",
+    "INSERT INTO execution_tasks (id, trade_id, event_type) OVERRIDING SYSTEM VALUE VALUES (999, 'T', 'ENTRY')",
+    "INSERT INTO execution_tasks (trade_id, event_type) VALUES ('T', 'ENTRY')"
+    " ON CONFLICT (id) DO UPDATE SET status = 'SUCCESS'",
+    "SELECT * FROM execution_tasks FOR UPDATE",
+    log_row(2, "PENDING", "SUCCESS"),
+    "UPDATE execution_logs SET status = 'SUCCESS'",
+    "DELETE FROM execution_logs",
+    "TRUNCATE execution_logs",
+    "INSERT INTO lanes VALUES ('a/b', 'a', 'b')",
+    "DELETE FROM lanes",
+    "INSERT INTO automated_signals (signal_uid, strategy, raw, received_at) VALUES (gen_random_uuid(), 's', '', now())",
+    "UPDATE strategy_tokens SET revoked_at = NULL",
+    "UPDATE schema_migrations SET sha256 = ''",
+    "UPDATE failed_tasks SET last_error = NULL",
+    "ALTER TABLE execution_tasks DISABLE TRIGGER ALL",
+    "ALTER TABLE execution_logs DROP CONSTRAINT execution_logs_legal",
+    "DROP TRIGGER execution_logs_guard ON execution_logs",
+    "SET session_replication_role = replica",
+    "CREATE TABLE mine (id int)",
+    "CREATE FUNCTION product_of(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+    "SELECT draw_client_order_id()",
+    "SELECT open_lane('a', 'ES', 'T')",
+    "SELECT setval('execution_tasks_id_seq', 1)",
+]
+
+
+async def test_the_application_role_cannot(conn: Conn) -> None:
     """The application role has no privilege that could change history, or what guards it."""
     task_id = await enqueue(conn)
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        await conn.execute(statement)
-    assert await statuses(conn) == ["PENDING"]
-    assert await log_of(conn, task_id) == ["PENDING"]
+    allowed = []
+    for statement in FORBIDDEN:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            await conn.execute(statement)
+            allowed.append(statement)
+    assert not allowed
+    assert await log_of(conn, task_id) == await statuses(conn) == ["PENDING"]
 
 
 async def test_a_plain_insert_is_a_new_task(conn: Conn) -> None:
@@ -134,62 +138,67 @@ MERGE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("statement", "table"),
-    [
-        ("UPDATE execution_tasks SET status = 'SUCCESS'", "execution_tasks"),
-        ("UPDATE ONLY execution_tasks SET payload = '{}' WHERE false", "execution_tasks"),
-        ("DELETE FROM execution_tasks", "execution_tasks"),
-        ("TRUNCATE execution_tasks CASCADE", "execution_(tasks|logs)"),
-        (
-            "INSERT INTO execution_tasks (id, trade_id, event_type) OVERRIDING SYSTEM VALUE VALUES (1, 'T', 'ENTRY')"
-            " ON CONFLICT (id) DO UPDATE SET status = 'SUCCESS'",
-            "execution_tasks",
-        ),
-        (MERGE, "execution_tasks"),
-        ("UPDATE failed_tasks SET last_error = NULL", "execution_tasks"),
-        ("UPDATE execution_logs SET status = 'SUCCESS'", "execution_logs"),
-        ("DELETE FROM execution_logs", "execution_logs"),
-        ("TRUNCATE execution_logs", "execution_logs"),
-    ],
-)
-async def test_the_owner_cannot(owner: Owner, conn: Conn, statement: str, table: str) -> None:
+GUARDED: list[tuple[str, str]] = [
+    ("UPDATE execution_tasks SET status = 'SUCCESS'", "execution_tasks"),
+    ("UPDATE ONLY execution_tasks SET payload = '{}' WHERE false", "execution_tasks"),
+    ("DELETE FROM execution_tasks", "execution_tasks"),
+    ("TRUNCATE execution_tasks CASCADE", "execution_(tasks|logs)"),
+    (
+        "INSERT INTO execution_tasks (id, trade_id, event_type) OVERRIDING SYSTEM VALUE VALUES (1, 'T', 'ENTRY')"
+        " ON CONFLICT (id) DO UPDATE SET status = 'SUCCESS'",
+        "execution_tasks",
+    ),
+    (MERGE, "execution_tasks"),
+    ("UPDATE failed_tasks SET last_error = NULL", "execution_tasks"),
+    ("UPDATE execution_logs SET status = 'SUCCESS'", "execution_logs"),
+    ("DELETE FROM execution_logs", "execution_logs"),
+    ("TRUNCATE execution_logs", "execution_logs"),
+]
+
+
+async def test_the_owner_cannot(owner: Owner, conn: Conn) -> None:
     """The owner's own statements fail too, with an error that names the table and says what to do instead."""
-    if statement == MERGE and owner.info.server_version < 150_000:
-        pytest.skip("MERGE came with PostgreSQL 15")
     task_id = await enqueue(conn)
-    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=table) as caught:
-        owner.execute(statement)
-    assert caught.value.diag.message_hint
+    allowed = []
+    for statement, table in GUARDED:
+        if statement == MERGE and owner.info.server_version < 150_000:
+            continue  # MERGE came with PostgreSQL 15
+        try:
+            owner.execute(statement)
+            allowed.append(statement)
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            if not (re.search(table, str(error)) and error.diag.message_hint):
+                allowed.append(statement)
+    assert not allowed
     assert await log_of(conn, task_id) == await statuses(conn) == ["PENDING"]
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        log_row(2, "PENDING", "FAILED"),
-        log_row(2, "PENDING", "NONSENSE"),
-        log_row(2, "NONSENSE", "NONSENSE"),
-        log_row(3, "PENDING", "HELD"),
-        log_row(1, "PENDING", "HELD"),
-        log_row(0, "PENDING", "HELD"),
-        log_row(2, "HELD", "CANCELLED"),
-        log_row(2, "PENDING", "SENDING", 1),
-        log_row(2, "PENDING", "HELD", lease=True),
-        log_row(2, "PENDING", "SENDING", 0, lease=True),
-        log_row(2, "PENDING", "SENDING", 2, lease=True),
-        log_row(2, "PENDING", "PENDING", -1),
-        log_row(2, "PENDING", "HELD", 1),
-    ],
-    ids=lambda statement: " ".join(
-        part.strip() for part in statement.as_string().split("SELECT id,")[1].split(",")[:4]
-    ),
-)
-async def test_a_log_row_must_follow(owner: Owner, conn: Conn, statement: sql.Composed) -> None:
+ASTRAY = [
+    log_row(2, "PENDING", "FAILED"),
+    log_row(2, "PENDING", "NONSENSE"),
+    log_row(2, "NONSENSE", "NONSENSE"),
+    log_row(3, "PENDING", "HELD"),
+    log_row(1, "PENDING", "HELD"),
+    log_row(0, "PENDING", "HELD"),
+    log_row(2, "HELD", "CANCELLED"),
+    log_row(2, "PENDING", "SENDING", 1),
+    log_row(2, "PENDING", "HELD", lease=True),
+    log_row(2, "PENDING", "SENDING", 0, lease=True),
+    log_row(2, "PENDING", "SENDING", 2, lease=True),
+    log_row(2, "PENDING", "PENDING", -1),
+    log_row(2, "PENDING", "HELD", 1),
+]
+
+
+async def test_a_log_row_must_follow(owner: Owner, conn: Conn) -> None:
     """Even the owner can only append a legal change that follows the task's present version, status and attempt."""
     task_id = await enqueue(conn)
-    with pytest.raises(psycopg.errors.IntegrityError):
-        owner.execute(statement)
+    allowed = []
+    for statement in ASTRAY:
+        with suppress(psycopg.errors.IntegrityError):
+            owner.execute(statement)
+            allowed.append(statement)
+    assert not allowed
     assert await log_of(conn, task_id) == await statuses(conn) == ["PENDING"]
 
 

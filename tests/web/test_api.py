@@ -212,7 +212,16 @@ async def test_our_own_host(dsn: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://localhost", "http://127.0.0.1.evil.example:1", "http://[", "x"]
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://localhost",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1.evil.example:1",
+        "http://[",
+        "x",
+    ],
 )
 async def test_another_sites_page(site: Site, sql: Sql, origin: str) -> None:
     """403 for whatever a browser sends on behalf of another site's page, GET, SSE, WebSocket and POST alike."""

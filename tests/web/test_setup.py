@@ -37,11 +37,11 @@ class Shop:
         """A sale and its task; ?fail rolls both back, ?trade_id and ?price go into the task."""
         asked = request.query
         async with await psycopg.AsyncConnection.connect(self.dsn) as conn:
-            await conn.execute("INSERT INTO sales DEFAULT VALUES")
             price = float(asked.get("price", "1"))
             task_id = await enqueue_execution_task_for_entry(
                 conn, asked.get("trade_id", "S-1"), direction="LONG", entry_price=price, symbol="MES1!"
             )
+            await conn.execute("INSERT INTO sales DEFAULT VALUES")
             if "fail" in asked:
                 await conn.rollback()
         return web.json_response({"task": task_id})
