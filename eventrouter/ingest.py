@@ -6,20 +6,31 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Signal, parse_alert
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import RowRefused, SignalRefused
+from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Pool
 from eventrouter.store.signals import Stored, StoredAlert, store_alerts
 from eventrouter.transitions import tell
 
+_log = get_logger("eventrouter.ingest")
 _COMMIT_WITHIN_S = 2.5  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
 
 StrategyPlanner = Callable[[str, str], tuple[Intent, ...]]
 """strategy, event type → the tasks to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRules:
+    """What holds for a strategy's alerts: the symbol of an entry that names none, and how long a body is the same alert."""
+
+    symbol: str | None = None
+    duplicate_window_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +70,11 @@ class SignalIngest:
         pool: Pool,
         planner: StrategyPlanner,
         *,
-        default_symbol: Callable[[str], str | None] = lambda strategy: None,
+        rules: Callable[[str], StrategyRules] = lambda strategy: StrategyRules(),
         metrics: Metrics,
     ) -> None:
         self._planner = planner
-        self._default_symbol = default_symbol
+        self._rules = rules
         self._metrics = metrics
         self._batcher: Batcher[StoredAlert, Stored] = Batcher(
             "ingest", pool, store_alerts, metrics, most=500, waiting=5_000, deadline_s=_COMMIT_WITHIN_S
@@ -91,7 +102,7 @@ class SignalIngest:
     async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt:
         """Stores an ENTRY and enqueues one task for each account of its strategy."""
         if signal.symbol is None:
-            signal = replace(signal, symbol=self._default_symbol(alert.strategy))
+            signal = replace(signal, symbol=self._rules(alert.strategy).symbol)
         return await self._store(alert, signal)
 
     async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt:
@@ -115,6 +126,9 @@ class SignalIngest:
             event_type=signal.event_type,
             payload=signal.payload(),
             intents=self._planner(alert.strategy, signal.event_type),
+            key=duplicate_key(
+                alert.raw, source_id=signal.source_id, window_s=self._rules(alert.strategy).duplicate_window_s
+            ),
         )
         try:
             stored = await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
@@ -124,10 +138,13 @@ class SignalIngest:
             )
             await self._store_refused(alert, refusal)
             raise refusal from None
-        self._metrics.signals.labels("accepted").inc()
-        self._tell(alert, row, stored)
+        self._metrics.signals.labels("duplicate" if stored.duplicate else "accepted").inc()
+        if stored.duplicate:
+            _log.info("duplicate_alert", strategy=alert.strategy, trade=signal.trade_id, first_signal=stored.signal_id)
+        else:
+            self._tell(alert, row, stored)
         self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
-        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.repeated, stored.task_ids)
+        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.duplicate, stored.task_ids)
 
     def _tell(self, alert: Alert, row: StoredAlert, stored: Stored) -> None:
         now = datetime.now(UTC)

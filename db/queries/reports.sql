@@ -26,7 +26,7 @@ WHERE task_id = :task_id
 ORDER BY seq;
 
 -- name: list_signals
-SELECT s.id, s.signal_uid, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip,
+SELECT s.id, s.signal_uid, s.duplicate_of, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip,
        convert_from(s.raw, 'LATIN1') AS raw, s.parsed, s.received_at, s.created_at,
        COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
                  WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}') AS tasks

@@ -190,11 +190,12 @@ class AccountConfig(_Section):
 
 
 class StrategyConfig(_Section):
-    """One of `[[strategies]]`. `max_age` is in seconds and for entries only (None = no limit)."""
+    """One of `[[strategies]]`. Times are in seconds; `max_age` is for entries only; 0 = no limit, no window."""
 
     name: Name
     symbol: Symbol | None = None
-    max_age: float | None = Field(default=None, gt=0, le=31_536_000)
+    max_age: float = Field(default=60.0, ge=0, le=31_536_000)
+    duplicate_window: float = Field(default=30.0, ge=0, le=86_400)
     accounts: tuple[str, ...] = Field(default=(), strict=False)
 
 

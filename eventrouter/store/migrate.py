@@ -18,7 +18,15 @@ from eventrouter.store.files import db_dir
 
 _LOCK = 0x6576_7274  # "evrt": two processes that migrate one database take turns
 _OBJECTS = "objects"
-_OURS = ("automated_signals", "execution_tasks", "execution_logs", "strategy_tokens", "product_families", "lanes")
+_OURS = (
+    "automated_signals",
+    "execution_tasks",
+    "execution_logs",
+    "strategy_tokens",
+    "product_families",
+    "lanes",
+    "alert_windows",
+)
 
 
 @dataclass(frozen=True)
