@@ -6,7 +6,7 @@ REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, open_lane, execution_tasks_seed, execution_tasks_born, execution_tasks_notify,
     execution_tasks_guard, execution_logs_guard, execution_logs_fold,
     append_log, lock_due_tasks, enqueue_execution_task, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
-    purge_alert_windows
+    purge_alert_windows, revoke_strategy_tokens
     FROM PUBLIC, eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_tokens, product_families, lanes, execution_tasks, execution_logs, schema_migrations,
@@ -16,5 +16,5 @@ GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_
     ON execution_tasks TO eventrouter_app;
 GRANT EXECUTE ON FUNCTION
     product_of, append_log, lock_due_tasks, enqueue_execution_task, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
-    purge_alert_windows
+    purge_alert_windows, revoke_strategy_tokens
     TO eventrouter_app;

@@ -5,12 +5,14 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
 from eventrouter.config import AccountConfig, Address, Config, load_config
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.limits import Limits
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.domain.signals import MOST_BYTES
 from eventrouter.errors import ConfigError, EmbeddedServerError, EventrouterError, StoreError, StoreUnavailable
@@ -18,11 +20,13 @@ from eventrouter.ingest import SignalIngest, StrategyRules
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.router import ExecutionRouter
+from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Pool
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.web import api, feed, guard, health
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
 from eventrouter.web.webhook import webhook
 
@@ -55,6 +59,7 @@ class Service:
         self.context = WebContext(
             metrics=self.metrics,
             accounts=tuple(account.model_dump() for account in self.config.accounts),
+            sources=Sources.of(self.config.server.allowed_sources, self.config.server.trusted_proxies),
             operator_hosts=frozenset(self.config.server.operator_hosts),
         )
 
@@ -124,6 +129,9 @@ class Service:
         self.context.ingest = SignalIngest(pool, self._plan, rules=self._rules, metrics=self.metrics)
         self.context.ingest.start()
         self._chores.append(asyncio.create_task(self._purge(pool), name="purge"))
+        expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
+        if expected:
+            self._chores.append(asyncio.create_task(watch_silence(pool, expected, self.metrics), name="silence"))
 
     async def _start_router(self, opened: OpenedDatabase) -> None:
         settings = self.config.router
@@ -148,7 +156,9 @@ class Service:
 
     def _rules(self, strategy: str) -> StrategyRules:
         settings = self.config.strategy(strategy)
-        return StrategyRules(settings.symbol, settings.duplicate_window)
+        most = Decimal(str(settings.max_quantity)) if settings.max_quantity else None
+        limits = Limits(settings.symbols, settings.sides, most, settings.alerts_per_minute)
+        return StrategyRules(settings.symbol, settings.duplicate_window, limits)
 
     def _plan(self, strategy: str, event_type: str) -> tuple[Intent, ...]:
         accounts = [_account(account) for account in self.config.accounts_of(strategy)]

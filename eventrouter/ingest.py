@@ -1,5 +1,6 @@
 """From an alert's bytes to a durable signal with its tasks, in one commit that many alerts share."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from eventrouter.domain.duplicates import duplicate_key
+from eventrouter.domain.limits import Limits, Pace, check
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Signal, parse_alert
 from eventrouter.domain.tasks import Status
@@ -27,10 +29,11 @@ StrategyPlanner = Callable[[str, str], tuple[Intent, ...]]
 
 @dataclass(frozen=True, slots=True)
 class StrategyRules:
-    """What holds for a strategy's alerts: the symbol of an entry that names none, and how long a body is the same alert."""
+    """What holds for a strategy's alerts: the symbol of an entry that names none, how long a body is the same alert, limits."""
 
     symbol: str | None = None
     duplicate_window_s: float = 30.0
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class SignalIngest:
     ) -> None:
         self._planner = planner
         self._rules = rules
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._metrics = metrics
         self._batcher: Batcher[StoredAlert, Stored] = Batcher(
             "ingest", pool, store_alerts, metrics, most=500, waiting=5_000, deadline_s=_COMMIT_WITHIN_S
@@ -101,8 +105,6 @@ class SignalIngest:
 
     async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt:
         """Stores an ENTRY and enqueues one task for each account of its strategy."""
-        if signal.symbol is None:
-            signal = replace(signal, symbol=self._rules(alert.strategy).symbol)
         return await self._store(alert, signal)
 
     async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt:
@@ -116,6 +118,16 @@ class SignalIngest:
                 "STRATEGY_MISMATCH",
                 f"The alert names the strategy {signal.strategy[:60]!r}, but the token belongs to {alert.strategy!r}.",
                 "strategy",
+            )
+        rules = self._rules(alert.strategy)
+        if signal.opening and signal.symbol is None:
+            signal = replace(signal, symbol=rules.symbol)
+        check(signal, rules.limits)
+        in_time = self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
+        if signal.opening and not in_time:
+            most = rules.limits.alerts_per_minute
+            raise SignalRefused(
+                "TOO_MANY_ALERTS", f"This strategy may send {most} alerts a minute; this entry is one more."
             )
         return replace(signal, strategy=alert.strategy)
 

@@ -14,3 +14,6 @@ ALTER TABLE automated_signals
     ADD COLUMN fired_at     TIMESTAMPTZ,  -- when the alert fired, as it says itself
     ADD COLUMN duplicate_of UUID REFERENCES automated_signals (signal_uid),
     ADD CONSTRAINT automated_signals_not_its_own_duplicate CHECK (duplicate_of <> signal_uid);
+
+-- When a strategy was last heard of.
+CREATE INDEX automated_signals_strategy ON automated_signals (strategy, received_at);

@@ -32,3 +32,14 @@ SELECT token_sha256, strategy FROM strategy_tokens WHERE revoked_at IS NULL;
 
 -- name: add_strategy_token^
 SELECT add_strategy_token(:strategy, :sha256);
+
+-- name: revoke_strategy_tokens
+SELECT revoke_strategy_tokens(:strategy, :token_id);
+
+-- name: list_tokens
+SELECT id, strategy, created_at, revoked_at FROM strategy_tokens ORDER BY strategy, id;
+
+-- name: last_heard
+-- When each of these strategies was last heard of.
+SELECT s.strategy, (SELECT max(g.received_at) FROM automated_signals g WHERE g.strategy = s.strategy)
+FROM unnest(:strategies::TEXT[]) AS s (strategy);

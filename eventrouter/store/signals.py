@@ -11,7 +11,7 @@ from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
 from eventrouter.domain.plan import Intent
-from eventrouter.errors import StoreError
+from eventrouter.errors import TokensInUse
 from eventrouter.store.connect import Conn, Pool, translated
 from eventrouter.store.files import query
 
@@ -144,9 +144,32 @@ async def add_token(conn: Conn, strategy: str) -> str:
         row = await (
             await conn.execute(query("add_strategy_token"), {"strategy": strategy, "sha256": token_hash(token)})
         ).fetchone()
-    if row is None:
-        raise StoreError("The database did not store the token.")
+    if row is None or row[0] is None:
+        raise TokensInUse(
+            f"{strategy!r} has two valid tokens already, the most that a change of token needs. "
+            f"End the old one first: eventrouter token revoke {strategy}"
+        )
     return token
+
+
+async def revoke_tokens(conn: Conn, strategy: str, token_id: int | None = None) -> list[int]:
+    """Ends one token of a strategy, or all but the newest; returns the ids of those that were valid until now."""
+    async with translated("token"):
+        cursor = await conn.execute(query("revoke_strategy_tokens"), {"strategy": strategy, "token_id": token_id})
+        return sorted(row[0] for row in await cursor.fetchall())
+
+
+async def tokens(conn: Conn) -> list[dict[str, Any]]:
+    """Every token's id, strategy, and when it was made and revoked."""
+    async with translated("token"):
+        rows = await (await conn.execute(query("list_tokens"))).fetchall()
+    return [dict(zip(("id", "strategy", "created_at", "revoked_at"), row, strict=True)) for row in rows]
+
+
+async def last_heard(pool: Pool, strategies: Sequence[str]) -> dict[str, datetime | None]:
+    """When an alert of each strategy was last received, refused ones included; None: never."""
+    async with translated("silence"), pool.connection() as conn:
+        return dict(await (await conn.execute(query("last_heard"), {"strategies": list(strategies)})).fetchall())
 
 
 async def valid_tokens(pool: Pool) -> dict[bytes, str]:

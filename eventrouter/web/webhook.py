@@ -28,6 +28,11 @@ async def _receive(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     assert context.tokens is not None
     assert context.ingest is not None
+    origin = context.sources.origin(request.remote, request.headers.getall("X-Forwarded-For", []))
+    if not context.sources.may_send(origin):
+        return error(
+            403, "SOURCE_NOT_ALLOWED", f"Alerts from {origin[:60]} are not taken: see [server] allowed_sources."
+        )
     strategy = await context.tokens.strategy_of(request.match_info["token"])
     if strategy is None:
         return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
@@ -40,7 +45,7 @@ async def _receive(request: web.Request) -> web.Response:
         return error(408, "BODY_SLOW", f"The body did not arrive within {_BODY_WITHIN_S:g} s.")
     headers = {name: request.headers[name][:500] for name in _KEPT_HEADERS if name in request.headers}
     alert = Alert.now(
-        raw, strategy, content_type=request.headers.get("Content-Type"), headers=headers, source_ip=request.remote
+        raw, strategy, content_type=request.headers.get("Content-Type"), headers=headers, source_ip=origin
     )
     receipt = await context.ingest.accept(alert)
     return web.json_response(
