@@ -29,7 +29,7 @@ class WebContext:
     dry_run: bool = True
     operator_hosts: frozenset[str] = frozenset()
     loopback_only: bool = False
-    sources: Sources = Sources()
+    sources: Sources = field(default_factory=Sources)
     feed_clients: set[object] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
