@@ -5,28 +5,34 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
 from eventrouter.config import AccountConfig, Address, Config, load_config
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.limits import Limits
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.domain.signals import MOST_BYTES
-from eventrouter.errors import ConfigError, EmbeddedServerError, EventrouterError, StoreUnavailable
-from eventrouter.ingest import SignalIngest
+from eventrouter.errors import ConfigError, EmbeddedServerError, EventrouterError, StoreError, StoreUnavailable
+from eventrouter.ingest import SignalIngest, StrategyRules
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.router import ExecutionRouter
+from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Pool
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
+from eventrouter.store.signals import purge_windows
 from eventrouter.web import api, feed, guard, health
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
 from eventrouter.web.webhook import webhook
 
 _log = get_logger("eventrouter")
 _WATCH_EVERY_S = 1.0
+_PURGE_EVERY_S = 600.0
 
 
 @dataclass(slots=True)
@@ -47,12 +53,13 @@ class Service:
     router: ExecutionRouter | None = field(default=None, init=False)
     _pools: list[Pool] = field(default_factory=list, init=False)
     _lock: RunLock | None = field(default=None, init=False)
-    _watch: asyncio.Task[None] | None = field(default=None, init=False)
+    _chores: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.context = WebContext(
             metrics=self.metrics,
             accounts=tuple(account.model_dump() for account in self.config.accounts),
+            sources=Sources.of(self.config.server.allowed_sources, self.config.server.trusted_proxies),
             operator_hosts=frozenset(self.config.server.operator_hosts),
         )
 
@@ -70,7 +77,7 @@ class Service:
             if self.with_router:
                 await self._start_router(opened)
             if opened.server is not None:
-                self._watch = asyncio.create_task(self._keep_server(), name="embedded-server")
+                self._chores.append(asyncio.create_task(self._keep_server(), name="embedded-server"))
         except BaseException:
             await self.stop()
             raise
@@ -78,10 +85,9 @@ class Service:
     async def stop(self) -> None:
         """Stops everything that was started, the database last. Idempotent."""
         self.context.stopping.set()
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
         if self.context.ingest is not None:
             await self.context.ingest.stop()
         if self.router is not None:
@@ -119,12 +125,13 @@ class Service:
 
     async def _start_ingest(self) -> None:
         pool = await self._pool("ingest", size=2)
-        strategies = self.config.strategy
         self.context.tokens = TokenCache(pool)
-        self.context.ingest = SignalIngest(
-            pool, self._plan, default_symbol=lambda strategy: strategies(strategy).symbol, metrics=self.metrics
-        )
+        self.context.ingest = SignalIngest(pool, self._plan, rules=self._rules, metrics=self.metrics)
         self.context.ingest.start()
+        self._chores.append(asyncio.create_task(self._purge(pool), name="purge"))
+        expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
+        if expected:
+            self._chores.append(asyncio.create_task(watch_silence(pool, expected, self.metrics), name="silence"))
 
     async def _start_router(self, opened: OpenedDatabase) -> None:
         settings = self.config.router
@@ -147,12 +154,26 @@ class Service:
         self.context.listener_healthy = lambda: listener.healthy
         await self.router.start()
 
+    def _rules(self, strategy: str) -> StrategyRules:
+        settings = self.config.strategy(strategy)
+        most = Decimal(str(settings.max_quantity)) if settings.max_quantity else None
+        limits = Limits(settings.symbols, settings.sides, most, settings.alerts_per_minute)
+        return StrategyRules(settings.symbol, settings.duplicate_window, limits)
+
     def _plan(self, strategy: str, event_type: str) -> tuple[Intent, ...]:
         accounts = [_account(account) for account in self.config.accounts_of(strategy)]
-        return plan(event_type, accounts, max_age_s=self.config.strategy(strategy).max_age)
+        return plan(event_type, accounts, max_age_s=self.config.strategy(strategy).max_age or None)
 
     def _plan_payload(self, event_type: str, payload: Mapping[str, Any]) -> Sequence[Intent]:
         return self._plan(str(payload.get("strategy") or ""), event_type)
+
+    async def _purge(self, pool: Pool) -> None:
+        """Forgets windows of duplicates that have ended, so that their table stays small."""
+        while True:
+            await asyncio.sleep(_PURGE_EVERY_S)
+            with suppress(StoreError):
+                while await purge_windows(pool):
+                    pass
 
     async def _keep_server(self) -> None:
         """Starts the embedded server again if it dies under us; clients reconnect by themselves."""

@@ -52,6 +52,10 @@ class RowRefused(StoreError):
     """Postgres refused the values of this one row (a data or integrity error); repeating it cannot help."""
 
 
+class TokensInUse(EventrouterError):
+    """A strategy has as many valid tokens as it may have."""
+
+
 class MigrationError(StoreError):
     """The database cannot be brought to this version's schema; nothing was changed."""
 

@@ -109,9 +109,8 @@ class Executor:
             appended = await claim.record(self._name, entries)
         # the intents are committed: from here on the orders may leave
         # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
-        concerned = {other.id: task for task in claim.due for other in task.trade} | {
-            task.id: task for task in claim.due
-        }
+        concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}
+        concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._tell(entry, appended[entry.task_id], concerned[entry.task_id])
         self._start_sending(connector, sends)
@@ -170,7 +169,7 @@ class Executor:
 
     async def _write_outcomes(self, conn: Conn, entries: Sequence[LogEntry]) -> list[Appended | None]:
         appended = await store.append(conn, self._name, entries)
-        return [appended.get(entry.task_id) or await self._append_late(conn, entry) for entry in entries]
+        return [_own(appended, entry) or await self._append_late(conn, entry) for entry in entries]
 
     async def _append_late(self, conn: Conn, entry: LogEntry) -> Appended | None:
         """The task moved on: None when that was this very entry (its commit's answer was lost), else evidence."""
@@ -200,6 +199,12 @@ class Executor:
             received_at=task.received_at,
             at=appended.created_at,
         )
+
+
+def _own(appended: Mapping[int, Appended], entry: LogEntry) -> Appended | None:
+    """The row that this entry became; a batch may hold outcomes of two attempts of one task."""
+    row = appended.get(entry.task_id)
+    return row if row is not None and row.seq == entry.version + 1 else None
 
 
 def _first_of_each_lane(sends: Sequence[Send]) -> tuple[Send, ...]:

@@ -1,25 +1,39 @@
 """From an alert's bytes to a durable signal with its tasks, in one commit that many alerts share."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from eventrouter.domain.duplicates import duplicate_key
+from eventrouter.domain.limits import Limits, Pace, check
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Signal, parse_alert
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import RowRefused, SignalRefused
+from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Pool
 from eventrouter.store.signals import Stored, StoredAlert, store_alerts
 from eventrouter.transitions import tell
 
-_COMMIT_WITHIN_S = 2.5  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
+_log = get_logger("eventrouter.ingest")
+_COMMIT_WITHIN_S = 1.8  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
 
 StrategyPlanner = Callable[[str, str], tuple[Intent, ...]]
 """strategy, event type → the tasks to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRules:
+    """What holds for a strategy's alerts: the symbol of an entry that names none, how long a body is the same alert, limits."""
+
+    symbol: str | None = None
+    duplicate_window_s: float = 30.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +73,12 @@ class SignalIngest:
         pool: Pool,
         planner: StrategyPlanner,
         *,
-        default_symbol: Callable[[str], str | None] = lambda strategy: None,
+        rules: Callable[[str], StrategyRules] = lambda strategy: StrategyRules(),
         metrics: Metrics,
     ) -> None:
         self._planner = planner
-        self._default_symbol = default_symbol
+        self._rules = rules
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._metrics = metrics
         self._batcher: Batcher[StoredAlert, Stored] = Batcher(
             "ingest", pool, store_alerts, metrics, most=500, waiting=5_000, deadline_s=_COMMIT_WITHIN_S
@@ -90,8 +105,6 @@ class SignalIngest:
 
     async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt:
         """Stores an ENTRY and enqueues one task for each account of its strategy."""
-        if signal.symbol is None:
-            signal = replace(signal, symbol=self._default_symbol(alert.strategy))
         return await self._store(alert, signal)
 
     async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt:
@@ -106,6 +119,16 @@ class SignalIngest:
                 f"The alert names the strategy {signal.strategy[:60]!r}, but the token belongs to {alert.strategy!r}.",
                 "strategy",
             )
+        rules = self._rules(alert.strategy)
+        if signal.opening and signal.symbol is None:
+            signal = replace(signal, symbol=rules.symbol)
+        check(signal, rules.limits)
+        in_time = self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
+        if signal.opening and not in_time:
+            most = rules.limits.alerts_per_minute
+            raise SignalRefused(
+                "TOO_MANY_ALERTS", f"This strategy may send {most} alerts a minute; this entry is one more."
+            )
         return replace(signal, strategy=alert.strategy)
 
     async def _store(self, alert: Alert, signal: Signal) -> Receipt:
@@ -115,6 +138,9 @@ class SignalIngest:
             event_type=signal.event_type,
             payload=signal.payload(),
             intents=self._planner(alert.strategy, signal.event_type),
+            key=duplicate_key(
+                alert.raw, source_id=signal.source_id, window_s=self._rules(alert.strategy).duplicate_window_s
+            ),
         )
         try:
             stored = await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
@@ -124,10 +150,13 @@ class SignalIngest:
             )
             await self._store_refused(alert, refusal)
             raise refusal from None
-        self._metrics.signals.labels("accepted").inc()
-        self._tell(alert, row, stored)
+        self._metrics.signals.labels("duplicate" if stored.duplicate else "accepted").inc()
+        if stored.duplicate:
+            _log.info("duplicate_alert", strategy=alert.strategy, trade=signal.trade_id, first_signal=stored.signal_id)
+        else:
+            self._tell(alert, row, stored)
         self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
-        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.repeated, stored.task_ids)
+        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.duplicate, stored.task_ids)
 
     def _tell(self, alert: Alert, row: StoredAlert, stored: Stored) -> None:
         now = datetime.now(UTC)

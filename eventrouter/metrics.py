@@ -46,6 +46,9 @@ class Metrics:
         self.oldest_open_task_seconds = self._gauge(
             "oldest_open_task_seconds", "Seconds since the oldest task that is not final was enqueued; 0 without one."
         )
+        self.strategy_silent = self._gauge(
+            "strategy_silent", "1 while a strategy has not been heard of for longer than it should, else 0.", "strategy"
+        )
         self.feed_clients = self._gauge("feed_clients", "Number of clients connected to the live feed.")
         self.in_flight = self._gauge("in_flight", "Number of orders that this process is sending now.")
 

@@ -9,6 +9,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from eventrouter.connectors import REGISTRY
@@ -28,6 +29,8 @@ _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
 _RECONCILE_LONGEST_S = 5.0
 _RECONCILE_SHORTEST_S = 0.1
+_PAUSE_FIRST_S = 0.1
+_PAUSE_LONGEST_S = 2.0
 
 
 class ExecutionRouter:
@@ -71,6 +74,8 @@ class ExecutionRouter:
         self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in accounts)}
         self._claims_all = claims_all
         self._wake = asyncio.Event()
+        self._asked_at: datetime | None = None
+        self._pauses: dict[str, float] = {}
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         database = Database(dsn, schema)
@@ -133,21 +138,25 @@ class ExecutionRouter:
         self._wake.set()
 
     async def _repeat(self, operation: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs a loop until the router stops; a fault is logged, and the loop starts again after a growing pause."""
-        delay = 0.1
+        """Runs a loop until the router stops; a fault is logged, and the loop starts again after a pause.
+
+        The pause grows with each fault and is short again once a round has gone well.
+        """
         while not self._stopping:
             try:
                 await run()
             except StoreError as error:
-                _log.warning("router_waits", operation=operation, error=str(error), retry_in_s=delay)
+                pause_s = self._pauses.get(operation, _PAUSE_FIRST_S)
+                _log.warning("router_waits", operation=operation, error=str(error), retry_in_s=pause_s)
             except Exception:
-                _log.exception("router_fault", operation=operation, retry_in_s=delay)
+                pause_s = self._pauses.get(operation, _PAUSE_FIRST_S)
+                _log.exception("router_fault", operation=operation, retry_in_s=pause_s)
             else:
                 return
+            self._pauses[operation] = min(_PAUSE_LONGEST_S, pause_s * 2)
             self.metrics.store_errors.labels(operation).inc()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_requested(), delay)
-            delay = min(2.0, delay * 2)
+                await asyncio.wait_for(self._stop_requested(), pause_s)
 
     async def _stop_requested(self) -> None:
         while not self._stopping:
@@ -161,14 +170,17 @@ class ExecutionRouter:
             self._wake.clear()  # before the claim: what comes during it wakes the next round
             while await self._executor.turn() and not self._stopping:
                 pass
-            if not await store.route(self._pool, self.name, self._planner):
+            routed = await store.route(self._pool, self.name, self._planner)
+            self._pauses.pop("route", None)
+            if not routed:
                 await self._sleep()
 
     async def _sleep(self) -> None:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if self._wake.is_set():
             return
-        due_in_s = await store.next_due_in_s(self._pool, [account.name for account in self._accounts])
+        accounts = [account.name for account in self._accounts]
+        due_in_s, self._asked_at = await store.next_due(self._pool, accounts, self._asked_at)
         wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), wait_s)
@@ -178,6 +190,7 @@ class ExecutionRouter:
         while not self._stopping:
             await asyncio.sleep(pause_s)
             await self._reconcile()
+            self._pauses.pop("reconcile", None)
 
     async def _reconcile(self) -> None:
         moved = await reconcile(

@@ -35,8 +35,8 @@ BEGIN
            t.attempts + (t.status = 'PENDING' AND e.status = 'SENDING')::INTEGER,
            p_actor, e.reason, e.message, e.response_code, e.response_body, e.response_raw,
            COALESCE(e.detail::JSONB, '{}'),
-           clock_timestamp() + make_interval(secs => e.run_in),
-           clock_timestamp() + make_interval(secs => e.lease)
+           CASE WHEN e.run_in IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.run_in, 0), 31536000)) END,
+           CASE WHEN e.lease IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.lease, 0), 86400)) END
     FROM unnest(p_task_ids, p_versions, p_statuses, p_reasons, p_messages, p_response_codes, p_response_bodies,
                 p_response_raws, p_details, p_run_ins, p_leases) WITH ORDINALITY
              AS e (task_id, version, status, reason, message, response_code, response_body, response_raw, detail, run_in,

@@ -21,7 +21,7 @@ BEGIN
     NEW.lane := NULL;
     NEW.client_order_id := NULL;
     IF NEW.account IS NOT NULL THEN
-        NEW.lane := open_lane(NEW.account, NEW.payload ->> 'symbol', NEW.trade_id);
+        NEW.lane := lane_of(NEW.account, NEW.payload ->> 'symbol', NEW.trade_id);
         NEW.client_order_id := draw_client_order_id();
     END IF;
     RETURN NEW;

@@ -1,4 +1,4 @@
--- Locks up to p_limit lanes of these accounts that have work now, and returns that work with what is needed to decide
+-- Locks (until the transaction ends, waiting for nobody) up to p_limit lanes of these accounts that have work now, and returns that work with what is needed to decide
 -- about it. Tasks of a lane run in order; an exit waits only while something of its lane is being sent.
 -- Two statements on purpose: the second has a snapshot taken after the locks, so it sees what the last holder did.
 -- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
@@ -21,37 +21,31 @@ DECLARE
     v_lanes TEXT[];
     v_depth INTEGER;
 BEGIN
+    -- The subquery is sorted before the first lock is tried, and LIMIT stops trying: no lane is locked that is not returned.
     SELECT array_agg(locked.lane) INTO v_lanes FROM (
-        WITH RECURSIVE active (lane) AS (  -- one index probe for each lane with open tasks, however many it has
-            (SELECT t.lane FROM execution_tasks t
-             WHERE t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW') AND t.lane IS NOT NULL
-             ORDER BY t.lane LIMIT 1)
-            UNION ALL
-            SELECT (SELECT t.lane FROM execution_tasks t
-                    WHERE t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW') AND t.lane > a.lane
-                    ORDER BY t.lane LIMIT 1)
-            FROM active a WHERE a.lane IS NOT NULL
-        )
-        SELECT l.lane
-        FROM active a
-        JOIN lanes l ON l.lane = a.lane
-        CROSS JOIN LATERAL (
-            (SELECT x.place, x.id FROM execution_tasks x
-             WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
-             ORDER BY x.place, x.id LIMIT 1)
-            UNION ALL
-            (SELECT h.place, h.id
-             FROM (SELECT t.place, t.id, t.status, t.run_at FROM execution_tasks t
-                   WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
-                   ORDER BY t.place, t.id LIMIT 1) h
-             WHERE h.status = 'PENDING' AND h.run_at <= v_now)
-            ORDER BY 1, 2 LIMIT 1
-        ) first
-        WHERE l.account = ANY (p_accounts)
-          AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
-        ORDER BY first.place, first.id
+        SELECT c.lane
+        FROM (
+            SELECT a.lane, first.place, first.id
+            FROM active_lanes() a
+            CROSS JOIN LATERAL (
+                (SELECT x.place, x.id, x.account FROM execution_tasks x
+                 WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+                 ORDER BY x.place, x.id LIMIT 1)
+                UNION ALL
+                (SELECT h.place, h.id, h.account
+                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
+                       WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                       ORDER BY t.place, t.id LIMIT 1) h
+                 WHERE h.status = 'PENDING' AND h.run_at <= v_now)
+                ORDER BY 1, 2 LIMIT 1
+            ) first
+            WHERE first.account = ANY (p_accounts)
+              AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
+            ORDER BY first.place, first.id
+            OFFSET 0
+        ) c
+        WHERE pg_try_advisory_xact_lock(hashtextextended(c.lane, 'execution_tasks'::REGCLASS::OID::BIGINT))
         LIMIT p_limit
-        FOR UPDATE OF l SKIP LOCKED
     ) locked;
     IF v_lanes IS NULL THEN
         RETURN;
@@ -60,7 +54,7 @@ BEGIN
 
     RETURN QUERY
     SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
-           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at), trade.tasks, v_now
+           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at), trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x
@@ -76,13 +70,6 @@ BEGIN
     ) due
     JOIN execution_tasks t ON t.id = due.id
     LEFT JOIN automated_signals g ON g.id = t.signal_id
-    CROSS JOIN LATERAL (
-        -- the trade's other tasks on this account: an exit needs its entries, an entry must not follow its exit
-        SELECT COALESCE(jsonb_agg(jsonb_build_array(s.id, s.version, s.status, s.opening) ORDER BY s.id), '[]') AS tasks
-        FROM (SELECT o.id, o.version, o.status, o.opening FROM execution_tasks o
-              WHERE o.trade_id = t.trade_id AND o.account = t.account AND o.id <> t.id AND o.mode = t.mode
-              ORDER BY o.id DESC LIMIT 1000) s
-    ) trade
     WHERE NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = v.lane AND s.status = 'SENDING')
     ORDER BY t.place, t.id;
 END

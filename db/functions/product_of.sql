@@ -13,6 +13,6 @@ BEGIN
     ELSIF v_root ~ '^[A-Z0-9]{2,3}[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2})$' THEN
         v_root := regexp_replace(v_root, '[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2})$', '');  -- one contract month
     END IF;
-    RETURN COALESCE((SELECT f.family FROM product_families f WHERE f.root = v_root), NULLIF(v_root, ''));
+    RETURN COALESCE((SELECT f.family FROM product_families f WHERE f.root = v_root), NULLIF(left(v_root, 64), ''));
 END
 $$;

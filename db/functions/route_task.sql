@@ -13,7 +13,7 @@ BEGIN
     INSERT INTO execution_logs (task_id, seq, prev_status, status, attempt, actor, reason, detail)
     VALUES (v_task.id, v_task.version + 1, v_task.status, v_task.status, v_task.attempts, p_actor, 'ROUTED',
             jsonb_build_object('account', p_accounts[1],
-                               'lane', open_lane(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
+                               'lane', lane_of(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
                                'mode', v_task.mode, 'client_order_id', draw_client_order_id(),
                                'expires_at', v_task.created_at + make_interval(secs => p_max_age)));
     WITH siblings AS (
@@ -25,6 +25,7 @@ BEGIN
         RETURNING id
     )
     SELECT v_task.id || COALESCE(array_agg(s.id ORDER BY s.id), '{}') INTO v_ids FROM siblings s;
+    PERFORM pg_notify('eventrouter_tasks', '');  -- the account may be another router's
     RETURN v_ids;
 END
 $$;

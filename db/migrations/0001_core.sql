@@ -15,7 +15,7 @@ CREATE TABLE automated_signals (
     headers       JSONB       NOT NULL DEFAULT '{}',
     source_ip     TEXT,
     parsed        JSONB,
-    received_at   TIMESTAMPTZ NOT NULL,
+    received_at   TIMESTAMPTZ NOT NULL CHECK (received_at BETWEEN '2000-01-01Z' AND '2200-01-01Z'),
     created_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT automated_signals_accepted_or_refused
         CHECK ((code IS NULL) = (trade_id IS NOT NULL AND event_type IS NOT NULL)),
@@ -42,12 +42,6 @@ INSERT INTO product_families (root, family) VALUES
     ('M6E', '6E'), ('E7', '6E'), ('M6B', '6B'), ('M6A', '6A'), ('MCD', '6C'), ('MJY', '6J'), ('J7', '6J'),
     ('MBT', 'BTC'), ('MET', 'ETH');
 
-CREATE TABLE lanes (
-    lane    TEXT COLLATE "C" PRIMARY KEY,
-    account TEXT COLLATE "C" NOT NULL,
-    product TEXT COLLATE "C" NOT NULL
-);
-
 CREATE TABLE execution_tasks (
     id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     trade_id        VARCHAR(100) NOT NULL,
@@ -61,13 +55,13 @@ CREATE TABLE execution_tasks (
     updated_at      TIMESTAMPTZ  NOT NULL DEFAULT now(),
     -- fixed at enqueue, or when a router routes a row that named no account
     signal_id       BIGINT REFERENCES automated_signals (id),
-    account         TEXT COLLATE "C",
-    lane            TEXT COLLATE "C",       -- no foreign key: its check would lock the lane against claims
+    account         TEXT COLLATE "C" CHECK (length(account) BETWEEN 1 AND 100),
+    lane            TEXT COLLATE "C",       -- account/product: tasks of one lane run in order
     place           BIGINT       NOT NULL,  -- place in the lane; siblings of a routed row share its place
     opening         BOOLEAN      NOT NULL,  -- adds exposure: waits in line; what reduces it waits only for SENDING
     mode            TEXT         NOT NULL DEFAULT 'dry',
     client_order_id TEXT COLLATE "C",
-    expires_at      TIMESTAMPTZ,
+    expires_at      TIMESTAMPTZ CHECK (expires_at BETWEEN '2000-01-01Z' AND '2200-01-01Z'),
     -- moved by log rows
     version         INTEGER      NOT NULL DEFAULT 1,  -- seq of the latest log row
     run_at          TIMESTAMPTZ  NOT NULL DEFAULT now(),
@@ -95,7 +89,10 @@ CREATE INDEX execution_tasks_unrouted ON execution_tasks (id) WHERE status = 'PE
 CREATE INDEX execution_tasks_delayed ON execution_tasks (run_at) WHERE status = 'PENDING' AND run_at > created_at;
 CREATE INDEX execution_tasks_attention ON execution_tasks (status, created_at)
     WHERE status IN ('HELD', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'FAILED');
-CREATE INDEX execution_tasks_trade ON execution_tasks (trade_id, account, id);
+CREATE INDEX execution_tasks_trade ON execution_tasks (trade_id, account, opening, status, id);
+-- A trade is closed once: two routers that decide about two of its exits at the same moment cannot both send.
+CREATE UNIQUE INDEX execution_tasks_one_exit ON execution_tasks (account, trade_id, mode)
+    WHERE NOT opening AND status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS');
 
 CREATE TABLE execution_logs (
     id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

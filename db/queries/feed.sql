@@ -45,6 +45,6 @@ SELECT :next::TEXT, l.id, l.task_id, l.seq, l.prev_status, l.status, l.attempt, 
 FROM execution_logs l
 JOIN execution_tasks t ON t.id = l.task_id
 WHERE l.id > :after AND l.id <= :last
-  AND (pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT) OR l.xid >= pg_snapshot_xmax(:prev::PG_SNAPSHOT))
+  AND (pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT) OR l.xid >= pg_snapshot_xmax(pg_current_snapshot()))
 ORDER BY l.id
 LIMIT :limit;

@@ -1,17 +1,21 @@
 -- Signals and tokens.
 
 -- name: ingest_signals
-SELECT signal_uid, signal_id, task_ids
+SELECT signal_uid, signal_id, task_ids, duplicate_of
 FROM ingest_signals(:uids, :strategies, :trade_ids, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
-                    :source_ips, :parsed, :received, :task_uids, :task_accounts, :task_payloads, :task_max_ages);
+                    :source_ips, :parsed, :received, :fired, :keys, :windows, :task_uids, :task_accounts, :task_payloads, :task_max_ages);
 
 -- name: signals_by_uid
--- What an earlier commit stored, when its answer was lost.
+-- What an earlier commit stored: when its answer was lost, or when an alert turned out to be a duplicate of it.
 SELECT s.signal_uid, s.id,
        COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
-                 WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}')
+                 WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}'),
+       s.duplicate_of
 FROM automated_signals s
 WHERE s.signal_uid = ANY (:uids);
+
+-- name: purge_alert_windows^
+SELECT purge_alert_windows();
 
 -- name: trade_symbols
 -- The symbol that the latest task of each trade named, for exits that name none.
@@ -28,3 +32,14 @@ SELECT token_sha256, strategy FROM strategy_tokens WHERE revoked_at IS NULL;
 
 -- name: add_strategy_token^
 SELECT add_strategy_token(:strategy, :sha256);
+
+-- name: revoke_strategy_tokens
+SELECT revoke_strategy_tokens(:strategy, :token_id);
+
+-- name: list_tokens
+SELECT id, strategy, created_at, revoked_at FROM strategy_tokens ORDER BY strategy, id;
+
+-- name: last_heard
+-- When each of these strategies was last heard of.
+SELECT s.strategy, (SELECT max(g.received_at) FROM automated_signals g WHERE g.strategy = s.strategy)
+FROM unnest(:strategies::TEXT[]) AS s (strategy);

@@ -26,7 +26,7 @@ WHERE task_id = :task_id
 ORDER BY seq;
 
 -- name: list_signals
-SELECT s.id, s.signal_uid, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip,
+SELECT s.id, s.signal_uid, s.duplicate_of, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip,
        s.raw, s.parsed, s.received_at, s.created_at,
        COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
                  WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}') AS tasks
@@ -62,13 +62,15 @@ WHERE t.status = 'PENDING' AND t.account IS NULL
 GROUP BY 2;
 
 -- name: all_logs
-SELECT task_id, seq, prev_status, status, attempt, reason, message, detail, created_at, run_at, lease_until IS NOT NULL
+-- Payloads as text: jsonb has one text for one value, and Python cannot read every number and depth that it can hold.
+SELECT task_id, seq, prev_status, status, attempt, reason, message, detail - 'payload', detail ->> 'payload', created_at, run_at,
+       lease_until IS NOT NULL
 FROM execution_logs
 ORDER BY task_id, seq;
 
 -- name: all_tasks
-SELECT id, trade_id, event_type, payload, signal_id, account, lane, place, mode, client_order_id, expires_at,
-       status, attempts, version, last_error, last_attempt_at, run_at, created_at
+SELECT id, trade_id, event_type, jsonb_build_object('p', payload) ->> 'p',
+       signal_id, account, lane, place, mode, client_order_id, expires_at, status, attempts, version, last_error, last_attempt_at, run_at, created_at
 FROM execution_tasks
 ORDER BY id;
 

@@ -11,10 +11,12 @@ FROM append_log(:actor, :wake, :task_ids, :versions, :statuses, :reasons, :messa
                 :run_ins, :leases);
 
 -- name: next_due_in^
--- Seconds until the next delayed task of these accounts is due; null when nothing is delayed.
-SELECT EXTRACT(EPOCH FROM min(run_at) - clock_timestamp())::FLOAT8
+-- Seconds until the next delayed task of these accounts is due (null when nothing is delayed), and the time of asking: given as
+-- :since the next time, so that what falls due between a claim and this question is not overlooked.
+SELECT EXTRACT(EPOCH FROM min(run_at) - clock_timestamp())::FLOAT8, clock_timestamp()
 FROM execution_tasks
-WHERE status = 'PENDING' AND run_at > created_at AND run_at > clock_timestamp() AND account = ANY (:accounts);
+WHERE status = 'PENDING' AND run_at > created_at AND account = ANY (:accounts)
+  AND run_at > COALESCE(:since::TIMESTAMPTZ, '-infinity');
 
 -- name: lease_ended
 SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
@@ -35,7 +37,7 @@ LIMIT 500;
 -- name: unclaimed_tasks
 -- The first waiting task of each lane whose account none of these routers knows, unless its log says so already.
 SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
-FROM lanes l
+FROM active_lanes() l
 CROSS JOIN LATERAL (
     SELECT * FROM execution_tasks o
     WHERE o.lane = l.lane AND o.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
@@ -43,7 +45,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
-WHERE l.account <> ALL (:accounts) AND t.status = 'PENDING' AND t.created_at < clock_timestamp() - INTERVAL '10 seconds'
+WHERE t.account <> ALL (:accounts) AND t.status = 'PENDING' AND t.created_at < clock_timestamp() - INTERVAL '10 seconds'
   AND NOT EXISTS (SELECT FROM execution_logs e WHERE e.task_id = t.id AND e.reason = 'NO_ROUTER');
 
 -- name: task_state^

@@ -14,7 +14,7 @@ from eventrouter.cli.options import ConfigOption, JsonOption, configured, connec
 from eventrouter.config import Config
 from eventrouter.domain.signals import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError
-from eventrouter.store.signals import add_token
+from eventrouter.store.signals import add_token, revoke_tokens, tokens
 
 
 def webhook_url(config: Config, token: str) -> str:
@@ -51,6 +51,53 @@ def token_new(
             )
 
     run_async(make)
+
+
+def token_list(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List webhook tokens by id: whose, since when, and whether they are valid. The tokens themselves are not stored."""
+    loaded = configured(config)
+
+    async def show() -> None:
+        async with connected(loaded) as conn:
+            rows = await tokens(conn)
+        if as_json:
+            show_json(rows)
+            return
+        for row in rows:
+            state = f"revoked {row['revoked_at']:%Y-%m-%d %H:%M}" if row["revoked_at"] else "valid"
+            typer.echo(f"{row['id']:>4}  {row['strategy']:<20}  made {row['created_at']:%Y-%m-%d %H:%M}  {state}")
+        if not rows:
+            typer.echo("No tokens. Make one: eventrouter token new STRATEGY")
+
+    run_async(show)
+
+
+def token_revoke(
+    strategy: Annotated[str, typer.Argument(help="The strategy.")],
+    *,
+    token_id: Annotated[
+        int | None, typer.Option("--id", help="Only this one, as `token list` shows it. Default: all but the newest.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a strategy's old token. To change a token: `token new`, put it into the alerts, then `token revoke`.
+
+    A running service refuses a revoked token within five seconds.
+    """
+    loaded = configured(config)
+
+    async def end() -> None:
+        async with connected(loaded) as conn:
+            ended = await revoke_tokens(conn, strategy, token_id)
+        if as_json:
+            show_json({"strategy": strategy, "revoked": ended})
+        elif not ended:
+            raise EventrouterError(f"{strategy!r} has no such valid token. See: eventrouter token list")
+        else:
+            typer.echo(f"Revoked {', '.join(map(str, ended))}.")
+
+    run_async(end)
 
 
 def send(

@@ -16,7 +16,7 @@ from eventrouter.cli.look import print_log
 from eventrouter.domain.tasks import FINAL
 from eventrouter.errors import EventrouterError
 from eventrouter.store import reports
-from eventrouter.store.signals import add_token
+from eventrouter.store.signals import add_token, revoke_tokens
 
 _DONE_WITHIN_S = 30.0
 _STRATEGY = "demo"
@@ -34,6 +34,7 @@ class Demo:
         assert self.service.opened is not None
         conn = await self.service.opened.database.connect("demo")
         async with conn, ClientSession(timeout=ClientTimeout(total=_DONE_WITHIN_S)) as session:
+            await revoke_tokens(conn, _STRATEGY)
             token = await add_token(conn, _STRATEGY)
             url = f"http://{self.listeners.public}/webhook/{token}"
             day = secrets.token_hex(3)

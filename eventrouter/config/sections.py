@@ -117,6 +117,14 @@ def _host_name(value: str) -> str:
     return bare.lower()
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError("must be an IP address or a network such as 10.0.0.0/8") from None
+    return value
+
+
 def _public_url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -158,6 +166,8 @@ class ServerConfig(_Section):
 
     public: Listen = Address("127.0.0.1", 8080)
     operator: Listen = Address("127.0.0.1", 8081)
+    allowed_sources: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), strict=False)
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), strict=False)
     max_requests: int = Field(default=1000, ge=1, le=100_000)
     operator_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = Field(default=(), strict=False)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
@@ -190,11 +200,17 @@ class AccountConfig(_Section):
 
 
 class StrategyConfig(_Section):
-    """One of `[[strategies]]`. `max_age` is in seconds and for entries only (None = no limit)."""
+    """One of `[[strategies]]`. Times are in seconds; `max_age` is for entries only; 0 = no limit, no window."""
 
     name: Name
     symbol: Symbol | None = None
-    max_age: float | None = Field(default=None, gt=0, le=31_536_000)
+    max_age: float = Field(default=60.0, ge=0, le=31_536_000)
+    duplicate_window: float = Field(default=30.0, ge=0, le=86_400)
+    symbols: tuple[str, ...] = Field(default=(), strict=False)
+    sides: tuple[Literal["LONG", "SHORT"], ...] = Field(default=(), strict=False)
+    max_quantity: float = Field(default=0, ge=0)
+    alerts_per_minute: int = Field(default=0, ge=0, le=100_000)
+    expect_every: float = Field(default=0, ge=0, le=31_536_000)
     accounts: tuple[str, ...] = Field(default=(), strict=False)
 
 

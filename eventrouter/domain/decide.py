@@ -3,21 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from eventrouter.domain.orders import Order, order_from_payload
+from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
 
 RECHECK_S = 1.0
 
 
-class Sibling(NamedTuple):
-    """Another task of the same trade on the same account."""
+@dataclass(frozen=True, slots=True)
+class TradeFacts:
+    """What is known of a trade's other tasks on the account; see db/functions/trade_facts.sql. Ids, or None."""
 
-    id: int
-    version: int
-    status: str
-    opening: bool
+    sending: int | None = None
+    closed: int | None = None
+    opened: tuple[int, str | None] | None = None
+    exit: tuple[int, str] | None = None
+    unsent: tuple[tuple[int, int], ...] = ()
+    entries: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class DueTask:
     event_type: str
     opening: bool
     attempts: int
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] | None
     account: str
     lane: str
     mode: str
@@ -38,7 +41,7 @@ class DueTask:
     expires_at: datetime | None
     created_at: datetime
     received_at: datetime
-    trade: tuple[Sibling, ...]
+    trade: TradeFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
         return _refuse(
             task, Status.CANCELLED, "MODE_CHANGED", f"Enqueued in {task.mode} mode; this router runs in the other one."
         )
+    if fault := payload_fault(task.payload):
+        return _refuse(task, Status.DENIED, "BAD_PAYLOAD", fault)
     if task.opening and task.expires_at is not None and now >= task.expires_at:
         age_s = (now - task.received_at).total_seconds()
         limit_s = (task.expires_at - task.received_at).total_seconds()
@@ -104,31 +109,21 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
 
 
 def _trade_closed(task: DueTask) -> LogEntry | None:
-    for other in task.trade:
-        if other.opening or other.status == Status.CANCELLED:
-            continue
-        if other.status == Status.PENDING:
-            return _refuse(
-                task,
-                Status.CANCELLED,
-                "EXIT_OVERTOOK",
-                f"The exit of its trade (task {other.id}) came before it was sent.",
-            )
-        return _refuse(
-            task,
-            Status.DENIED,
-            "TRADE_CLOSED",
-            f"Its trade was closed by task {other.id} already; a new trade needs a new trade_id.",
-        )
-    return None
+    if task.trade.exit is None:
+        return None
+    exit_id, status = task.trade.exit
+    if status == Status.PENDING:
+        message = f"The exit of its trade (task {exit_id}) came before it was sent."
+        return _refuse(task, Status.CANCELLED, "EXIT_OVERTOOK", message)
+    message = f"Its trade was closed by task {exit_id} already; a new trade needs a new trade_id."
+    return _refuse(task, Status.DENIED, "TRADE_CLOSED", message)
 
 
 def _cancel_unsent(task: DueTask) -> dict[int, LogEntry]:
     message = f"The exit of its trade (task {task.id}) came before it was sent."
     return {
-        entry.id: LogEntry(entry.id, entry.version, Status.CANCELLED, "EXIT_OVERTOOK", message)
-        for entry in task.trade
-        if entry.opening and entry.status in (Status.PENDING, Status.HELD)
+        task_id: LogEntry(task_id, version, Status.CANCELLED, "EXIT_OVERTOOK", message)
+        for task_id, version in task.trade.unsent
     }
 
 
@@ -138,25 +133,21 @@ def _nothing_to_close(task: DueTask) -> LogEntry | None:
     An entry that is UNKNOWN or in REVIEW counts as not executed: in a dry run nothing can have left, and once its trade
     has an exit that entry can only be denied.
     """
-    sending = next((other for other in task.trade if other.status == Status.SENDING), None)
-    if sending is not None:
-        message = f"Task {sending.id} of the same trade is being sent; what there is to close is not known yet."
+    trade = task.trade
+    if trade.sending is not None:
+        message = f"Task {trade.sending} of the same trade is being sent or looked up; what there is to close is not known yet."
         return LogEntry(task.id, task.version, Status.PENDING, "TRADE_UNDECIDED", message, run_in_s=RECHECK_S)
-    done = [other for other in task.trade if other.status in (Status.SUCCESS, Status.ACCEPTED)]
-    closed_by = next((other for other in done if not other.opening), None)
-    if closed_by is not None:
-        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", f"The trade was closed by task {closed_by.id} already.")
-    if not done:
-        entries = [other for other in task.trade if other.opening]
-        stood = (
-            ", ".join(f"task {e.id} was {_before_exit(e)}" for e in entries) or "the trade has no entry on this account"
-        )
-        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", f"No entry of this trade was executed: {stood}.")
+    if trade.closed is not None:
+        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", f"The trade was closed by task {trade.closed} already.")
+    if trade.opened is None:
+        stood = ", ".join(f"task {entry} was {_before_exit(status)}" for entry, status in trade.entries)
+        message = f"No entry of this trade was executed: {stood or 'the trade has no entry on this account'}."
+        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", message)
     return None
 
 
-def _before_exit(entry: Sibling) -> str:
-    return "not sent yet and is cancelled" if entry.status in (Status.PENDING, Status.HELD) else entry.status
+def _before_exit(status: str) -> str:
+    return "not sent yet and is cancelled" if status in (Status.PENDING, Status.HELD) else status
 
 
 def _refuse(task: DueTask, status: Status, reason: str, message: str) -> LogEntry:
@@ -164,12 +155,14 @@ def _refuse(task: DueTask, status: Status, reason: str, message: str) -> LogEntr
 
 
 def _send(task: DueTask, lease_s: float) -> Send:
+    held = task.trade.opened[1] if task.trade.opened is not None and not task.opening else None
     order = order_from_payload(
-        task.payload,
+        task.payload or {},
         client_order_id=task.client_order_id,
         account=task.account,
         trade_id=task.trade_id,
         opening=task.opening,
+        held_symbol=held,
     )
     detail = {"request_hash": order.request_hash(), "client_order_id": order.client_order_id}
     entry = LogEntry(task.id, task.version, Status.SENDING, "INTENT", detail=detail, lease_s=lease_s)

@@ -4,7 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
+
+MOST_DIGITS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,41 @@ class Order:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def payload_fault(payload: Mapping[str, Any] | None) -> str | None:
+    """Why no order can be made of a task's payload, or None. The webhook refuses such values; SQL can enqueue anything."""
+    if payload is None:
+        return "The payload is not a JSON object that can be read."
+    direction = payload.get("direction")
+    if direction is not None and direction not in ("LONG", "SHORT"):
+        return f"direction is {str(direction)[:40]!r}; it must be LONG or SHORT."
+    for name in ("quantity", "entry_price", "stop_loss", "exit_price"):
+        value = payload.get(name)
+        if value is not None and not _is_positive(value):
+            return f"{name} is {str(value)[:40]!r}; it must be a number greater than zero."
+    return None
+
+
+def _is_positive(value: object) -> bool:
+    """Whether a JSON value is a finite number, or the text of one, above zero and not absurdly long."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return False
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return False
+    return number.is_finite() and number > 0 and -MOST_DIGITS <= number.adjusted() <= MOST_DIGITS
+
+
 def order_from_payload(
-    payload: Mapping[str, Any], *, client_order_id: str, account: str, trade_id: str, opening: bool
+    payload: Mapping[str, Any],
+    *,
+    client_order_id: str,
+    account: str,
+    trade_id: str,
+    opening: bool,
+    held_symbol: str | None = None,
 ) -> Order:
-    """The order behind a task's payload (the ENTRY and EXIT formats of the webhook)."""
+    """The order behind a task's payload. What is closed is what the trade holds, whatever symbol the exit names."""
 
     def text(*names: str) -> str | None:
         return next((str(payload[name]) for name in names if payload.get(name) is not None), None)
@@ -40,7 +74,7 @@ def order_from_payload(
         account=account,
         trade_id=trade_id,
         action="OPEN" if opening else "CLOSE",
-        symbol=text("symbol"),
+        symbol=held_symbol or text("symbol"),
         direction=text("direction"),
         quantity=text("quantity"),
         price=text("entry_price") if opening else text("exit_price"),

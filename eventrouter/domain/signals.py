@@ -231,12 +231,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen = dict(pairs)
-    if len(seen) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SignalRefused("KEY_REPEATED", f"The alert names {twice[:40]!r} twice; which one counts cannot be known.")
+    seen: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in seen:
+            _refuse_twice(name)
+        seen[name] = value
     return seen
+
+
+def _refuse_twice(twice: str) -> NoReturn:
+    raise SignalRefused("KEY_REPEATED", f"The alert names {twice[:40]!r} twice; which one counts cannot be known.")
 
 
 def _refuse_unstorable(value: Any) -> None:

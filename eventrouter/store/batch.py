@@ -5,13 +5,15 @@ singled out by halving the batch, so that it fails alone.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import psycopg
 
-from eventrouter.errors import RowRefused, StoreBusy, StoreUnavailable
+from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable
 from eventrouter.metrics import Metrics
 from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
 
@@ -20,7 +22,18 @@ Result = TypeVar("Result")
 Write = Callable[[Conn, Sequence[Item]], Awaitable[Sequence[Result]]]
 
 _REPEATS = 5
+_LEAST_S = 0.1  # with less time left a commit is not begun
+_GRACE_S = 1.0  # for giving up a commit and hearing that it was given up
 _REPEATABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    """An item, who waits for its result, and until when (the loop's time)."""
+
+    item: Item
+    future: asyncio.Future[Result]
+    deadline: float
 
 
 class Batcher(Generic[Item, Result]):
@@ -47,7 +60,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting = waiting
         self._deadline_s = deadline_s
         self._metrics = metrics
-        self._queue: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._queue: list[_Waiting[Item, Result]] = []
         self._unsettled: set[asyncio.Future[Result]] = set()
         self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,38 +85,45 @@ class Batcher(Generic[Item, Result]):
     async def put(self, item: Item, *, within_s: float | None = None) -> Result:
         """The item's result once it is committed. Raises RowRefused for this item alone, StoreUnavailable, StoreBusy.
 
-        After `within_s` seconds an item that is still waiting is withdrawn; one whose commit is on its way may be stored.
+        After `within_s` seconds it is withdrawn, and a commit under way is given up, so that StoreUnavailable means "not
+        stored" but for a commit whose answer was lost on its way.
         """
+        loop = asyncio.get_running_loop()
+        future = self.add(item, deadline=math.inf if within_s is None else loop.time() + within_s)
         try:
-            async with asyncio.timeout(within_s):
-                return await self.add(item)
+            async with asyncio.timeout(None if within_s is None else within_s + _GRACE_S):
+                return await future
         except TimeoutError as error:
             raise StoreUnavailable(f"{self._name}: no commit within {within_s:g} s.") from error
 
-    def add(self, item: Item) -> asyncio.Future[Result]:
-        """Like put, without waiting."""
+    def add(self, item: Item, *, deadline: float = math.inf) -> asyncio.Future[Result]:
+        """Like put, without waiting; `deadline` is the loop's time."""
         if self._stopped:
             raise StoreUnavailable(f"{self._name}: stopped.")
         if len(self._unsettled) >= self._waiting:
             raise StoreBusy(f"{self._name}: {len(self._unsettled)} items are waiting for Postgres already.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+        self._queue.append(_Waiting(item, future, deadline))
         self._unsettled.add(future)
         future.add_done_callback(self._unsettled.discard)
         self._filled.set()
         return future
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._filled.wait()
             batch, self._queue = self._queue[: self._most], self._queue[self._most :]
             if not self._queue:
                 self._filled.clear()
-            batch = [(item, future) for item, future in batch if not future.done()]
+            late = [waiting for waiting in batch if waiting.deadline <= loop.time() + _LEAST_S]
+            _settle(late, [StoreUnavailable(f"{self._name}: Postgres is too slow.")] * len(late))
+            batch = [waiting for waiting in batch if not waiting.future.done()]
             if not batch:
                 continue
+            deadline = min(loop.time() + self._deadline_s, *(waiting.deadline for waiting in batch))
             try:
-                results = await self._commit([item for item, _ in batch])
+                results = await self._commit([waiting.item for waiting in batch], deadline)
             except asyncio.CancelledError:
                 _settle(batch, [StoreUnavailable(f"{self._name}: stopped before the commit.")] * len(batch))
                 raise
@@ -111,10 +131,10 @@ class Batcher(Generic[Item, Result]):
                 results = [error] * len(batch)
             _settle(batch, results)
 
-    async def _commit(self, items: list[Item]) -> Sequence[Result | Exception]:
+    async def _commit(self, items: list[Item], deadline: float) -> Sequence[Result | Exception]:
         for repeat in range(_REPEATS):
             try:
-                async with translated(self._name), asyncio.timeout(self._deadline_s):
+                async with translated(self._name), asyncio.timeout_at(deadline):
                     try:
                         async with self._pool.connection() as conn, conn.transaction():
                             results: Sequence[Result | Exception] = await self._write(conn, items)
@@ -125,6 +145,8 @@ class Batcher(Generic[Item, Result]):
                 if isinstance(error.__cause__, _REPEATABLE) and repeat + 1 < _REPEATS:
                     continue
                 raise
+            if len(results) != len(items):
+                raise StoreError(f"{self._name}: {len(results)} results for {len(items)} items.")
             self._metrics.batches.labels(self._name).inc()
             self._metrics.batch_rows.labels(self._name).observe(len(items))
             return results
@@ -143,12 +165,12 @@ class Batcher(Generic[Item, Result]):
         return [*await self._single_out(conn, items[:middle]), *await self._single_out(conn, items[middle:])]
 
 
-def _settle(batch: Sequence[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result | Exception]) -> None:
-    for (_, future), result in zip(batch, results, strict=True):
-        if future.done():
+def _settle(batch: Sequence[_Waiting[Item, Result]], results: Sequence[Result | Exception]) -> None:
+    for waiting, result in zip(batch, results, strict=True):
+        if waiting.future.done():
             continue
         if isinstance(result, Exception):
-            future.set_exception(result)
-            future.exception()  # a caller that stopped waiting must not make asyncio complain
+            waiting.future.set_exception(result)
+            waiting.future.exception()  # a caller that stopped waiting must not make asyncio complain
         else:
-            future.set_result(result)
+            waiting.future.set_result(result)

@@ -33,11 +33,12 @@ async def verify(conn: Conn) -> Verification:
             tasks += 1
             orphans = await logs.before(row[0])
             history = await logs.before(row[0] + 1)
+            rows = [_log_row(log) for log in history]
             log_rows += len(orphans) + len(history)
             if len(violations) < _MOST_VIOLATIONS:
                 violations += _without_task(orphans)
-                violations += check_history(row[0], [LogRow(*log[1:]) for log in history])
-                violations += _compare(row, [LogRow(*log[1:]) for log in history])
+                violations += check_history(row[0], rows)
+                violations += _compare(row, rows)
         orphans = await logs.before(None)
         log_rows += len(orphans)
         violations += _without_task(orphans)
@@ -69,6 +70,14 @@ async def _stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:
         await cursor.execute(query(name))
         async for row in cursor:
             yield row
+
+
+def _log_row(log: Sequence[Any]) -> LogRow:
+    """A row of the query all_logs: its payload joins the other details again."""
+    *before, detail, payload, created_at, run_at, leased = log[1:]
+    details = {**(detail if isinstance(detail, dict) else {}), "payload": payload}
+    values = [*before, details, created_at, run_at, leased]
+    return LogRow(*values)
 
 
 def _without_task(orphans: Sequence[Sequence[Any]]) -> list[Violation]:

@@ -7,6 +7,7 @@ schema's name must reach the functions' search_path.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,14 @@ from eventrouter.store.files import db_dir
 
 _LOCK = 0x6576_7274  # "evrt": two processes that migrate one database take turns
 _OBJECTS = "objects"
-_TABLES = ("automated_signals", "execution_tasks", "execution_logs", "strategy_tokens", "product_families", "lanes")
+_TABLES = (
+    "automated_signals",
+    "execution_tasks",
+    "execution_logs",
+    "strategy_tokens",
+    "product_families",
+    "alert_windows",
+)
 
 
 @dataclass(frozen=True)
@@ -63,16 +71,16 @@ def _migrate(conn: psycopg.Connection, schema: str) -> MigrationReport:
     done = _applied(conn, schema)
     _refuse_newer(done)
     if not pending(done):  # also the way of a service whose user may change nothing
-        return MigrationReport((), objects_replaced=False, guard_role=_has_role(conn))
+        return MigrationReport((), objects_replaced=False, guard_role=_is_member(conn))
     applied = tuple(_apply_migrations(conn, done))
-    guard_role = _ensure_role(conn, schema)
+    has_role = _ensure_role(conn, schema)
     for path in _objects():
         _run(conn, path)
     _run(conn, db_dir() / "privileges" / "public.sql")
-    if guard_role:
+    if has_role:
         _run(conn, db_dir() / "privileges" / "application.sql")
     _record(conn, _OBJECTS, _objects_sha256())
-    return MigrationReport(applied, objects_replaced=True, guard_role=guard_role)
+    return MigrationReport(applied, objects_replaced=True, guard_role=_is_member(conn))
 
 
 def _enter_schema(conn: psycopg.Connection, schema: str) -> None:
@@ -83,6 +91,7 @@ def _enter_schema(conn: psycopg.Connection, schema: str) -> None:
     conn.execute(sql.SQL("SET LOCAL search_path = {}, pg_temp").format(name))
     conn.execute("SET LOCAL client_min_messages = warning")
     conn.execute("SET LOCAL lock_timeout = '30s'")
+    conn.execute("SET LOCAL check_function_bodies = off")  # functions may name one that a later file makes
 
 
 def _applied(conn: psycopg.Connection, schema: str) -> dict[str, str]:
@@ -142,7 +151,7 @@ def _apply_migrations(conn: psycopg.Connection, done: dict[str, str]) -> Iterato
 
 
 def _ensure_role(conn: psycopg.Connection, schema: str) -> bool:
-    """Makes the application role where that is allowed, and lets this user become it. False: guarded by triggers only."""
+    """Makes the application role where that is allowed, and lets this user become it. False: there is no such role."""
     try:
         with conn.transaction():
             if not _has_role(conn):
@@ -151,13 +160,9 @@ def _ensure_role(conn: psycopg.Connection, schema: str) -> bool:
         pass  # made by another database's migration at this moment
     except psycopg.errors.InsufficientPrivilege:
         return False
-    try:
-        with conn.transaction():
-            conn.execute(
-                "GRANT eventrouter_app TO CURRENT_USER"
-            )  # since PostgreSQL 16 a role's maker cannot become it unasked
-    except psycopg.errors.InsufficientPrivilege:
-        return False
+    with suppress(psycopg.errors.InsufficientPrivilege), conn.transaction():
+        # since PostgreSQL 16 a role's maker cannot become it unasked; whoever may not grant it has it granted, or another DSN
+        conn.execute("GRANT eventrouter_app TO CURRENT_USER")
     conn.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO eventrouter_app").format(sql.Identifier(schema)))
     # PostgreSQL 14 lets everybody create objects in public; with that, a guarded function could be shadowed
     conn.execute(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM PUBLIC, eventrouter_app").format(sql.Identifier(schema)))
@@ -166,6 +171,13 @@ def _ensure_role(conn: psycopg.Connection, schema: str) -> bool:
 
 def _has_role(conn: psycopg.Connection) -> bool:
     return conn.execute("SELECT FROM pg_roles WHERE rolname = 'eventrouter_app'").fetchone() is not None
+
+
+def _is_member(conn: psycopg.Connection) -> bool:
+    """Whether sessions of this user can be held back by the role."""
+    return _has_role(conn) and conn.execute(
+        "SELECT pg_has_role(current_user, 'eventrouter_app', 'MEMBER')"
+    ).fetchone() == (True,)
 
 
 def _record(conn: psycopg.Connection, name: str, digest: str) -> None:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
 
 from eventrouter.config import DatabaseConfig
-from eventrouter.errors import EventrouterError
+from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store.connect import Database, conninfo
 from eventrouter.store.embedded import EmbeddedServer, default_home, open_server
 from eventrouter.store.files import query
@@ -28,7 +30,7 @@ class OpenedDatabase:
         """Where the data is, without secrets."""
         if self.server is not None:
             return f"embedded PostgreSQL in {self.server.home}"
-        known = psycopg.conninfo.conninfo_to_dict(self.database.dsn)
+        known = conninfo_to_dict(self.database.dsn)
         return f"PostgreSQL at {known.get('host', 'the local socket')}, database {known.get('dbname', known.get('user', '?'))}"
 
     def close(self) -> None:
@@ -40,22 +42,36 @@ class OpenedDatabase:
 def open_database(config: DatabaseConfig, *, migrating: bool = True) -> OpenedDatabase:
     """Opens the configured database and brings it to this version's schema. Blocking.
 
+    With `migrating` False a server that is not ours is left as it is; the embedded one is always brought up to date.
+
     Raises StoreUnavailable when it cannot be reached, MigrationError, EmbeddedServerError.
     """
     if config.dsn is None:
         server = open_server(config.data_dir, settings=_SETTINGS)
         try:
-            report = migrate(server.admin_dsn, schema=config.schema_name) if migrating else None
+            report: MigrationReport | None = migrate(server.admin_dsn, schema=config.schema_name)
         except BaseException:
             server.close()
             raise
         database = Database(server.app_dsn, config.schema_name, config.pool_size)
         return OpenedDatabase(database, server.admin_dsn, None, server, report)
+    for key in ("dsn", "admin_dsn", "listen_dsn"):
+        _check_dsn(key, getattr(config, key))
     dsn = config.dsn.get_secret_value()
     admin_dsn = config.admin_dsn.get_secret_value() if config.admin_dsn else dsn
     report = migrate(admin_dsn, schema=config.schema_name) if migrating else None
     listen_dsn = config.listen_dsn.get_secret_value() if config.listen_dsn else None
     return OpenedDatabase(Database(dsn, config.schema_name, config.pool_size), admin_dsn, listen_dsn, None, report)
+
+
+def _check_dsn(key: str, dsn: SecretStr | None) -> None:
+    try:
+        conninfo_to_dict(dsn.get_secret_value() if dsn else "")
+    except psycopg.ProgrammingError:  # its words hold the part that is wrong, which may be the password
+        raise ConfigError(
+            f"database.{key}: cannot be read as a connection string. In a URL, write special characters of the password "
+            'percent-encoded (@ as %40); in "key=value" form, put values with spaces in single quotes.'
+        ) from None
 
 
 class RunLock:

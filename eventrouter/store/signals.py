@@ -3,14 +3,15 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventrouter.domain.duplicates import DuplicateKey
 from eventrouter.domain.plan import Intent
-from eventrouter.errors import StoreError
+from eventrouter.errors import TokensInUse
 from eventrouter.store.connect import Conn, Pool, translated
 from eventrouter.store.files import query
 
@@ -33,15 +34,17 @@ class StoredAlert:
     code: str | None = None
     message: str | None = None
     field_name: str | None = None
+    fired_at: datetime | None = None
+    key: DuplicateKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where an alert now stands: its signal, its tasks, and whether an earlier commit had stored it already."""
+    """Where an alert now stands: its signal and tasks, or those of the alert that it is a duplicate of."""
 
     signal_id: int
     task_ids: tuple[int, ...]
-    repeated: bool
+    duplicate: bool
 
 
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
@@ -69,18 +72,41 @@ async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored
             "source_ips": [a.source_ip for a in alerts],
             "parsed": payloads,
             "received": [a.received_at for a in alerts],
+            "fired": [a.fired_at for a in alerts],
+            "keys": [a.key.key if a.key else None for a in alerts],
+            "windows": [a.key.window_s if a.key else None for a in alerts],
             "task_uids": [task[0] for task in tasks],
             "task_accounts": [task[1] for task in tasks],
             "task_payloads": [task[2] for task in tasks],
             "task_max_ages": [task[3] for task in tasks],
         },
     )
-    stored = {uid: Stored(signal_id, tuple(ids), repeated=False) for uid, signal_id, ids in await cursor.fetchall()}
-    missing = [a.uid for a in alerts if a.uid not in stored]
-    if missing:
-        cursor = await conn.execute(query("signals_by_uid"), {"uids": missing})
-        stored |= {uid: Stored(signal_id, tuple(ids), repeated=True) for uid, signal_id, ids in await cursor.fetchall()}
-    return [stored[alert.uid] for alert in asked]
+    rows = {row[0]: row for row in await cursor.fetchall()}
+    missing = {a.uid for a in alerts} - rows.keys()  # stored by an earlier commit whose answer was lost
+    rows |= await _stored_before(conn, missing)
+    firsts = {row[3] for row in rows.values() if row[3] is not None}
+    rows = await _stored_before(conn, firsts - rows.keys()) | rows
+    return [_stored(rows, alert.uid) for alert in asked]
+
+
+async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Sequence[Any]]:
+    if not uids:
+        return {}
+    cursor = await conn.execute(query("signals_by_uid"), {"uids": list(uids)})
+    return {row[0]: row for row in await cursor.fetchall()}
+
+
+def _stored(rows: Mapping[UUID, Sequence[Any]], uid: UUID) -> Stored:
+    duplicate_of = rows[uid][3]
+    _, signal_id, task_ids, _ = rows[duplicate_of or uid]
+    return Stored(signal_id, tuple(task_ids), duplicate=duplicate_of is not None)
+
+
+async def purge_windows(pool: Pool) -> int:
+    """Forgets windows that have ended (at most a thousand at once); returns how many."""
+    async with translated("purge"), pool.connection() as conn:
+        row = await (await conn.execute(query("purge_alert_windows"))).fetchone()
+        return row[0] if row else 0
 
 
 async def _payloads(conn: Conn, alerts: Sequence[StoredAlert]) -> list[str | None]:
@@ -119,9 +145,32 @@ async def add_token(conn: Conn, strategy: str) -> str:
         row = await (
             await conn.execute(query("add_strategy_token"), {"strategy": strategy, "sha256": token_hash(token)})
         ).fetchone()
-    if row is None:
-        raise StoreError("The database did not store the token.")
+    if row is None or row[0] is None:
+        raise TokensInUse(
+            f"{strategy!r} has two valid tokens already, the most that a change of token needs. "
+            f"End the old one first: eventrouter token revoke {strategy}"
+        )
     return token
+
+
+async def revoke_tokens(conn: Conn, strategy: str, token_id: int | None = None) -> list[int]:
+    """Ends one token of a strategy, or all but the newest; returns the ids of those that were valid until now."""
+    async with translated("token"):
+        cursor = await conn.execute(query("revoke_strategy_tokens"), {"strategy": strategy, "token_id": token_id})
+        return sorted(row[0] for row in await cursor.fetchall())
+
+
+async def tokens(conn: Conn) -> list[dict[str, Any]]:
+    """Every token's id, strategy, and when it was made and revoked."""
+    async with translated("token"):
+        rows = await (await conn.execute(query("list_tokens"))).fetchall()
+    return [dict(zip(("id", "strategy", "created_at", "revoked_at"), row, strict=True)) for row in rows]
+
+
+async def last_heard(pool: Pool, strategies: Sequence[str]) -> dict[str, datetime | None]:
+    """When an alert of each strategy was last received, refused ones included; None: never."""
+    async with translated("silence"), pool.connection() as conn:
+        return dict(await (await conn.execute(query("last_heard"), {"strategies": list(strategies)})).fetchall())
 
 
 async def valid_tokens(pool: Pool) -> dict[bytes, str]:

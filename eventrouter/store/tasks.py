@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from eventrouter.domain.decide import DueTask, Sibling
+from eventrouter.domain.decide import DueTask, TradeFacts
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
@@ -108,11 +108,14 @@ async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) 
         yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][15] if rows else None)
 
 
-async def next_due_in_s(pool: Pool, accounts: Sequence[str]) -> float | None:
-    """Seconds until the next delayed task is due, by the database's clock; None when nothing is delayed."""
+async def next_due(pool: Pool, accounts: Sequence[str], since: datetime | None) -> tuple[float | None, datetime | None]:
+    """Seconds until the next delayed task is due, by the database's clock (None when nothing is delayed), and the time now.
+
+    `since` is the time that the last call gave back: what fell due after it counts, also when that is past by now.
+    """
     async with translated("next due"), pool.connection() as conn:
-        row = await (await conn.execute(query("next_due_in"), {"accounts": list(accounts)})).fetchone()
-        return row[0] if row else None
+        row = await (await conn.execute(query("next_due_in"), {"accounts": list(accounts), "since": since})).fetchone()
+        return (row[0], row[1]) if row else (None, since)
 
 
 async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
@@ -174,10 +177,21 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
 
 
 def _due_task(row: Sequence[Any]) -> DueTask:
-    payload = row[6] if isinstance(row[6], dict) else {}
-    siblings = tuple(Sibling(*sibling) for sibling in row[14])
-    values = [*row[:6], payload, *row[7:14], siblings]
+    payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
+    values = [*row[:6], payload, *row[7:14], _facts(row[14])]
     return DueTask(*values)
+
+
+def _facts(facts: Mapping[str, Any]) -> TradeFacts:
+    opened, closing = facts["opened"], facts["exit"]
+    return TradeFacts(
+        sending=facts["sending"][0] if facts["sending"] else None,
+        closed=facts["closed"][0] if facts["closed"] else None,
+        opened=(opened[0], opened[1]) if opened else None,
+        exit=(closing[0], closing[1]) if closing else None,
+        unsent=tuple((task_id, version) for task_id, version in facts["unsent"]),
+        entries=tuple((task_id, status) for task_id, status in facts["entries"]),
+    )
 
 
 def _clean(text: str | None) -> str | None:

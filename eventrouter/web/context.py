@@ -12,6 +12,7 @@ from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.metrics import Metrics
 from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
 
 
@@ -28,6 +29,7 @@ class WebContext:
     dry_run: bool = True
     operator_hosts: frozenset[str] = frozenset()
     loopback_only: bool = False
+    sources: Sources = field(default_factory=Sources)
     feed_clients: set[object] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -46,7 +46,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(400, "POSITION_WRONG", str(wrong))
     except StoreError as unavailable:
         _log.warning("store_unavailable", route=_route(request), error=str(unavailable))
-        return error(503, "STORE_UNAVAILABLE", "Nothing was stored: the database cannot be reached. Send it again.")
+        return error(
+            503, "STORE_UNAVAILABLE", "Nothing is known to be stored: the database cannot be reached. Send it again."
+        )
     except web.HTTPRequestEntityTooLarge:
         return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
     except web.HTTPException as answer:

@@ -20,6 +20,11 @@ async def webhook(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     if context.ingest is None or context.tokens is None:
         raise StoreUnavailable("This process takes no alerts yet.")
+    origin = context.sources.origin(request.remote, request.headers.getall("X-Forwarded-For", []))
+    if not context.sources.may_send(origin):
+        return error(
+            403, "SOURCE_NOT_ALLOWED", f"Alerts from {origin[:60]!r} are not taken: see [server] allowed_sources."
+        )
     strategy = await context.tokens.strategy_of(request.match_info["token"])
     if strategy is None:
         return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
@@ -28,7 +33,7 @@ async def webhook(request: web.Request) -> web.Response:
         return raw
     headers = {name: _text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
     content_type = headers.get("Content-Type")
-    alert = Alert.now(raw, strategy, content_type=content_type, headers=headers, source_ip=request.remote)
+    alert = Alert.now(raw, strategy, content_type=content_type, headers=headers, source_ip=_text(origin))
     receipt = await context.ingest.accept(alert)
     return web.json_response(
         {

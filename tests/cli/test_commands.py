@@ -126,15 +126,15 @@ def test_a_service_that_is_not_there() -> None:
 
 def test_a_taken_port(dsn: str, tmp_path: Path) -> None:
     """`run` ends with 1 and one line that names address, key and a way out."""
-    log = tmp_path / "log"
-    with service("run", env=environment(dsn), log=log):
-        taken = address_of(log, "Alerts")
-        result = command("run", env={**environment(dsn), "EVENTROUTER_SERVER__PUBLIC": taken})
-    assert result.returncode == 1
-    last = said(result)[-1]
-    assert taken in last
-    assert "[server] public" in last
-    assert "Traceback" not in result.stderr.decode()
+    first, second = tmp_path / "first", tmp_path / "second"
+    with service("run", env=environment(dsn), log=first):
+        taken = address_of(first, "Alerts")
+        env = {**environment(dsn), "EVENTROUTER_SERVER__PUBLIC": taken}
+        with service("run", env=env, log=second) as process:
+            assert process.wait(30) == 1
+    assert taken in second.read_text().splitlines()[-1]
+    assert "[server] public" in second.read_text().splitlines()[-1]
+    assert "Traceback" not in second.read_text()
 
 
 # looking and acting

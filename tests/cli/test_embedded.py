@@ -72,12 +72,12 @@ def test_run_with_commands_beside_it(data: DataDirectory, tmp_path: Path) -> Non
         address = address_of(log, "Alerts")
         server = data.postmaster
         url = webhook(env, address)
-        second = command("run", env=env)
-        last = second.stderr.decode().splitlines()[-1]
-        assert second.returncode == 1
-        assert str(data.path) in last
-        assert f"run-{process.pid}" in last
-        assert "Traceback" not in second.stderr.decode()
+        with service("run", env=env, log=tmp_path / "second") as second:
+            assert second.wait(30) == 1
+        said = (tmp_path / "second").read_text()
+        assert str(data.path) in said.splitlines()[-1]
+        assert f"run-{process.pid}" in said.splitlines()[-1]
+        assert "Traceback" not in said
         send(env, url, "T-1")
         all_done(env, 1)
         assert (process.poll(), data.postmaster) == (None, server)

@@ -289,7 +289,7 @@ def test_strategies_choose_among_enabled_accounts() -> None:
     config = load_config(file, environ={})
     assert [account.name for account in config.accounts_of("unlisted; with 'any' name")] == ["a", "b"]
     assert [account.name for account in config.accounts_of("ORB")] == ["b"]
-    assert (config.strategy("ORB").max_age, config.strategy("other").max_age) == (5, None)
+    assert (config.strategy("ORB").max_age, config.strategy("other").max_age) == (5, 60)
     assert config.account("c") is config.accounts[2]
     assert config.account("C") is None
 

@@ -1,13 +1,14 @@
 """Real router processes, several on one database, killed, frozen and stopped while they work."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.processes import service, until
+from tests.processes import address_of, service, until
 from tests.router.fleet import (
     Owner,
     all_done,
@@ -98,12 +99,23 @@ def test_a_signal_drains_and_ends(dsn: str, boss: Owner, tmp_path: Path, half: s
     log = tmp_path / "service.log"
     with service(half, env=fleet_environment(dsn), log=log) as process, feeding(dsn):
         with caught_sending(dsn, process.pid) as ids:
+            address = address_of(log)
             process.send_signal(number_)
+            until(lambda: not _listens(address), what="a closed door")
         assert process.wait(30) == 0
     states = "SELECT count(*) FROM execution_tasks WHERE status = 'SUCCESS' AND attempts = 1 AND id = ANY (%(ids)s)"
     assert number(boss, states, {"ids": ids}) == len(ids)
     assert number(boss, "SELECT count(*) FROM execution_tasks WHERE status = 'SENDING'") == 0
     assert number(boss, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'eventrouter-%%'") == 0
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_frozen_router_that_thaws_changes_nothing(dsn: str, boss: Owner, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A router finds its work: through the wake alone, with the poll an hour away, and through the poll alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from eventrouter.domain.tasks import Status
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store import reports
 from eventrouter.store import tasks as store
-from eventrouter.store.connect import Conn, Database, Pool
+from eventrouter.store.connect import Conn, Database
 from tests.processes import until_async
 from tests.router.book import enqueue, is_sound, move, reaches, status_of, value, way
 from tests.router.conftest import Start, asleep
@@ -170,13 +170,13 @@ async def test_a_task_that_falls_due_just_before_the_router_sleeps_is_not_overlo
     """A task whose time comes between the claim and the look at the clock does not wait for the poll."""
     task = await enqueue(db, "t")
     await move(db, task, Status.PENDING, run_in_s=0.5)
-    ask = store.next_due_in_s
+    ask = store.next_due
 
-    async def ask_late(pool: Pool, accounts: Sequence[str]) -> float | None:
+    async def ask_late(*arguments: Any) -> Any:
         await until_async(partial(value, db, "SELECT run_at < clock_timestamp() FROM execution_tasks"))
-        return await ask(pool, accounts)
+        return await ask(*arguments)
 
-    monkeypatch.setattr(store, "next_due_in_s", ask_late)
+    monkeypatch.setattr(store, "next_due", ask_late)
     await start()
     await reaches(db, task, Status.SUCCESS)
 

@@ -75,8 +75,6 @@ FORBIDDEN: list[str | sql.Composed] = [
     "UPDATE execution_logs SET status = 'SUCCESS'",
     "DELETE FROM execution_logs",
     "TRUNCATE execution_logs",
-    "INSERT INTO lanes VALUES ('a/b', 'a', 'b')",
-    "DELETE FROM lanes",
     "INSERT INTO automated_signals (signal_uid, strategy, raw, received_at) VALUES (gen_random_uuid(), 's', '', now())",
     "UPDATE strategy_tokens SET revoked_at = NULL",
     "UPDATE schema_migrations SET sha256 = ''",
@@ -88,7 +86,7 @@ FORBIDDEN: list[str | sql.Composed] = [
     "CREATE TABLE mine (id int)",
     "CREATE FUNCTION product_of(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
     "SELECT draw_client_order_id()",
-    "SELECT open_lane('a', 'ES', 'T')",
+    "SELECT lane_of('a', 'ES', 'T')",
     "SELECT setval('execution_tasks_id_seq', 1)",
 ]
 
@@ -279,6 +277,7 @@ SEED_COLUMNS = {
     "updated_at",
 }
 CALLABLE = {
+    "active_lanes",
     "add_strategy_token",
     "append_log",
     "enqueue_execution_task",
@@ -286,6 +285,8 @@ CALLABLE = {
     "lock_due_tasks",
     "lock_unrouted_tasks",
     "product_of",
+    "purge_alert_windows",
+    "revoke_strategy_tokens",
     "route_task",
 }
 

@@ -33,7 +33,7 @@ async def test_all_at_once(conn: Conn) -> None:
     first, bad, empty = await store_alerts(conn, batch)
     assert [len(stored.task_ids) for stored in (first, bad, empty)] == [2, 0, 0]
     assert first.signal_id < bad.signal_id < empty.signal_id
-    assert not any(stored.repeated for stored in (first, bad, empty))
+    assert not any(stored.duplicate for stored in (first, bad, empty))
     rows = await conn.execute(
         "SELECT t.account, t.signal_id = s.id, extract(epoch FROM t.expires_at - s.received_at)::int, l.seq, l.status, s.raw"
         " FROM execution_tasks t JOIN automated_signals s ON s.id = t.signal_id JOIN execution_logs l ON l.task_id = t.id"
@@ -55,8 +55,8 @@ async def test_a_uid_is_stored_once(conn: Conn) -> None:
     (stored,) = await store_alerts(conn, [old])
     changed = replace(old, trade_id="T9", intents=(Intent("c", None),))
     fresh, again = await store_alerts(conn, [new, changed])
-    assert again == replace(stored, repeated=True)
-    assert not fresh.repeated
+    assert again == stored
+    assert not fresh.duplicate
     assert await value(conn, "SELECT count(*) FROM automated_signals") == 2
     assert await value(conn, "SELECT string_agg(trade_id, ',' ORDER BY id) FROM execution_tasks") == "T1,T1,T2"
 

@@ -20,10 +20,10 @@ from tests.store.stored_task import enqueue, insert, log_of, move, value
 
 MIGRATIONS = tuple(sorted(path.stem for path in (db_dir() / "migrations").glob("*.sql")))
 TABLES = [
+    "alert_windows",
     "automated_signals",
     "execution_logs",
     "execution_tasks",
-    "lanes",
     "product_families",
     "schema_migrations",
     "strategy_tokens",
