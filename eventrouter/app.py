@@ -15,7 +15,7 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.limits import Limits
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.domain.signals import MOST_BYTES
-from eventrouter.errors import ConfigError, EmbeddedServerError, EventrouterError, StoreError, StoreUnavailable
+from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest, StrategyRules
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -53,6 +53,7 @@ class Service:
     router: ExecutionRouter | None = field(default=None, init=False)
     _pools: list[Pool] = field(default_factory=list, init=False)
     _lock: RunLock | None = field(default=None, init=False)
+    _started: bool = field(default=False, init=False)
     _chores: list[asyncio.Task[None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -63,8 +64,8 @@ class Service:
             operator_hosts=frozenset(self.config.server.operator_hosts),
         )
 
-    async def start(self) -> None:
-        """Opens the database (waiting for a server that is away), then starts web and router. Idempotent."""
+    async def open(self) -> None:
+        """Opens the database, waiting for a server that is away, and takes the lock of an exclusive service. Idempotent."""
         if self.opened is not None:
             return
         opened = self.opened = await self._open()
@@ -72,11 +73,23 @@ class Service:
             if self.exclusive and opened.server is not None:
                 self._lock = await asyncio.to_thread(RunLock, opened, self.name)
             self.context.desk_pool = await self._pool("desk", size=None, waiting=200)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def start(self) -> None:
+        """Opens the database if that is not done yet, then starts web and router. Idempotent."""
+        await self.open()
+        assert self.opened is not None
+        if self._started:
+            return
+        self._started = True
+        try:
             if self.with_web:
                 await self._start_ingest()
             if self.with_router:
-                await self._start_router(opened)
-            if opened.server is not None:
+                await self._start_router(self.opened)
+            if self.opened.server is not None:
                 self._chores.append(asyncio.create_task(self._keep_server(), name="embedded-server"))
         except BaseException:
             await self.stop()
@@ -185,7 +198,9 @@ class Service:
                 server = self.opened.server if self.opened is not None else None
                 if server is not None and await asyncio.to_thread(server.ensure_running):
                     _log.warning("embedded_server_restarted", home=str(server.home))
-            except EmbeddedServerError as error:
+                    if self._lock is not None:  # it went with the server
+                        self._lock = await asyncio.to_thread(self._lock.renewed)
+            except (EventrouterError, OSError) as error:
                 _log.error("embedded_server_down", error=str(error))
 
 

@@ -97,6 +97,13 @@ class SignalIngest:
         try:
             signal = self._understand(alert)
         except SignalRefused as refusal:
+            _log.warning(
+                "alert_refused",
+                strategy=alert.strategy,
+                code=refusal.code,
+                message=refusal.message,
+                field=refusal.field,
+            )
             await self._store_refused(alert, refusal)
             raise
         if signal.opening:
@@ -155,6 +162,13 @@ class SignalIngest:
             _log.info("duplicate_alert", strategy=alert.strategy, trade=signal.trade_id, first_signal=stored.signal_id)
         else:
             self._tell(alert, row, stored)
+        if not stored.task_ids and not stored.duplicate:
+            _log.warning(
+                "signal_without_tasks",
+                strategy=alert.strategy,
+                trade=signal.trade_id,
+                hint="no enabled account takes it",
+            )
         self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
         return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.duplicate, stored.task_ids)
 

@@ -17,12 +17,12 @@ WHERE s.signal_uid = ANY (:uids);
 -- name: purge_alert_windows^
 SELECT purge_alert_windows();
 
--- name: trade_symbols
--- The symbol that the latest task of each trade named, for exits that name none.
-SELECT DISTINCT ON (trade_id) trade_id, payload ->> 'symbol'
+-- name: trade_accounts
+-- The accounts that have tasks of each trade, with the symbol that their entry named: where its exits go.
+SELECT DISTINCT ON (trade_id, account) trade_id, account, payload ->> 'symbol'
 FROM execution_tasks
-WHERE trade_id = ANY (:trade_ids) AND payload ->> 'symbol' IS NOT NULL
-ORDER BY trade_id, id DESC;
+WHERE trade_id = ANY (:trade_ids) AND opening AND account IS NOT NULL
+ORDER BY trade_id, account, id DESC;
 
 -- name: enqueue_execution_task^
 SELECT enqueue_execution_task(:trade_id, :event_type, :payload, :account);

@@ -47,10 +47,12 @@ class Demo:
                     print_log(task, await reports.task_log(conn, task_id))
             if extra:
                 await self._measure(session, url, conn, extra)
-        typer.echo("\nTry it yourself:  eventrouter token new mystrategy   then   eventrouter send alert.json --url …")
+        home = self.service.opened.server.home if self.service.opened.server else ""
         typer.echo(
-            f"Look:             eventrouter tasks   eventrouter logs TASK   http://{self.listeners.operator}/api/tasks"
+            f"\nLook around while it runs: curl http://{self.listeners.operator}/api/tasks, or in another terminal"
         )
+        typer.echo(f"  EVENTROUTER_DATABASE__DATA_DIR={home} eventrouter tasks")
+        typer.echo("For your own alerts: eventrouter run, and eventrouter token new STRATEGY.")
 
     async def _post(self, session: ClientSession, url: str, alert: dict[str, Any]) -> dict[str, Any]:
         async with session.post(url, json=alert) as answer:

@@ -50,6 +50,40 @@ def tasks(
     run_async(show)
 
 
+def signals(
+    *,
+    strategy: Annotated[str | None, typer.Option(help="Only this strategy.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=reports.MOST_ROWS, help="How many, newest first.")] = 20,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the alerts that came in, newest first: the tasks each one made, or why it made none."""
+    loaded = configured(config)
+
+    async def show() -> None:
+        async with connected(loaded) as conn:
+            rows = await reports.signals(conn, strategy=strategy, limit=limit)
+        if as_json:
+            show_json(rows)
+        elif not rows:
+            typer.echo("No alerts.")
+        else:
+            _table(
+                [{**row, "verdict": _verdict(row)} for row in rows],
+                ("id", "received_at", "strategy", "trade_id", "event_type", "verdict"),
+            )
+
+    run_async(show)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if row["code"]:
+        return f"refused, {row['code']}: {row['message']}"
+    if row["duplicate_of"]:
+        return "duplicate of an earlier alert"
+    return f"tasks {', '.join(map(str, row['tasks']))}" if row["tasks"] else "no account took it"
+
+
 def logs(task: TaskArgument, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show everything that happened to a task, with the milliseconds since its alert arrived."""
     loaded = configured(config)
@@ -97,6 +131,13 @@ def discard(
 ) -> None:
     """Withdraw a task that is not being sent."""
     _act("discard", task, reason, config, as_json=as_json)
+
+
+def hold(
+    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Keep a PENDING task until somebody approves or refuses it."""
+    _act("hold", task, reason, config, as_json=as_json)
 
 
 def approve(
@@ -151,7 +192,7 @@ def _user() -> str:
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column != "last_error")
+        table.add_column(column, no_wrap=column not in ("last_error", "verdict"))
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

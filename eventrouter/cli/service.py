@@ -12,6 +12,8 @@ from eventrouter.app import Listeners, Service, listen
 from eventrouter.cli.demo import Demo
 from eventrouter.cli.options import ConfigOption, configured, run_async
 from eventrouter.config import Config, load_config
+from eventrouter.errors import EventrouterError
+from eventrouter.store.embedded import default_home
 
 
 def run(*, config: ConfigOption = None) -> None:
@@ -42,14 +44,15 @@ def demo(
 ) -> None:
     """See it work: run on the embedded database in dry run, post a few real alerts over HTTP, print what became of each.
 
-    Nothing leaves this machine. Ports that are taken are replaced by free ones. It stays up until Ctrl-C, or ends with --once.
+    Nothing leaves this machine, and the demo's database is its own, beside the real one. Ports that are taken are replaced by
+    free ones. It stays up until Ctrl-C, or ends with --once.
     """
     configured(config)
     safe = {"router": {"dry_run": True}}
     loaded = load_config(config, overrides=safe)
-    loaded = loaded.model_copy(
-        update={"database": loaded.database.model_copy(update={"dsn": None, "admin_dsn": None, "listen_dsn": None})}
-    )
+    home = loaded.database.data_dir or default_home()
+    own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
+    loaded = loaded.model_copy(update={"database": loaded.database.model_copy(update=own)})
     service = Service(loaded, exclusive=True)
 
     async def show(listeners: Listeners) -> bool:
@@ -93,16 +96,24 @@ async def _shown(then: Callable[[Listeners], Awaitable[bool]], listeners: Listen
 
 
 async def _start(service: Service, *, free_ports: bool) -> Listeners:
-    await service.start()
+    """Database, then addresses, then work: nothing is claimed by a service that finds its port taken."""
+    listeners: Listeners | None = None
     try:
-        return await listen(service)
-    except BaseException as error:
-        if free_ports and not isinstance(error, asyncio.CancelledError):
+        await service.open()
+        try:
+            listeners = await listen(service)
+        except EventrouterError:
+            if not free_ports:
+                raise
             service.config = _on_free_ports(service.config)
-            with suppress(Exception):
-                return await listen(service)
+            listeners = await listen(service)
+        await service.start()
+    except BaseException:
+        if listeners is not None:
+            await listeners.close()
         await service.stop()
         raise
+    return listeners
 
 
 def _on_free_ports(config: Config) -> Config:

@@ -100,7 +100,12 @@ def after_action(action: str, status: Status) -> Status:
         return ACTIONS[action][status]
     except KeyError:
         possible = sorted(name for name, moves in ACTIONS.items() if status in moves)
-        hint = f"possible now: {', '.join(possible)}" if possible else "nothing can be done to it any more"
+        if possible:
+            hint = f"possible now: {', '.join(possible)}"
+        elif status in FINAL:
+            hint = "nothing can be done to it any more; a new alert makes a new task"
+        else:
+            hint = "nothing can be done to it until its outcome is known"
         raise IllegalTransition(f"A task that is {status} cannot be changed by {action!r}; {hint}.") from None
 
 

@@ -7,7 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from eventrouter.config import DatabaseConfig
-from eventrouter.errors import ConfigError, EventrouterError
+from eventrouter.errors import ConfigError, EventrouterError, StoreUnavailable, one_line
 from eventrouter.store.connect import Database, conninfo
 from eventrouter.store.embedded import EmbeddedServer, default_home, open_server
 from eventrouter.store.files import query
@@ -78,7 +78,12 @@ class RunLock:
     """Held by one `run` on an embedded database for as long as it lives; the database frees it when the process dies."""
 
     def __init__(self, opened: OpenedDatabase, holder: str) -> None:
-        self._conn = psycopg.connect(conninfo(opened.database.dsn, holder), autocommit=True)
+        self._opened = opened
+        self._holder = holder
+        try:
+            self._conn = psycopg.connect(conninfo(opened.database.dsn, holder), autocommit=True)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"run lock: {one_line(error)}") from error
         row = self._conn.execute(query("take_run_lock")).fetchone()
         if row is None or not row[0]:
             other = self._conn.execute(query("run_lock_holder")).fetchone()
@@ -89,6 +94,11 @@ class RunLock:
                 f"eventrouter is running on {home} already ({who}). Stop it first, or give this one a data directory of its own "
                 "([database] data_dir) and other ports. To share the work, start `eventrouter router` beside it."
             )
+
+    def renewed(self) -> "RunLock":
+        """The lock, taken again after the server was started again."""
+        self._conn.close()
+        return RunLock(self._opened, self._holder)
 
     def close(self) -> None:
         """Frees the lock."""

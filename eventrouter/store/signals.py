@@ -4,16 +4,17 @@ import hashlib
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
-from eventrouter.domain.plan import Intent
+from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.errors import TokensInUse
 from eventrouter.store.connect import Conn, Pool, translated
 from eventrouter.store.files import query
+from eventrouter.store.tasks import trade_accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Stored:
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
     asked, alerts = alerts, list({alert.uid: alert for alert in alerts}.values())
-    payloads = await _payloads(conn, alerts)
+    alerts = await _follow_trades(conn, alerts)
+    payloads = [None if a.payload is None else json.dumps(dict(a.payload), allow_nan=False) for a in alerts]
     tasks = [
         (alert.uid, intent.account, payload, intent.max_age_s)
         for alert, payload in zip(alerts, payloads, strict=True)
@@ -109,28 +111,27 @@ async def purge_windows(pool: Pool) -> int:
         return row[0] if row else 0
 
 
-async def _payloads(conn: Conn, alerts: Sequence[StoredAlert]) -> list[str | None]:
-    """Each alert's payload as JSON. One that names no symbol gets its trade's, so that exit and entry share a lane."""
-    nameless = {
-        a.trade_id for a in alerts if a.payload is not None and not a.payload.get("symbol") and a.event_type != "ENTRY"
-    }
-    symbols: dict[str, str] = {}
-    if nameless:
-        cursor = await conn.execute(query("trade_symbols"), {"trade_ids": sorted(str(t) for t in nameless)})
-        symbols = dict(await cursor.fetchall())
-    texts: list[str | None] = []
+async def _follow_trades(conn: Conn, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
+    """Exits with what their trade says: its accounts, and its symbol where the alert names none.
+
+    Entries of the same batch count as well; they are not in the database yet.
+    """
+    exits = {str(alert.trade_id) for alert in alerts if alert.payload is not None and not opens(str(alert.event_type))}
+    held = await trade_accounts(conn, exits)
+    followed: list[StoredAlert] = []
     for alert in alerts:
-        if alert.payload is None:
-            texts.append(None)
+        if alert.payload is None or alert.event_type is None:
+            followed.append(alert)
             continue
-        payload = dict(alert.payload)
-        trade_id = str(alert.trade_id)
-        if payload.get("symbol"):
-            symbols[trade_id] = str(payload["symbol"])
-        elif trade_id in symbols:
-            payload["symbol"] = symbols[trade_id]
-        texts.append(json.dumps(payload, allow_nan=False))
-    return texts
+        trade = held.setdefault(str(alert.trade_id), {})
+        if opens(alert.event_type):
+            trade.update(dict.fromkeys((intent.account for intent in alert.intents), alert.payload.get("symbol")))
+            followed.append(alert)
+            continue
+        symbol = alert.payload.get("symbol") or next((symbol for symbol in trade.values() if symbol), None)
+        payload = {**alert.payload, **({"symbol": symbol} if symbol else {})}
+        followed.append(replace(alert, payload=payload, intents=follow_trade(alert.intents, alert.event_type, trade)))
+    return followed
 
 
 def token_hash(token: str) -> bytes:

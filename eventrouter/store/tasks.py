@@ -1,14 +1,14 @@
 """Tasks: claim and record under lane locks, append to the log, route rows that name no account."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from eventrouter.domain.decide import DueTask, TradeFacts
-from eventrouter.domain.plan import Intent
+from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
@@ -148,6 +148,16 @@ async def is_appended(conn: Conn, entry: LogEntry, actor: str) -> bool:
     return row is not None and row[0] == entry.status and row[2] == actor
 
 
+async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, dict[str, str | None]]:
+    """Trade → the accounts that have entries of it → the symbol named there. An exit goes to them, whatever is configured."""
+    found: dict[str, dict[str, str | None]] = {}
+    if trade_ids:
+        cursor = await conn.execute(query("trade_accounts"), {"trade_ids": sorted(trade_ids)})
+        for trade_id, account, symbol in await cursor.fetchall():
+            found.setdefault(trade_id, {})[account] = symbol
+    return found
+
+
 Planner = Callable[[str, Mapping[str, Any]], Sequence[Intent]]
 """event type, payload → the tasks to make."""
 
@@ -158,8 +168,10 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
         cursor = await conn.execute(query("lock_unrouted_tasks"), {"limit": limit})
         rows = await cursor.fetchall()
         nowhere: list[LogEntry] = []
-        for task_id, version, _trade_id, event_type, payload in rows:
-            intents = planner(event_type, payload if isinstance(payload, dict) else {})
+        held = await trade_accounts(conn, {row[2] for row in rows if not opens(row[3])})
+        for task_id, version, trade_id, event_type, payload in rows:
+            planned = planner(event_type, payload if isinstance(payload, dict) else {})
+            intents = follow_trade(planned, event_type, held.get(trade_id, {}))
             if intents:
                 values = {"task_id": task_id, "actor": actor, "accounts": [intent.account for intent in intents]}
                 try:

@@ -8,9 +8,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from eventrouter.domain.signals import MOST_BYTES
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import Alert
+from eventrouter.logs import get_logger
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.guard import error
 
+_log = get_logger("eventrouter.web")
 _BODY_WITHIN_S = 2.0
 _KEPT_HEADERS = ("User-Agent", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Request-Id", "Date")
 
@@ -27,6 +29,7 @@ async def webhook(request: web.Request) -> web.Response:
         )
     strategy = await context.tokens.strategy_of(request.match_info["token"])
     if strategy is None:
+        _log.warning("token_unknown", peer=origin[:60])
         return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
     raw = await _body(request)
     if isinstance(raw, web.Response):
