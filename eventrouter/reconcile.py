@@ -1,16 +1,21 @@
 """Finds out what became of orders whose sender is gone: SENDING past its lease becomes UNKNOWN, and UNKNOWN is looked up."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Pool, translated
 from eventrouter.store.tasks import StuckTask
 from eventrouter.transitions import tell
+
+_log = get_logger("eventrouter.reconcile")
+_LOOK_UP_WITHIN_S = 10.0
 
 
 async def reconcile(
@@ -24,11 +29,19 @@ async def reconcile(
     async with translated("reconcile"), pool.connection() as conn:
         unknown = await store.unknown(conn, names)
     by_name = {account.name: connectors[account.connector] for account in accounts}
-    found = [
-        (task, _found(task, await by_name[task.account].look_up(task.account, task.client_order_id)))
-        for task in unknown
-    ]
-    return moved + await _append(pool, actor, found, metrics)
+    found = await asyncio.gather(*(_look_up(by_name[task.account], task) for task in unknown))
+    known = [(task, entry) for task, entry in zip(unknown, found, strict=True) if entry is not None]
+    return moved + await _append(pool, actor, known, metrics)
+
+
+async def _look_up(connector: Connector, task: StuckTask) -> LogEntry | None:
+    """What the broker says of an order; None when it cannot be asked now, so that one broker is in nobody else's way."""
+    try:
+        async with asyncio.timeout(_LOOK_UP_WITHIN_S):
+            return _found(task, await connector.look_up(task.account, task.client_order_id))
+    except Exception as error:
+        _log.warning("look_up_failed", task=task.id, account=task.account, error=f"{type(error).__name__}: {error}")
+        return None
 
 
 async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Account], metrics: Metrics) -> None:

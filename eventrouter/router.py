@@ -9,6 +9,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -69,9 +70,10 @@ class ExecutionRouter:
         self._poll_interval = poll_interval
         self._grace = grace
         self._lease = lease
-        self._accounts = tuple(accounts)
+        # a dry run reaches no broker, whatever connector an account has
+        self._accounts = tuple(replace(account, connector="dryrun") if dry_run else account for account in accounts)
         self._planner = planner or _plan_for(self._accounts)
-        self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in accounts)}
+        self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in self._accounts)}
         self._claims_all = claims_all
         self._wake = asyncio.Event()
         self._asked_at: datetime | None = None
@@ -165,7 +167,6 @@ class ExecutionRouter:
                 self._wake.clear()
 
     async def _route_until_stopped(self) -> None:
-        await self._reconcile()
         while not self._stopping:
             self._wake.clear()  # before the claim: what comes during it wakes the next round
             while await self._executor.turn() and not self._stopping:
@@ -188,9 +189,9 @@ class ExecutionRouter:
     async def _reconcile_until_stopped(self) -> None:
         pause_s = max(_RECONCILE_SHORTEST_S, min(_RECONCILE_LONGEST_S, self._lease / 2))
         while not self._stopping:
-            await asyncio.sleep(pause_s)
             await self._reconcile()
             self._pauses.pop("reconcile", None)
+            await asyncio.sleep(pause_s)
 
     async def _reconcile(self) -> None:
         moved = await reconcile(

@@ -52,7 +52,7 @@ WHERE t.account <> ALL (:accounts) AND t.status = 'PENDING' AND t.created_at < c
 SELECT id, version, status, attempts, worker FROM execution_tasks WHERE id = :task_id;
 
 -- name: log_row^
-SELECT status, attempt, actor FROM execution_logs WHERE task_id = :task_id AND seq = :seq;
+SELECT status, attempt, actor, reason FROM execution_logs WHERE task_id = :task_id AND seq = :seq;
 
 -- name: lock_unrouted_tasks
 SELECT id, version, trade_id, event_type, payload FROM lock_unrouted_tasks(:limit);

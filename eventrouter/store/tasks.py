@@ -70,10 +70,10 @@ async def append(conn: Conn, actor: str, entries: Sequence[LogEntry], *, wake: b
             "statuses": [str(e.status) for e in entries],
             "reasons": [e.reason for e in entries],
             "messages": [_clean(e.message) for e in entries],
-            "codes": [e.response_code for e in entries],
+            "codes": [_code(e.response_code) for e in entries],
             "bodies": [_clean(e.response_body) for e in entries],
             "raws": [_raw(e) for e in entries],
-            "details": [json.dumps(_clean_json(e.detail), default=str) if e.detail else None for e in entries],
+            "details": [_details(e.detail) for e in entries],
             "run_ins": [e.run_in_s for e in entries],
             "leases": [e.lease_s for e in entries],
         },
@@ -145,7 +145,7 @@ async def task_state(conn: Conn, task_id: int) -> TaskState | None:
 async def is_appended(conn: Conn, entry: LogEntry, actor: str) -> bool:
     """Whether the log already holds this very entry: the answer to a commit whose outcome was lost."""
     row = await (await conn.execute(query("log_row"), {"task_id": entry.task_id, "seq": entry.version + 1})).fetchone()
-    return row is not None and row[0] == entry.status and row[2] == actor
+    return row is not None and (row[0], row[2], row[3]) == (entry.status, actor, entry.reason)
 
 
 async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, dict[str, str | None]]:
@@ -212,6 +212,21 @@ def _clean(text: str | None) -> str | None:
         return None
     cleaned = text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
     return cleaned if len(cleaned) <= _CUT else f"{cleaned[:_CUT]} … ({len(cleaned) - _CUT} more characters)"
+
+
+def _code(code: int | None) -> int | None:
+    """A status code as it fits its column; anything else a broker may send is in the answer's body."""
+    return code if isinstance(code, int) and abs(code) < 2**31 else None
+
+
+def _details(detail: Mapping[str, Any]) -> str | None:
+    """Details as JSON. What JSON cannot hold must not keep an outcome from being recorded."""
+    if not detail:
+        return None
+    try:
+        return json.dumps(_clean_json(detail), default=str, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        return json.dumps({"not_storable": type(error).__name__})
 
 
 def _clean_json(value: Any) -> Any:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -106,9 +106,27 @@ class OwnServer:
 
     def crash(self) -> None:
         """Ends it without a shutdown."""
-        pid = int((self._home / "pgdata" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGQUIT)
+        os.kill(self._pid(), signal.SIGQUIT)
         self.stop()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside the block it takes connections and answers nobody."""
+        pids = [self._pid()]
+        with psycopg.connect(self.dsn) as conn:
+            os.kill(pids[0], signal.SIGSTOP)
+            cursor = conn.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            pids += [row[0] for row in cursor]
+            for pid in pids[1:]:
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def _pid(self) -> int:
+        return int((self._home / "pgdata" / "postmaster.pid").read_text().split()[0])
 
 
 @pytest.fixture

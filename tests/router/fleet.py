@@ -1,10 +1,9 @@
 """Router processes on one database, work for them, and the moment when they have orders in flight."""
 
-import itertools
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,13 @@ SYMBOLS = ["NQ", "ES", "CL", "GC", "RTY"]
 Owner = psycopg.Connection[Any]
 
 
-def fleet_environment(dsn: str) -> dict[str, str]:
-    """Eight accounts, and a lease short enough to see it end."""
+def router(
+    dsn: str, log: Path, *, half: str = "router", lease_s: int = 30
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A process that routes for eight accounts: a router, or a whole service."""
     accounts = json.dumps([{"name": name} for name in ACCOUNTS])
-    return environment(dsn, EVENTROUTER_ROUTER__LEASE="1", EVENTROUTER_ACCOUNTS=accounts)
-
-
-def router(dsn: str, log: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A router process."""
-    return service("router", env=fleet_environment(dsn), log=log)
+    env = environment(dsn, EVENTROUTER_ROUTER__LEASE=str(lease_s), EVENTROUTER_ACCOUNTS=accounts)
+    return service(half, env=env, log=log)
 
 
 def is_up(log: Path) -> None:
@@ -44,30 +41,38 @@ def feed(owner: Owner, first: int, count: int) -> None:
     )
 
 
+class Feeder(threading.Thread):
+    """Feeds ten tasks twenty times a second until it is told to stop; `fed` is how many there were."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__()
+        self.fed = 0
+        self._dsn = dsn
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        """The thread."""
+        with psycopg.connect(self._dsn, autocommit=True) as owner:
+            while not self._ending.wait(0.05):
+                feed(owner, self.fed, 10)
+                self.fed += 10
+
+    def stop(self) -> int:
+        """Ends the thread."""
+        self._ending.set()
+        self.join()
+        return self.fed
+
+
 @contextmanager
-def feeding(dsn: str) -> Iterator[Callable[[], int]]:
-    """Feeds ten tasks twenty times a second while the block runs; the call ends that and tells how many there were."""
-    ending = threading.Event()
-    batches = itertools.count()
-
-    def run() -> None:
-        with psycopg.connect(dsn, autocommit=True) as owner:
-            while not ending.wait(0.05):
-                feed(owner, 10 * next(batches), 10)
-
-    feeder = threading.Thread(target=run)
+def feeding(dsn: str) -> Iterator[Feeder]:
+    """Feeds the database for as long as the block runs, or until `stop`."""
+    feeder = Feeder(dsn)
     feeder.start()
-
-    def end() -> int:
-        ending.set()
-        feeder.join()
-        return 10 * next(batches)
-
     try:
-        yield end
+        yield feeder
     finally:
-        ending.set()
-        feeder.join()
+        feeder.stop()
 
 
 def all_done(owner: Owner, count: int) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.processes import address_of, service, until
+from tests.processes import address_of, until
 from tests.router.fleet import (
     Owner,
     all_done,
     caught_sending,
     feed,
     feeding,
-    fleet_environment,
     is_up,
     number,
     router,
@@ -75,17 +74,16 @@ def test_two_routers_share_the_work_and_keep_every_lanes_order(dsn: str, boss: O
 def test_a_router_killed_again_and_again_loses_and_repeats_nothing(dsn: str, boss: Owner, tmp_path: Path) -> None:
     """Killed eight times with orders in flight while another one goes on: one SENDING a try, one SUCCESS a task, no holes."""
     interrupted: set[int] = set()
-    with router(dsn, tmp_path / "steady.log"), feeding(dsn) as end:
+    with router(dsn, tmp_path / "steady.log", lease_s=1), feeding(dsn) as feeder:
         is_up(tmp_path / "steady.log")
         for kill in range(8):
             log = tmp_path / f"victim{kill}.log"
-            with router(dsn, log) as victim, caught_sending(dsn, victim.pid) as ids:
+            with router(dsn, log, lease_s=1) as victim, caught_sending(dsn, victim.pid) as ids:
                 victim.send_signal(signal.SIGKILL)
                 victim.wait()
                 interrupted.update(ids)
-        fed = end()
-        all_done(boss, fed)
-    assert fed >= 1500
+        until(lambda: feeder.fed >= 1500, what="1,500 tasks")
+        all_done(boss, feeder.stop())
     tries = "SELECT min(attempts) FROM execution_tasks WHERE id = ANY (%(ids)s)"
     assert number(boss, tries, {"ids": list(interrupted)}) >= 2
     assert number(boss, NOT_ONCE) == 0
@@ -97,7 +95,7 @@ def test_a_router_killed_again_and_again_loses_and_repeats_nothing(dsn: str, bos
 def test_a_signal_drains_and_ends(dsn: str, boss: Owner, tmp_path: Path, half: str, number_: signal.Signals) -> None:
     """SIGTERM or Ctrl-C with orders in flight: their outcomes are recorded, the status is 0, no session is left."""
     log = tmp_path / "service.log"
-    with service(half, env=fleet_environment(dsn), log=log) as process, feeding(dsn):
+    with router(dsn, log, half=half) as process, feeding(dsn):
         with caught_sending(dsn, process.pid) as ids:
             address = address_of(log)
             process.send_signal(number_)
@@ -121,12 +119,11 @@ def _listens(address: str) -> bool:
 
 def test_a_frozen_router_that_thaws_changes_nothing(dsn: str, boss: Owner, tmp_path: Path) -> None:
     """Frozen with orders in flight, another one recovers them after the lease; what the first then says is evidence."""
-    with router(dsn, tmp_path / "frozen.log") as frozen, feeding(dsn) as end:
+    with router(dsn, tmp_path / "frozen.log", lease_s=1) as frozen, feeding(dsn) as feeder:
         with caught_sending(dsn, frozen.pid) as ids:
             frozen.send_signal(signal.SIGSTOP)
-        with router(dsn, tmp_path / "other.log"):
-            count = end()
-            all_done(boss, count)
+        with router(dsn, tmp_path / "other.log", lease_s=1):
+            all_done(boss, feeder.stop())
             frozen.send_signal(signal.SIGCONT)
             late = "SELECT count(*) FROM execution_logs WHERE reason = 'LATE_ANSWER' AND task_id = ANY (%(ids)s)"
             until(lambda: number(boss, late, {"ids": ids}) == len(ids), what="the late answers")
