@@ -4,6 +4,7 @@ from eventrouter import ExecutionRouter, enqueue_execution_task, setup
 """
 
 from eventrouter.app import setup
+from eventrouter.domain.accounts import Account
 from eventrouter.router import ExecutionRouter
 from eventrouter.store.enqueue import (
     enqueue_execution_task,
@@ -12,6 +13,7 @@ from eventrouter.store.enqueue import (
 )
 
 __all__ = [
+    "Account",
     "ExecutionRouter",
     "enqueue_execution_task",
     "enqueue_execution_task_for_entry",

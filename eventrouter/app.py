@@ -294,9 +294,9 @@ async def _bind(app: web.Application, address: Address, key: str, runners: list[
 def setup(
     app: web.Application, config: Config | None = None, *, prefix: str | None = "/eventrouter", router: bool = True
 ) -> Service:
-    """Puts webhook, router and the operator's pages into an existing aiohttp application; they start and stop with it.
+    """Puts webhook, router and the operator's API into an existing aiohttp application; they start and stop with it.
 
-    The webhook is at /webhook/{token}. The operator's pages are under `prefix` (None: nowhere); until there is a login they
+    The webhook is at /webhook/{token}. The operator's API are under `prefix` (None: nowhere); until there is a login they
     answer only requests that come from this machine and through no proxy. Raises ConfigError.
     """
     if app.frozen:

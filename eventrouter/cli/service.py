@@ -17,7 +17,7 @@ from eventrouter.store.embedded import default_home
 
 
 def run(*, config: ConfigOption = None) -> None:
-    """Run the service: webhook, router and operator's pages in one process. Ctrl-C or SIGTERM drains and stops it.
+    """Run the service: webhook, router and operator's API in one process. Ctrl-C or SIGTERM drains and stops it.
 
     Without a configured database it starts an embedded PostgreSQL and keeps it in the data directory.
     """
@@ -30,7 +30,7 @@ def ingress(*, config: ConfigOption = None) -> None:
 
 
 def router(*, config: ConfigOption = None) -> None:
-    """Run only the router half, with the operator's pages. Any number may share the work; [router] accounts limits whose."""
+    """Run only the router half, with the operator's API. Any number may share the work; [router] accounts limits whose."""
     _serve(Service(configured(config, quiet=False), with_web=False))
 
 

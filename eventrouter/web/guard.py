@@ -1,4 +1,4 @@
-"""Middlewares: one shape for every error, a limit on work in hand, an access log without secrets, and who may reach the desk."""
+"""Middlewares: one shape for every error, a limit on work in hand, an access log without secrets, and who may reach the operator API."""
 
 import ipaddress
 import logging
