@@ -62,15 +62,27 @@ _ENTRY_FIELDS = ("direction", "entry_price", "stop_loss", "session", "bias", "sy
 _EXIT_FIELDS = ("exit_type", "exit_price", "final_be_mfe", "final_no_be_mfe", "symbol", "quantity", "strategy")
 
 
+_WRITTEN = {name.replace("_", ""): name for name in ("kind", "trade_id", "signal_id", *_ENTRY_FIELDS, *_EXIT_FIELDS)}
+
+
 def parse_alert(raw: bytes) -> Signal:
     """The signal behind an alert's body: stage 13B's ENTRY and EXIT, as JSON. Raises SignalRefused."""
     body = _object(raw)
+    _refuse_misspelt(body)
     kind = _text(body, "kind", required=True).upper()
     if kind == "ENTRY":
         return _entry(body)
     if kind == "EXIT":
         return _exit(body)
     raise SignalRefused("KIND_UNKNOWN", f"kind is {kind[:40]!r}; it must be ENTRY or EXIT.", "kind")
+
+
+def _refuse_misspelt(body: Mapping[str, Any]) -> None:
+    """A stop that is written stopLoss must not be left out of the order in silence."""
+    for name in body:
+        meant = _WRITTEN.get(name.replace("_", "").replace("-", "").replace(" ", "").casefold())
+        if meant is not None and name != meant:
+            raise SignalRefused("FIELD_MISSPELT", f"{name[:40]!r} must be written {meant}.", meant)
 
 
 def _entry(body: Mapping[str, Any]) -> Signal:

@@ -257,3 +257,12 @@ def test_numbers_stay_exact(number: Decimal, quoted: bool, negative: bool) -> No
     raw = alert(EXIT, **{name: "NUMBER"}).replace(b'"NUMBER"', (f'"{number}"' if quoted else f"{number}").encode())
     text = json.dumps(parse_alert(raw).payload())
     assert Decimal(str(json.loads(text, parse_float=Decimal)[name])) == number
+
+
+@pytest.mark.parametrize("name", ["stoploss", "stopLoss", "Stop-Loss", "STOP_LOSS"])
+def test_a_field_that_is_written_differently(name: str) -> None:
+    """A stop that would be left out of the order in silence is refused, naming the field that is meant."""
+    body = {"kind": "ENTRY", "trade_id": "T1", "direction": "LONG", name: 4150}
+    with pytest.raises(SignalRefused) as refused:
+        parse_alert(json.dumps(body).encode())
+    assert (refused.value.code, refused.value.field) == ("FIELD_MISSPELT", "stop_loss")
