@@ -13,7 +13,7 @@ from eventrouter.cli.demo import Demo
 from eventrouter.cli.options import ConfigOption, configured, run_async
 from eventrouter.config import Config, load_config
 from eventrouter.errors import EventrouterError
-from eventrouter.store.embedded import default_home
+from eventrouter.store.embedded_home import default_home
 
 
 def run(*, config: ConfigOption = None) -> None:

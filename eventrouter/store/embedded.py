@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
@@ -36,6 +35,7 @@ from eventrouter.store.embedded_home import (
     MAJOR,
     OR_DSN,
     Account,
+    default_home,
     find_binaries,
     make_home,
     make_socket_dir,
@@ -120,13 +120,6 @@ class EmbeddedServer:
                 return self._cluster.stop_if_unused()
             finally:
                 os.close(start_lock_fd)
-
-
-def default_home() -> Path:
-    """Where the embedded server lives unless `[database] data_dir` says otherwise: below /var/lib for root."""
-    if sys.platform != "win32" and os.geteuid() == 0:
-        return Path("/var/lib/eventrouter")
-    return platformdirs.user_data_path("eventrouter", appauthor=False)
 
 
 def open_server(home: Path | None = None, *, settings: Mapping[str, str] | None = None) -> EmbeddedServer:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import platformdirs
+
 from eventrouter.errors import EmbeddedServerError
 
 if sys.platform != "win32":
@@ -65,6 +67,13 @@ def run_as(account: Account, *command: str) -> subprocess.CompletedProcess[str]:
         start_new_session=True,
         **identity,
     )
+
+
+def default_home() -> Path:
+    """Where the embedded server lives unless `[database] data_dir` says otherwise: below /var/lib for root."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        return Path("/var/lib/eventrouter")
+    return platformdirs.user_data_path("eventrouter", appauthor=False)
 
 
 def server_account(pgdata: Path) -> Account:

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from eventrouter.config import DatabaseConfig
 from eventrouter.errors import ConfigError, EventrouterError, StoreUnavailable, one_line
 from eventrouter.store.connect import Database, conninfo
-from eventrouter.store.embedded import EmbeddedServer, default_home, open_server
+from eventrouter.store.embedded import EmbeddedServer, open_server
+from eventrouter.store.embedded_home import default_home
 from eventrouter.store.files import query
 from eventrouter.store.migrate import MigrationReport, migrate
 

@@ -21,7 +21,8 @@ import pytest
 
 from eventrouter.errors import EmbeddedServerError
 from eventrouter.store import embedded_home
-from eventrouter.store.embedded import EmbeddedServer, default_home, open_server
+from eventrouter.store.embedded import EmbeddedServer, open_server
+from eventrouter.store.embedded_home import default_home
 
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
