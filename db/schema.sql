@@ -360,7 +360,8 @@ BEGIN
 
     RETURN QUERY
     SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
-           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at), trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
+           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at),
+           trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x

@@ -1,5 +1,6 @@
--- Locks (until the transaction ends, waiting for nobody) up to p_limit lanes of these accounts that have work now, and returns that work with what is needed to decide
--- about it. Tasks of a lane run in order; an exit waits only while something of its lane is being sent.
+-- Locks up to p_limit lanes of these accounts that have work now, until the transaction ends and waiting for nobody, and
+-- returns that work with what is needed to decide about it. Tasks of a lane run in order; an exit waits only while something
+-- of its lane is being sent.
 -- Two statements on purpose: the second has a snapshot taken after the locks, so it sees what the last holder did.
 -- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
 CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER)
@@ -54,7 +55,8 @@ BEGIN
 
     RETURN QUERY
     SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
-           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at), trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
+           t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at),
+           trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x

@@ -24,6 +24,7 @@ GAUGES = {
     "listener_up": (),
     "tasks": ("status",),
     "oldest_open_task_seconds": (),
+    "strategy_silent": ("strategy",),
     "feed_clients": (),
     "in_flight": (),
 }

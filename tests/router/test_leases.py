@@ -12,6 +12,7 @@ from tests.processes import until_async
 from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
 from tests.router.broker import Broker
 from tests.router.conftest import Start, asleep
+from tests.router.proxy import Proxy
 
 LIVE: dict[str, Any] = {"dry_run": False, "accounts": [Account("real", "alpha")]}
 
@@ -74,3 +75,18 @@ async def test_what_outlasts_the_grace_is_recovered_by_the_next_router(
     assert await way(db, task) == "PENDING SENDING UNKNOWN PENDING SENDING SUCCESS"
     assert [order.client_order_id for order in broker.orders] == [await order_id(db, task)] * 2
     assert await is_sound(db)
+
+
+async def test_stop_ends_though_postgres_does_not_answer(proxy: Proxy, start: Start) -> None:
+    """A claim that hangs is waited for no longer than the grace, and nothing asked of the database after that hangs."""
+    router = await start(dsn=proxy.dsn, grace=0.5)
+    for connection in proxy.connections:
+        connection.mute = True
+    router.wake()
+    await until_async(lambda: _asked(proxy), what="a question without an answer")
+    async with asyncio.timeout(30):
+        await router.stop()
+
+
+async def _asked(proxy: Proxy) -> bool:
+    return any(connection.swallowed for connection in proxy.connections)

@@ -1,7 +1,5 @@
 """The listener notices when it is deaf, comes back, and the poll works meanwhile."""
 
-import shutil
-from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -10,11 +8,10 @@ from eventrouter import ExecutionRouter
 from eventrouter.domain.tasks import Status
 from eventrouter.listener import Listener
 from eventrouter.store.connect import Conn
-from tests.conftest import private_directory
 from tests.processes import until_async
 from tests.router.book import HOUR_S, enqueue, reaches, value
 from tests.router.conftest import Start, asleep
-from tests.router.proxy import Proxy, proxied
+from tests.router.proxy import Proxy
 
 LISTENER = "application_name = 'eventrouter-listener' AND datname = current_database()"
 
@@ -38,15 +35,6 @@ async def test_a_reconnect_finds_what_nobody_was_told(db: Conn, start: Start) ->
     task = await enqueue(db, "t")
     await db.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LISTENER}")
     await reaches(db, task, Status.SUCCESS)
-
-
-@pytest.fixture
-async def proxy(dsn: str) -> AsyncIterator[Proxy]:
-    """Another way to `dsn`."""
-    directory = private_directory()
-    async with proxied(dsn, directory) as middle:
-        yield middle
-    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("fault", ["deaf", "mute"])
