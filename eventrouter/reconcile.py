@@ -10,7 +10,7 @@ from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
-from eventrouter.store.connect import Pool, translated
+from eventrouter.store.connect import Pool, session
 from eventrouter.store.tasks import StuckTask
 from eventrouter.transitions import tell
 
@@ -23,10 +23,10 @@ async def reconcile(
 ) -> int:
     """One round over these accounts; returns how many tasks moved. Look-ups happen outside of any transaction."""
     names = [account.name for account in accounts]
-    async with translated("reconcile"), pool.connection() as conn:
+    async with session(pool, "reconcile") as conn:
         ended = await store.lease_ended(conn, names)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
-    async with translated("reconcile"), pool.connection() as conn:
+    async with session(pool, "reconcile") as conn:
         unknown = await store.unknown(conn, names)
     by_name = {account.name: connectors[account.connector] for account in accounts}
     found = await asyncio.gather(*(_look_up(by_name[task.account], task) for task in unknown))
@@ -46,7 +46,7 @@ async def _look_up(connector: Connector, task: StuckTask) -> LogEntry | None:
 
 async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Account], metrics: Metrics) -> None:
     """Says in the log of a task why it waits, when its account is none of those that this router, which claims all, knows."""
-    async with translated("reconcile"), pool.connection() as conn:
+    async with session(pool, "reconcile") as conn:
         tasks = await store.unclaimed(conn, [account.name for account in accounts])
     await _append(pool, actor, [(task, _unclaimed(task)) for task in tasks], metrics)
 
@@ -54,7 +54,7 @@ async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Accoun
 async def _append(pool: Pool, actor: str, moves: Sequence[tuple[StuckTask, LogEntry]], metrics: Metrics) -> int:
     if not moves:
         return 0
-    async with translated("reconcile"), pool.connection() as conn, conn.transaction():
+    async with session(pool, "reconcile") as conn, conn.transaction():
         appended = await store.append(conn, actor, [entry for _, entry in moves])
     for task, entry in moves:
         if row := appended.get(entry.task_id):

@@ -123,12 +123,13 @@ class ExecutionRouter:
         reconciling.cancel()
         with suppress(asyncio.CancelledError):
             await reconciling
-        with suppress(asyncio.CancelledError):
-            await route
+        await asyncio.wait({route}, timeout=self._grace)  # longer only where Postgres hangs
+        route.cancel()
+        await asyncio.gather(route, return_exceptions=True)
         await self._executor.drain(self._grace)
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
-            async with translated("stop"), self._pool.connection(timeout=1.0) as conn:
+            async with translated("stop"), asyncio.timeout(1.0), self._pool.connection() as conn:
                 await notify(conn)
         await self._pool.close()
         await self._outcome_pool.close()

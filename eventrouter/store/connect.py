@@ -1,5 +1,6 @@
 """Connections: one small pool for each use, so that a slow report never delays a webhook, and one voice for errors."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -74,6 +75,13 @@ async def translated(operation: str) -> AsyncIterator[None]:
         ) from error
     except psycopg.Error as error:
         raise StoreError(f"{operation}: {one_line(error)}") from error
+
+
+@asynccontextmanager
+async def session(pool: Pool, operation: str) -> AsyncIterator[Conn]:
+    """A connection of a pool, for as long as a statement may take: a server that is frozen is one that is away."""
+    async with translated(operation), asyncio.timeout(STATEMENT_TIMEOUT_S + 5.0), pool.connection() as conn:
+        yield conn
 
 
 async def listen(conn: Conn, *channels: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eventrouter.errors import EventrouterError
-from eventrouter.store.connect import Pool, translated
+from eventrouter.store.connect import Pool, session
 from eventrouter.store.files import query
 
 PAGE = 500
@@ -91,7 +91,7 @@ class FeedRow:
 async def start(pool: Pool, position: str | None, *, from_start: bool = False) -> Position:
     """Where to read from: a given position, the beginning, or now. One of another database is replayed by id."""
     given = Position.parse(position) if position else None
-    async with translated("feed"), pool.connection() as conn:
+    async with session(pool, "feed") as conn:
         row = await (await conn.execute(query("feed_origin"))).fetchone()
     origin, snapshot, last = row if row else ("", "", 0)
     if given is not None and given.origin == origin and given.xmax <= Position(origin, snapshot).xmax:
@@ -111,7 +111,7 @@ async def read(pool: Pool, position: Position) -> tuple[list[FeedRow], Position]
         "last": position.replay_to,
         "limit": PAGE,
     }
-    async with translated("feed"), pool.connection() as conn:
+    async with session(pool, "feed") as conn:
         rows = await (await conn.execute(query(name), values)).fetchall()
     return _page(position, rows)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventrouter.domain.duplicates import DuplicateKey
 from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.errors import TokensInUse
-from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.connect import Conn, Pool, session, translated
 from eventrouter.store.files import query
 from eventrouter.store.tasks import trade_accounts
 
@@ -106,7 +106,7 @@ def _stored(rows: Mapping[UUID, Sequence[Any]], uid: UUID) -> Stored:
 
 async def purge_windows(pool: Pool) -> int:
     """Forgets windows that have ended (at most a thousand at once); returns how many."""
-    async with translated("purge"), pool.connection() as conn:
+    async with session(pool, "purge") as conn:
         row = await (await conn.execute(query("purge_alert_windows"))).fetchone()
         return row[0] if row else 0
 
@@ -170,12 +170,12 @@ async def tokens(conn: Conn) -> list[dict[str, Any]]:
 
 async def last_heard(pool: Pool, strategies: Sequence[str]) -> dict[str, datetime | None]:
     """When an alert of each strategy was last received, refused ones included; None: never."""
-    async with translated("silence"), pool.connection() as conn:
+    async with session(pool, "silence") as conn:
         return dict(await (await conn.execute(query("last_heard"), {"strategies": list(strategies)})).fetchall())
 
 
 async def valid_tokens(pool: Pool) -> dict[bytes, str]:
     """Token hash → strategy, for every token that is not revoked."""
-    async with translated("tokens"), pool.connection() as conn:
+    async with session(pool, "tokens") as conn:
         cursor = await conn.execute(query("valid_tokens"))
         return {bytes(digest): strategy for digest, strategy in await cursor.fetchall()}

@@ -11,7 +11,7 @@ from eventrouter.domain.decide import DueTask, TradeFacts
 from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
+from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, session
 from eventrouter.store.files import query
 
 _CUT = 8_000
@@ -100,7 +100,7 @@ class Claim:
 @asynccontextmanager
 async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) -> AsyncIterator[Claim]:
     """Opens the claim transaction; it commits when the block ends without an error. No I/O but the store's inside."""
-    async with translated("claim"), pool.connection() as conn, conn.transaction():
+    async with session(pool, "claim") as conn, conn.transaction():
         cursor = await conn.execute(
             query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
         )
@@ -113,7 +113,7 @@ async def next_due(pool: Pool, accounts: Sequence[str], since: datetime | None) 
 
     `since` is the time that the last call gave back: what fell due after it counts, also when that is past by now.
     """
-    async with translated("next due"), pool.connection() as conn:
+    async with session(pool, "next due") as conn:
         row = await (await conn.execute(query("next_due_in"), {"accounts": list(accounts), "since": since})).fetchone()
         return (row[0], row[1]) if row else (None, since)
 
@@ -164,7 +164,7 @@ Planner = Callable[[str, Mapping[str, Any]], Sequence[Intent]]
 
 async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -> int:
     """Gives tasks that name no account theirs, in id order; returns how many were looked at (0 while another router does)."""
-    async with translated("route"), pool.connection() as conn, conn.transaction():
+    async with session(pool, "route") as conn, conn.transaction():
         cursor = await conn.execute(query("lock_unrouted_tasks"), {"limit": limit})
         rows = await cursor.fetchall()
         nowhere: list[LogEntry] = []

@@ -11,7 +11,7 @@ from aiohttp import web
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.metrics import Metrics
-from eventrouter.store.connect import Conn, Pool, translated
+from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
 
@@ -42,7 +42,7 @@ class WebContext:
     @asynccontextmanager
     async def desk(self) -> AsyncIterator[Conn]:
         """A connection for reading, from a small pool of its own."""
-        async with translated("desk"), self.pool().connection() as conn:
+        async with session(self.pool(), "desk") as conn:
             yield conn
 
 

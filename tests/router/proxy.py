@@ -52,6 +52,10 @@ class Connection:
                     continue
                 self._client.write(head + body)
                 await self._client.drain()
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends the connection."""
         self._client.close()
 
 

@@ -84,8 +84,13 @@ async def test_stop_ends_though_postgres_does_not_answer(proxy: Proxy, start: St
         connection.mute = True
     router.wake()
     await until_async(lambda: _asked(proxy), what="a question without an answer")
-    async with asyncio.timeout(30):
-        await router.stop()
+    stopping = asyncio.create_task(router.stop())
+    try:
+        assert await asyncio.wait({stopping}, timeout=30) == ({stopping}, set())
+    finally:
+        for connection in proxy.connections:
+            connection.cut()
+        await stopping
 
 
 async def _asked(proxy: Proxy) -> bool:
