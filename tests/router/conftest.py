@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,6 +20,7 @@ from tests.conftest import private_directory
 from tests.processes import until_async
 from tests.router.book import HOUR_S
 from tests.router.broker import Broker
+from tests.router.proxy import Proxy, proxied
 
 
 class Start(Protocol):
@@ -43,7 +44,7 @@ async def start(dsn: str) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def started(*, sleeping: bool = True, **settings: Any) -> ExecutionRouter:
-            router = ExecutionRouter(dsn, **{"poll_interval": HOUR_S, "grace": 5.0, **settings})
+            router = ExecutionRouter(**{"dsn": dsn, "poll_interval": HOUR_S, "grace": 5.0, **settings})
             stack.push_async_callback(router.stop)
             await router.start()
             if sleeping:
@@ -52,6 +53,15 @@ async def start(dsn: str) -> AsyncIterator[Start]:
             return router
 
         yield started
+
+
+@pytest.fixture
+async def proxy(dsn: str) -> AsyncIterator[Proxy]:
+    """Another way to `dsn`."""
+    directory = private_directory()
+    async with proxied(dsn, directory) as middle:
+        yield middle
+    shutil.rmtree(directory)
 
 
 async def asleep(router: ExecutionRouter, *, sending: int = 0) -> None:
@@ -106,27 +116,9 @@ class OwnServer:
 
     def crash(self) -> None:
         """Ends it without a shutdown."""
-        os.kill(self._pid(), signal.SIGQUIT)
+        pid = int((self._home / "pgdata" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
         self.stop()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Inside the block it takes connections and answers nobody."""
-        pids = [self._pid()]
-        with psycopg.connect(self.dsn) as conn:
-            os.kill(pids[0], signal.SIGSTOP)
-            cursor = conn.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            pids += [row[0] for row in cursor]
-            for pid in pids[1:]:
-                os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-
-    def _pid(self) -> int:
-        return int((self._home / "pgdata" / "postmaster.pid").read_text().split()[0])
 
 
 @pytest.fixture

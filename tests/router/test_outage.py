@@ -2,10 +2,9 @@
 
 import asyncio
 import itertools
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -133,16 +132,3 @@ async def test_sessions_are_terminated_again_and_again(dsn: str, tmp_path: Path)
                 await asyncio.sleep(0.2)
             await until_async(alerts.is_acknowledged(20))
         nothing_is_missing(dsn, alerts)
-
-
-async def test_a_service_ends_though_postgres_hangs(own_server: OwnServer, tmp_path: Path) -> None:
-    """SIGTERM ends a service whose server takes connections and answers nobody, once its grace is over."""
-    log = tmp_path / "service.log"
-    env = environment(own_server.dsn, EVENTROUTER_ROUTER__GRACE="1")
-    with ExitStack() as frozen, service("run", env=env, log=log) as process:
-        async with alerted(own_server.dsn, log) as alerts:
-            await until_async(alerts.is_acknowledged(20))
-            frozen.enter_context(own_server.frozen())
-            await until_async(alerts.is_refused(4))
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 45) == 0
