@@ -23,6 +23,9 @@ SELECT CASE
     ELSE 'login'
 END;
 
+-- name: database_identity^
+SELECT (SELECT system_identifier FROM pg_control_system())::TEXT || '.' || (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- name: applied_migrations
 SELECT name, sha256 FROM schema_migrations;
 

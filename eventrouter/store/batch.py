@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import psycopg
 
-from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable
+from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable, one_line
 from eventrouter.metrics import Metrics
 from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
 
@@ -123,7 +123,7 @@ class Batcher(Generic[Item, Result]):
                 continue
             deadline = min(loop.time() + self._deadline_s, *(waiting.deadline for waiting in batch))
             try:
-                results = await self._commit([waiting.item for waiting in batch], deadline)
+                results = await self.commit([waiting.item for waiting in batch], deadline)
             except asyncio.CancelledError:
                 _settle(batch, [StoreUnavailable(f"{self._name}: stopped before the commit.")] * len(batch))
                 raise
@@ -131,7 +131,11 @@ class Batcher(Generic[Item, Result]):
                 results = [error] * len(batch)
             _settle(batch, results)
 
-    async def _commit(self, items: list[Item], deadline: float) -> Sequence[Result | Exception]:
+    async def commit(self, items: Sequence[Item], deadline: float) -> Sequence[Result | Exception]:
+        """Writes these items now, in one commit: for each its result, or RowRefused. Raises StoreError for all of them.
+
+        `deadline` is the loop's time; a commit under way is given up then.
+        """
         for repeat in range(_REPEATS):
             try:
                 async with translated(self._name), asyncio.timeout_at(deadline):
@@ -139,8 +143,7 @@ class Batcher(Generic[Item, Result]):
                         async with self._pool.connection() as conn, conn.transaction():
                             results: Sequence[Result | Exception] = await self._write(conn, items)
                     except GUILTY_ROW:
-                        async with self._pool.connection() as conn, conn.transaction():
-                            results = await self._single_out(conn, items)
+                        results = await self._singled_out(items)
             except StoreUnavailable as error:
                 if isinstance(error.__cause__, _REPEATABLE) and repeat + 1 < _REPEATS:
                     continue
@@ -152,7 +155,14 @@ class Batcher(Generic[Item, Result]):
             return results
         raise StoreUnavailable(f"{self._name}: gave way to other transactions {_REPEATS} times.")
 
-    async def _single_out(self, conn: Conn, items: list[Item]) -> list[Result | Exception]:
+    async def _singled_out(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        try:
+            async with self._pool.connection() as conn, conn.transaction():
+                return await self._single_out(conn, items)
+        except GUILTY_ROW as error:  # at COMMIT, where no row is to blame: the queue of notifications is full
+            raise StoreUnavailable(f"{self._name}: {one_line(error)}") from error
+
+    async def _single_out(self, conn: Conn, items: Sequence[Item]) -> list[Result | Exception]:
         try:
             async with conn.transaction():  # a savepoint
                 return list(await self._write(conn, items))

@@ -56,6 +56,8 @@ def conninfo(dsn: str, application: str) -> str:
 # What the values of one row can cause: bad data, a broken constraint, text that is no text, a row too large for an index.
 GUILTY_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, UnicodeError)
 
+_STANDBY = psycopg.errors.ReadOnlySqlTransaction  # a primary that became one takes no writes, like a server that is away
+
 
 @asynccontextmanager
 async def translated(operation: str) -> AsyncIterator[None]:
@@ -66,7 +68,7 @@ async def translated(operation: str) -> AsyncIterator[None]:
         raise StoreBusy(f"{operation}: too much work is waiting for Postgres.") from error
     except GUILTY_ROW as error:
         raise RowRefused(f"{operation}: {one_line(error)}") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, OSError, _STANDBY) as error:
         said = one_line(error) or "no answer in time"
         raise StoreUnavailable(f"{operation}: Postgres cannot be reached or did not answer: {said}") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
@@ -146,6 +148,12 @@ class Database:
                 await conn.close()
                 raise
             return conn
+
+
+async def identity(conn: Conn) -> str:
+    """Which cluster and database this is, as SYSTEM.OID: the same after a failover, another one after a dump and restore."""
+    row = await (await conn.execute(query("database_identity"))).fetchone()
+    return str(row[0]) if row else ""
 
 
 async def guard_level(conn: Conn) -> GuardLevel:
