@@ -48,6 +48,10 @@ class StoreBusy(StoreUnavailable):
     """More work is waiting for Postgres than may wait; nothing was stored. Try again later."""
 
 
+class SpoolFull(StoreUnavailable):
+    """Postgres is away and the spool has no room, on its disk or below its limit; nothing was stored. Try again later."""
+
+
 class RowRefused(StoreError):
     """Postgres refused the values of this one row (a data or integrity error); repeating it cannot help."""
 
@@ -58,6 +62,10 @@ class TokensInUse(EventrouterError):
 
 class MigrationError(StoreError):
     """The database cannot be brought to this version's schema; nothing was changed."""
+
+
+class SpoolError(EventrouterError):
+    """The spool cannot be used: another process has it, or its directory cannot be written."""
 
 
 class EmbeddedServerError(EventrouterError):
