@@ -21,7 +21,8 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.router import ExecutionRouter
 from eventrouter.silence import watch_silence
-from eventrouter.store.connect import Pool
+from eventrouter.store.connect import Pool, identity, translated
+from eventrouter.store.embedded import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.web import api, feed, guard, health
@@ -138,13 +139,37 @@ class Service:
 
     async def _start_ingest(self) -> None:
         pool = await self._pool("ingest", size=2)
+        server = self.config.server
+        database = await self._database(pool) if server.spool else ""
         self.context.tokens = TokenCache(pool)
-        self.context.ingest = SignalIngest(pool, self._plan, rules=self._rules, metrics=self.metrics)
-        self.context.ingest.start()
+        self.context.ingest = SignalIngest(
+            pool,
+            self._plan,
+            rules=self._rules,
+            metrics=self.metrics,
+            spool_place=(server.spool_dir or default_home() / "spool").absolute() if database else None,
+            database=database,
+        )
+        await self.context.ingest.start()
+        with suppress(StoreUnavailable):
+            await self.context.tokens.load()
         self._chores.append(asyncio.create_task(self._purge(pool), name="purge"))
         expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
         if expected:
             self._chores.append(asyncio.create_task(watch_silence(pool, expected, self.metrics), name="silence"))
+
+    async def _database(self, pool: Pool) -> str:
+        """The name of the spool's directory for this database; empty when the database does not say who it is."""
+        while True:
+            try:
+                async with translated("identity"), pool.connection() as conn:
+                    return f"{await identity(conn)}.{self.config.database.schema_name}"
+            except StoreUnavailable as error:
+                _log.warning("waiting_for_postgres", error=str(error))
+                await asyncio.sleep(_WATCH_EVERY_S)
+            except StoreError as error:
+                _log.error("spool_unavailable", error=str(error))
+                return ""
 
     async def _start_router(self, opened: OpenedDatabase) -> None:
         settings = self.config.router

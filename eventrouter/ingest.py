@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +16,9 @@ from eventrouter.domain.tasks import Status
 from eventrouter.errors import RowRefused, SignalRefused
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
-from eventrouter.store.batch import Batcher
+from eventrouter.spool import Spooled, SpoolWriter
 from eventrouter.store.connect import Pool
-from eventrouter.store.signals import Stored, StoredAlert, store_alerts
+from eventrouter.store.signals import Stored, StoredAlert
 from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.ingest")
@@ -66,7 +67,11 @@ class Receipt:
 
 
 class SignalIngest:
-    """Stores alerts. Each method returns after the commit, or raises SignalRefused (stored all the same), StoreUnavailable."""
+    """Stores alerts. Each method returns after the commit, or raises SignalRefused (stored all the same), StoreUnavailable.
+
+    With a `spool_place`, the directory of the spools of all databases, an alert that cannot be committed is kept there under
+    the name of its `database` instead, and stored later: the method then returns Spooled.
+    """
 
     def __init__(
         self,
@@ -75,24 +80,32 @@ class SignalIngest:
         *,
         rules: Callable[[str], StrategyRules] = lambda strategy: StrategyRules(),
         metrics: Metrics,
+        spool_place: Path | None = None,
+        database: str = "",
     ) -> None:
         self._planner = planner
         self._rules = rules
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._metrics = metrics
-        self._batcher: Batcher[StoredAlert, Stored] = Batcher(
-            "ingest", pool, store_alerts, metrics, most=500, waiting=5_000, deadline_s=_COMMIT_WITHIN_S
+        self._writer = SpoolWriter(
+            pool, metrics, deadline_s=_COMMIT_WITHIN_S, place=spool_place, database=database, stored=self._tell
         )
 
-    def start(self) -> None:
-        """Starts the writer."""
-        self._batcher.start()
+    async def start(self) -> None:
+        """Takes the spool, then starts the writer."""
+        await self._writer.open()
+        self._writer.start()
 
     async def stop(self) -> None:
-        """Stores what is waiting, then ends."""
-        await self._batcher.stop()
+        """Stores or spools what is waiting, then ends."""
+        await self._writer.stop()
 
-    async def accept(self, alert: Alert) -> Receipt:
+    @property
+    def spool_state(self) -> dict[str, object]:
+        """{"state": "off" | "unavailable" | "empty" | "waiting", "alerts": how many wait in the spool}."""
+        return self._writer.spool_state
+
+    async def accept(self, alert: Alert) -> Receipt | Spooled:
         """Reads an alert and stores its signal and tasks."""
         try:
             signal = self._understand(alert)
@@ -110,11 +123,11 @@ class SignalIngest:
             return await self.handle_entry_signal(alert, signal)
         return await self.handle_exit_signal(alert, signal)
 
-    async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt:
+    async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
         """Stores an ENTRY and enqueues one task for each account of its strategy."""
         return await self._store(alert, signal)
 
-    async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt:
+    async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
         """Stores an EXIT (EXIT_SL, EXIT_BE, …) and enqueues its tasks; without a symbol they follow their trade's."""
         return await self._store(alert, signal)
 
@@ -138,7 +151,7 @@ class SignalIngest:
             )
         return replace(signal, strategy=alert.strategy)
 
-    async def _store(self, alert: Alert, signal: Signal) -> Receipt:
+    async def _store(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
         row = replace(
             _row(alert),
             trade_id=signal.trade_id,
@@ -150,30 +163,32 @@ class SignalIngest:
             ),
         )
         try:
-            stored = await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
+            stored = await self._writer.put(row, within_s=_COMMIT_WITHIN_S)
         except RowRefused:
             refusal = SignalRefused(
                 "NOT_STORABLE", "The database refused a value of this alert; its raw bytes are kept."
             )
             await self._store_refused(alert, refusal)
             raise refusal from None
-        self._metrics.signals.labels("duplicate" if stored.duplicate else "accepted").inc()
-        if stored.duplicate:
-            _log.info("duplicate_alert", strategy=alert.strategy, trade=signal.trade_id, first_signal=stored.signal_id)
-        else:
-            self._tell(alert, row, stored)
-        if not stored.task_ids and not stored.duplicate:
-            _log.warning(
-                "signal_without_tasks",
-                strategy=alert.strategy,
-                trade=signal.trade_id,
-                hint="no enabled account takes it",
-            )
-        self._metrics.ingest_commit_seconds.observe((datetime.now(UTC) - alert.received_at).total_seconds())
+        if isinstance(stored, Spooled):
+            return stored
+        self._tell(row, stored)
         return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.duplicate, stored.task_ids)
 
-    def _tell(self, alert: Alert, row: StoredAlert, stored: Stored) -> None:
+    def _tell(self, row: StoredAlert, stored: Stored) -> None:
+        """Says what the commit of an accepted alert did, unless an earlier one had done it."""
+        if row.code is not None or stored.repeated:
+            return
         now = datetime.now(UTC)
+        self._metrics.ingest_commit_seconds.observe((now - row.received_at).total_seconds())
+        self._metrics.signals.labels("duplicate" if stored.duplicate else "accepted").inc()
+        if stored.duplicate:
+            _log.info("duplicate_alert", strategy=row.strategy, trade=row.trade_id, first_signal=stored.signal_id)
+            return
+        if not stored.task_ids:
+            _log.warning(
+                "signal_without_tasks", strategy=row.strategy, trade=row.trade_id, hint="no enabled account takes it"
+            )
         for task_id, intent in zip(stored.task_ids, row.intents, strict=False):
             tell(
                 self._metrics,
@@ -184,13 +199,13 @@ class SignalIngest:
                 prev=None,
                 status=Status.PENDING,
                 reason="ENQUEUED",
-                received_at=alert.received_at,
+                received_at=row.received_at,
                 at=now,
             )
 
     async def _store_refused(self, alert: Alert, refusal: SignalRefused) -> None:
         row = replace(_row(alert), code=refusal.code, message=refusal.message, field_name=refusal.field)
-        await self._batcher.put(row, within_s=_COMMIT_WITHIN_S)
+        await self._writer.put(row, within_s=_COMMIT_WITHIN_S)
         self._metrics.signals.labels("refused").inc()
 
 

@@ -30,6 +30,16 @@ class Metrics:
         )
         self.batches = self._counter("batches_total", "Number of commits made for batches of rows.", "batcher")
 
+        self.spooled = self._counter("spooled_total", "Number of alerts written to the spool while Postgres was away.")
+        self.spool_stored = self._counter(
+            "spool_stored_total", "Number of alerts brought from the spool into Postgres."
+        )
+        self.spool_refusals = self._counter(
+            "spool_refusals_total",
+            "Number of alerts that the spool could not take, and that were answered 503.",
+            "reason",
+        )
+
         self.ingest_commit_seconds = self._histogram(
             "ingest_commit_seconds", "Seconds from receiving an alert to the commit of its signal and tasks.", _SECONDS
         )
@@ -50,6 +60,7 @@ class Metrics:
             "strategy_silent", "1 while a strategy has not been heard of for longer than it should, else 0.", "strategy"
         )
         self.feed_clients = self._gauge("feed_clients", "Number of clients connected to the live feed.")
+        self.spool_alerts = self._gauge("spool_alerts", "Number of alerts that wait in the spool for Postgres.")
         self.in_flight = self._gauge("in_flight", "Number of orders that this process is sending now.")
 
     def render(self) -> bytes:

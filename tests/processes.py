@@ -40,11 +40,15 @@ async def until_async(
 
 
 def environment(dsn: str | None = None, **settings: str) -> dict[str, str]:
-    """The environment of a child: no configuration file, free ports, and EVENTROUTER_<SECTION>__<KEY> settings."""
+    """The environment of a child: no configuration file, free ports, no spool, and EVENTROUTER_<SECTION>__<KEY> settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EVENTROUTER_")}
     kept.pop("DATABASE_URL", None)
-    ports = {"EVENTROUTER_SERVER__PUBLIC": "127.0.0.1:0", "EVENTROUTER_SERVER__OPERATOR": "127.0.0.1:0"}
-    return {**kept, **ports, **({"DATABASE_URL": dsn} if dsn else {}), **settings, "EVENTROUTER_LOGS__FORMAT": "json"}
+    ours = {
+        "EVENTROUTER_SERVER__PUBLIC": "127.0.0.1:0",
+        "EVENTROUTER_SERVER__OPERATOR": "127.0.0.1:0",
+        "EVENTROUTER_SERVER__SPOOL": "false",
+    }
+    return {**kept, **ours, **({"DATABASE_URL": dsn} if dsn else {}), **settings, "EVENTROUTER_LOGS__FORMAT": "json"}
 
 
 def command(

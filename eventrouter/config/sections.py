@@ -171,6 +171,8 @@ class ServerConfig(_Section):
     max_requests: int = Field(default=1000, ge=1, le=100_000)
     operator_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = Field(default=(), strict=False)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    spool: bool = True
+    spool_dir: Annotated[Path | None, BeforeValidator(_directory)] = Field(default=None, strict=False)
 
 
 class DatabaseConfig(_Section):

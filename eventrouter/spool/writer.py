@@ -24,8 +24,8 @@ _log = get_logger("eventrouter.spool")
 
 # TradingView hangs up after three seconds. In the worst case an alert waits at the closed door, then for Postgres, and is
 # spooled only then.
-_COMMIT_WITHIN_S = 1.0
-_ALONE_WITHIN_S = 2.5  # without a spool there is nothing to save time for
+_COMMIT_WITHIN_S = 0.8
+_GIVE_UP_WITHIN_S = 0.2
 _DRAIN_WITHIN_S = 10.0
 _MOST = 500
 _FEWEST = 10
@@ -54,11 +54,12 @@ class SpoolWriter(Batcher[StoredAlert, Stored | Spooled]):
         pool: Pool,
         metrics: Metrics,
         *,
+        deadline_s: float,
         place: Path | None = None,
         database: str = "",
         stored: Callable[[StoredAlert, Stored], None] = lambda alert, stored: None,
     ) -> None:
-        super().__init__("ingest", pool, store_alerts, metrics, most=_MOST, waiting=5_000, deadline_s=_DRAIN_WITHIN_S)
+        super().__init__("ingest", pool, store_alerts, metrics, most=_MOST, waiting=5_000, deadline_s=deadline_s)
         self._place = place
         self._database = database
         self._stored = stored
@@ -98,29 +99,31 @@ class SpoolWriter(Batcher[StoredAlert, Stored | Spooled]):
             return {"state": "off" if self._place is None else "unavailable", "alerts": 0}
         return {"state": "waiting" if spool.pending else "empty", "alerts": spool.waiting}
 
-    async def commit(self, items: Sequence[StoredAlert]) -> Sequence[Stored | Spooled | Exception]:
+    async def commit(self, items: Sequence[StoredAlert], deadline: float) -> Sequence[Stored | Spooled | Exception]:
         """Writes these alerts to Postgres, or to the spool: for each its result. Raises StoreError for all of them."""
         async with self._door:
             spool = self._spool
             if spool is None:
-                return await self._attempt(items, _ALONE_WITHIN_S)
+                return await super().commit(items, deadline)
             if not spool.pending:
+                left_s = deadline - asyncio.get_running_loop().time()
                 try:
-                    return await self._attempt(items, _COMMIT_WITHIN_S)
+                    return await self._attempt(items, min(_COMMIT_WITHIN_S, left_s))
                 except StoreUnavailable as error:
                     _log.warning("spooling", alerts=len(items), directory=str(spool.directory), error=str(error))
             return await self._spool_away(spool, items)
 
     async def _attempt(self, items: Sequence[StoredAlert], within_s: float) -> Sequence[Stored | Spooled | Exception]:
-        """One commit. After the time it is left to itself: cancelling a query on a server that hangs takes ten seconds.
+        """One commit. After its time it is given up, and on a server that hangs, where even that takes long, left to itself.
 
         Whether it is done then, nobody knows. The same alerts may be committed again, they have their uids.
         """
-        attempt = asyncio.create_task(super().commit(items), name="ingest-commit")
+        deadline = asyncio.get_running_loop().time() + within_s
+        attempt = asyncio.create_task(super().commit(items, deadline), name="ingest-commit")
         self._attempts.add(attempt)
         attempt.add_done_callback(self._forget)
         try:
-            done, _ = await asyncio.wait({attempt}, timeout=within_s)
+            done, _ = await asyncio.wait({attempt}, timeout=within_s + _GIVE_UP_WITHIN_S)
         except asyncio.CancelledError:
             attempt.cancel()
             raise

@@ -56,7 +56,9 @@ def conninfo(dsn: str, application: str) -> str:
 # What the values of one row can cause: bad data, a broken constraint, text that is no text, a row too large for an index.
 GUILTY_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, UnicodeError)
 
-_STANDBY = psycopg.errors.ReadOnlySqlTransaction  # a primary that became one takes no writes, like a server that is away
+_STANDBY = (
+    psycopg.errors.ReadOnlySqlTransaction
+)  # a primary that became one takes no writes, like a server that is away
 
 
 @asynccontextmanager

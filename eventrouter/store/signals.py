@@ -41,11 +41,15 @@ class StoredAlert:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where an alert now stands: its signal and tasks, or those of the alert that it is a duplicate of."""
+    """Where an alert now stands: its signal and tasks, or those of the alert that it is a duplicate of.
+
+    `repeated`: an earlier commit had stored it already.
+    """
 
     signal_id: int
     task_ids: tuple[int, ...]
     duplicate: bool
+    repeated: bool = False
 
 
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
@@ -88,7 +92,7 @@ async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored
     rows |= await _stored_before(conn, missing)
     firsts = {row[3] for row in rows.values() if row[3] is not None}
     rows = await _stored_before(conn, firsts - rows.keys()) | rows
-    return [_stored(rows, alert.uid) for alert in asked]
+    return [_stored(rows, alert.uid, repeated=alert.uid in missing) for alert in asked]
 
 
 async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Sequence[Any]]:
@@ -98,10 +102,10 @@ async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Seque
     return {row[0]: row for row in await cursor.fetchall()}
 
 
-def _stored(rows: Mapping[UUID, Sequence[Any]], uid: UUID) -> Stored:
+def _stored(rows: Mapping[UUID, Sequence[Any]], uid: UUID, *, repeated: bool) -> Stored:
     duplicate_of = rows[uid][3]
     _, signal_id, task_ids, _ = rows[duplicate_of or uid]
-    return Stored(signal_id, tuple(task_ids), duplicate=duplicate_of is not None)
+    return Stored(signal_id, tuple(task_ids), duplicate=duplicate_of is not None, repeated=repeated)
 
 
 async def purge_windows(pool: Pool) -> int:

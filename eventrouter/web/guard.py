@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, StoreError, UnknownTask
+from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, SpoolFull, StoreError, UnknownTask
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
 from eventrouter.web.context import CONTEXT
@@ -45,10 +45,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except PositionError as wrong:
         return error(400, "POSITION_WRONG", str(wrong))
     except StoreError as unavailable:
-        _log.warning("store_unavailable", route=_route(request), error=str(unavailable))
-        return error(
-            503, "STORE_UNAVAILABLE", "Nothing is known to be stored: the database cannot be reached. Send it again."
-        )
+        return _unavailable(request, unavailable)
     except web.HTTPRequestEntityTooLarge:
         return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
     except web.HTTPException as answer:
@@ -56,6 +53,14 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         _log.exception("handler_fault", route=_route(request))
         return error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
+
+
+def _unavailable(request: web.Request, why: StoreError) -> web.Response:
+    code, said = "STORE_UNAVAILABLE", "Nothing is known to be stored: the database cannot be reached. Send it again."
+    if isinstance(why, SpoolFull):
+        code, said = "SPOOL_FULL", "Nothing was stored: the database is away and the spool is full. Send it again."
+    _log.warning(code.lower(), route=_route(request), error=str(why))
+    return error(503, code, said)
 
 
 def _route(request: web.Request) -> str:

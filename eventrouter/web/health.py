@@ -19,13 +19,19 @@ _ANSWER_WITHIN_S = 3.0
 
 async def healthz(request: web.Request) -> web.Response:
     """Always 200 while the process answers; `listener` says whether notifications arrive (the poll works without them)."""
-    return respond({"status": "ok", "listener": _listener(request.app[CONTEXT])})
+    context = request.app[CONTEXT]
+    return respond({"status": "ok", "listener": _listener(context), "spool": _spool(context)})
 
 
 async def readyz(request: web.Request) -> web.Response:
     """200 when the database answers and has this version's schema, else 503; `guard` says how far the service is held back."""
     context = request.app[CONTEXT]
-    state: dict[str, Any] = {"status": "ready", "database": "ok", "listener": _listener(context)}
+    state: dict[str, Any] = {
+        "status": "ready",
+        "database": "ok",
+        "listener": _listener(context),
+        "spool": _spool(context),
+    }
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
             state["guard"] = await guard_level(conn)
@@ -62,6 +68,10 @@ def _listener(context: WebContext) -> str:
     if context.listener_healthy is None:
         return "not here"
     return "up" if context.listener_healthy() else "down"
+
+
+def _spool(context: WebContext) -> dict[str, object]:
+    return context.ingest.spool_state if context.ingest is not None else {"state": "not here", "alerts": 0}
 
 
 def _answer(state: dict[str, Any]) -> web.Response:

@@ -4,11 +4,12 @@ import asyncio
 import time
 
 from eventrouter.errors import StoreError, StoreUnavailable
-from eventrouter.store.connect import Pool
+from eventrouter.store.connect import Pool, translated
 from eventrouter.store.signals import token_hash, valid_tokens
 
 _FRESH_S = 5.0
-_PATIENCE_S = 0.5
+_PATIENCE_S = 0.5  # with one reading, however many alerts come while it lasts
+_READ_WITHIN_S = 5.0
 
 
 class TokenCache:
@@ -19,6 +20,11 @@ class TokenCache:
         self._known: dict[bytes, str] | None = None
         self._read_at = 0.0
         self._reading: asyncio.Task[None] | None = None
+        self._reading_since = 0.0
+
+    async def load(self) -> None:
+        """Remembers what is valid now, in case that Postgres goes away before the first alert. Raises StoreUnavailable."""
+        self._known = await valid_tokens(self._pool)
 
     async def strategy_of(self, token: str) -> str | None:
         """The token's strategy, or None. A new token works at once; a revoked one ends within five seconds.
@@ -42,14 +48,18 @@ class TokenCache:
 
     async def _read(self) -> None:
         """Reads the tokens; everybody who asks meanwhile waits for the same answer, and nobody for long."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_now(), name="tokens")
-            self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # nobody may be waiting
-        done, _ = await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
+        now = time.monotonic()
+        reading = self._reading
+        if reading is None or reading.done():
+            reading = self._reading = asyncio.create_task(self._read_now(), name="tokens")
+            reading.add_done_callback(lambda read: read.cancelled() or read.exception())  # nobody may be waiting
+            self._reading_since = now
+        done, _ = await asyncio.wait({reading}, timeout=max(0.0, self._reading_since + _PATIENCE_S - now))
         if not done:
             raise StoreUnavailable("tokens: Postgres does not answer.")
-        self._reading.result()
+        reading.result()
 
     async def _read_now(self) -> None:
-        self._known = await valid_tokens(self._pool)
+        async with translated("tokens"), asyncio.timeout(_READ_WITHIN_S):
+            self._known = await valid_tokens(self._pool)
         self._read_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""POST /webhook/{token}: the one address that the world may reach. It answers 200 after the commit, and never 500."""
+"""POST /webhook/{token}: the one address that the world may reach. It answers 200 after the commit, 202 from the spool, and never 500."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from eventrouter.domain.signals import MOST_BYTES
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import Alert
 from eventrouter.logs import get_logger
+from eventrouter.spool import Spooled
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.guard import error
 
@@ -38,6 +39,8 @@ async def webhook(request: web.Request) -> web.Response:
     content_type = headers.get("Content-Type")
     alert = Alert.now(raw, strategy, content_type=content_type, headers=headers, source_ip=_text(origin))
     receipt = await context.ingest.accept(alert)
+    if isinstance(receipt, Spooled):
+        return web.json_response({"spooled": True, "signal_uid": str(receipt.uid)}, status=202)
     return web.json_response(
         {
             "signal_id": receipt.signal_id,

@@ -13,6 +13,9 @@ COUNTERS = {
     "store_errors": ("operation",),
     "listener_reconnects": (),
     "batches": ("batcher",),
+    "spooled": (),
+    "spool_stored": (),
+    "spool_refusals": ("reason",),
 }
 HISTOGRAMS = {
     "ingest_commit_seconds": (),
@@ -27,6 +30,7 @@ GAUGES = {
     "strategy_silent": ("strategy",),
     "feed_clients": (),
     "in_flight": (),
+    "spool_alerts": (),
 }
 
 

@@ -27,8 +27,8 @@ EXIT = {"kind": "EXIT", "trade_id": "T-100", "exit_type": "BE", "exit_price": 21
 
 
 def configuration(dsn: str, **sections: Mapping[str, Any]) -> Config:
-    """The defaults on this database and on free ports, changed where a section says so."""
-    server = {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", **sections.pop("server", {})}
+    """The defaults on this database, on free ports and without a spool, changed where a section says so."""
+    server = {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", "spool": False, **sections.pop("server", {})}
     database = {"dsn": dsn, **sections.pop("database", {})}
     return Config.model_validate({"server": server, "database": database, **sections})
 

@@ -1,0 +1,439 @@
+"""While Postgres is away alerts are kept; when it is back each is stored once, in order, as if it had been there."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from eventrouter.errors import StoreUnavailable
+from eventrouter.spool import Spool, SpoolWriter, segments, writer
+from eventrouter.store.batch import Batcher
+from eventrouter.store.connect import Database, identity
+from eventrouter.store.signals import add_token
+from eventrouter.web import health, tokens
+from tests.processes import until_async
+from tests.spool.conftest import Postgres, alert
+from tests.web.live_site import ENTRY, EXIT, Site, configuration, exchange, request, running
+
+
+@asynccontextmanager
+async def spooling(
+    dsn: str, place: Path, *, with_router: bool = False, **sections: Any
+) -> AsyncIterator[tuple[Site, str]]:
+    """A service with a spool below `place`, and a token of the strategy orb that it knows."""
+    config = configuration(dsn, server={"spool": True, "spool_dir": str(place)}, **sections)
+    async with running(config, with_router=with_router) as site:
+        token = await site.token()
+        assert (await site.alert(token, {**ENTRY, "trade_id": "first"}))[0] == 200
+        yield site, token
+
+
+def entry(trade_id: str) -> dict[str, Any]:
+    """An entry of this trade."""
+    return {**ENTRY, "trade_id": trade_id}
+
+
+async def spool_of(site: Site) -> dict[str, Any]:
+    """What /healthz says about the spool."""
+    async with site.session.get(site.public("/healthz")) as answer:
+        state: dict[str, Any] = (await answer.json())["spool"]
+        return state
+
+
+async def drained(site: Site) -> None:
+    """Returns when nothing waits in the spool."""
+
+    async def empty() -> bool:
+        return await spool_of(site) == {"state": "empty", "alerts": 0}
+
+    await until_async(empty, within_s=20, what="an empty spool")
+
+
+def rows(dsn: str, columns: str, table: str = "automated_signals") -> list[tuple[Any, ...]]:
+    """These columns of every row, in order of storing."""
+    with psycopg.connect(dsn) as conn:
+        return conn.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
+
+
+def files(place: Path) -> list[str]:
+    """The names of all files below a directory."""
+    return sorted(path.name for path in place.rglob("*") if path.is_file())
+
+
+def content_of(place: Path) -> str:
+    """What stands in the segments below a directory."""
+    return "".join(path.read_text() for path in place.rglob("*.spool"))
+
+
+def figures(site: Site, *names: str) -> list[float]:
+    """The values of metrics without labels."""
+    values = dict(line.rsplit(" ", 1) for line in site.service.metrics.render().decode().splitlines())
+    return [float(values[f"eventrouter_{name}"]) for name in names]
+
+
+# the outage
+
+
+async def test_alerts_of_an_outage_are_stored_once_in_order_with_their_times(
+    dsn: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """Each is answered 202 in time; after the outage it has its task, which runs, and those after it follow."""
+    async with spooling(dsn, tmp_path, with_router=True) as (site, token):
+        postgres.stop()
+        answers = []
+        sent_at = []
+        for number in range(20):
+            started = time.monotonic()
+            sent_at.append(datetime.now(UTC))
+            answers.append(await site.alert(token, entry(f"T-{number}")))
+            assert time.monotonic() - started < 2.5
+        back_at = datetime.now(UTC)
+        assert {(status, answer["spooled"]) for status, answer in answers} == {(202, True)}
+        assert await spool_of(site) == {"state": "waiting", "alerts": 20}
+        assert figures(site, "spool_alerts", "spooled_total", "spool_stored_total") == [20, 20, 0]
+        postgres.start()
+        await drained(site)
+        assert (await site.alert(token, entry("after")))[0] == 200
+
+        async def all_done() -> bool:
+            return {status for (status,) in rows(dsn, "status", "execution_tasks")} == {"SUCCESS"}
+
+        await until_async(all_done, within_s=20, what="every task's success")
+        assert figures(site, "spool_alerts", "spooled_total", "spool_stored_total") == [0, 20, 20]
+    stored = rows(dsn, "signal_uid, trade_id, received_at, created_at")
+    assert [trade for _, trade, _, _ in stored] == ["first", *(f"T-{number}" for number in range(20)), "after"]
+    assert [str(uid) for uid, *_ in stored[1:-1]] == [answer["signal_uid"] for _, answer in answers]
+    for (_, _, received_at, created_at), sent, after in zip(
+        stored[1:-1], sent_at, [*sent_at[1:], back_at], strict=True
+    ):
+        assert sent <= received_at <= after <= back_at < created_at
+    assert [trade for (trade,) in rows(dsn, "trade_id", "execution_tasks")] == [trade for _, trade, _, _ in stored]
+    assert files(tmp_path) == ["lock"]
+
+
+async def test_age_counts_from_the_receipt(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """However long an entry lay on disk, it expires as if it had been stored at once; an exit never does."""
+    async with spooling(dsn, tmp_path, strategies=[{"name": "orb", "max_age": 0.5}]) as (site, token):
+        postgres.stop()
+        assert (await site.alert(token, entry("old")))[0] == 202
+        assert (await site.alert(token, {**EXIT, "trade_id": "first"}))[0] == 202
+        postgres.start()
+        await drained(site)
+    ages = "event_type, expires_at - (SELECT received_at FROM automated_signals s WHERE s.id = signal_id)"
+    expired = "expires_at < created_at"
+    assert rows(dsn, f"{ages}, {expired}", "execution_tasks")[1:] == [
+        ("ENTRY", timedelta(seconds=0.5), True),
+        ("EXIT_BE", None, None),
+    ]
+
+
+async def test_a_refused_alert_is_spooled_before_it_is_answered(
+    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered as ever, and stored with its bytes and its code, without a task."""
+    monkeypatch.setattr(health, "_ANSWER_WITHIN_S", 0.3)
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        status, answer = await site.alert(token, b"buy MNQ")
+        assert (status, answer["code"]) == (422, "BODY_NOT_JSON")
+        assert await spool_of(site) == {"state": "waiting", "alerts": 1}
+        assert (await site.get("/readyz"))[1]["spool"] == {"state": "waiting", "alerts": 1}
+        postgres.start()
+        await drained(site)
+    assert rows(dsn, "raw, code, message")[1:] == [(b"buy MNQ", "BODY_NOT_JSON", answer["message"])]
+    assert len(rows(dsn, "id", "execution_tasks")) == 1
+
+
+async def test_a_sender_must_be_known(
+    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that was never seen cannot be looked up: 503, and nothing is spooled; one that was stays valid."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        unseen = await site.token("fresh")
+        for name, value in (("_ASK_AGAIN_S", 0.0), ("_FRESH_S", 0.0), ("_UNKNOWN_WITHIN_S", 0.6)):
+            monkeypatch.setattr(tokens, name, value)
+        postgres.stop()
+        status, answer = await site.alert(unseen, ENTRY)
+        assert (status, answer["code"]) == (503, "STORE_UNAVAILABLE")
+        assert await spool_of(site) == {"state": "empty", "alerts": 0}
+        started = time.monotonic()
+        assert (await site.alert(token, ENTRY))[0] == 202
+        assert time.monotonic() - started < 2.5
+
+
+async def test_the_first_alert_may_come_during_an_outage(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """The tokens that are valid when the service starts are known from then on."""
+    async with await Database(dsn).connect("test") as conn:
+        token = await add_token(conn, "orb")
+    config = configuration(dsn, server={"spool": True, "spool_dir": str(tmp_path)})
+    async with running(config, with_router=False) as site:
+        postgres.stop()
+        started = time.monotonic()
+        assert (await site.alert(token, ENTRY))[0] == 202
+        assert time.monotonic() - started < 2.5
+
+
+async def test_no_secret_is_in_the_spool(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """Neither the token nor a sender's credentials reach the disk."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        sent = request(
+            f"/webhook/{token}", json.dumps(ENTRY).encode(), Authorization=b"Bearer CANARY", Cookie=b"CANARY"
+        )
+        assert (await exchange(site.public_address, sent))[0] == 202
+        content = content_of(tmp_path)
+        assert "User-Agent" in content or "Content-Length" in content
+        assert token not in content
+        assert "CANARY" not in content
+
+
+async def test_alerts_that_come_while_the_spool_empties_join_it(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """A stream of alerts keeps its order through outage and return, and at its end is stored at once again."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        statuses = [(await site.alert(token, entry("T-0")))[0]]
+        back = asyncio.create_task(asyncio.to_thread(postgres.start))
+        while len(statuses) < 300 or not back.done() or statuses[-1] != 200:
+            assert len(statuses) < 20_000
+            statuses.append((await site.alert(token, entry(f"T-{len(statuses)}")))[0])
+        await back
+    turn = statuses.index(200)
+    assert set(statuses[:turn]) == {202}
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", *(f"T-{n}" for n in range(len(statuses)))]
+
+
+async def test_a_crowd_that_never_pauses_gets_out_of_the_spool(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """Twenty senders at once, each sending its next alert as soon as it has an answer: all of them are stored directly again."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        direct: set[int] = set()
+
+        async def send(sender: int) -> int:
+            number = 0
+            while len(direct) < 20:
+                status, _ = await site.alert(token, entry(f"S{sender}-{number}"))
+                assert status in (200, 202)
+                if status == 200:
+                    direct.add(sender)
+                number += 1
+            return number
+
+        async with asyncio.timeout(30):
+            assert (await site.alert(token, entry("spooled")))[0] == 202
+            sending = [asyncio.create_task(send(sender)) for sender in range(20)]
+            await asyncio.to_thread(postgres.start)
+            counts = await asyncio.gather(*sending)
+        await drained(site)
+    trades = [trade for (trade,) in rows(dsn, "trade_id")]
+    for sender, sent in enumerate(counts):
+        assert [t for t in trades if t.startswith(f"S{sender}-")] == [f"S{sender}-{n}" for n in range(sent)]
+
+
+# an outage begins
+
+
+async def test_an_alert_whose_commit_was_under_way_is_stored_once(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit is done, its answer is lost, the alert is spooled: one signal, one task."""
+    commit = Batcher.commit
+    lost = 0
+
+    async def committed_but_not_heard(self: Any, items: Sequence[Any], deadline: float) -> Any:
+        nonlocal lost
+        results = await commit(self, items, deadline)
+        if lost == 0:
+            lost += len(items)
+            raise StoreUnavailable("the connection broke after COMMIT")
+        return results
+
+    async with spooling(dsn, tmp_path) as (site, token):
+        monkeypatch.setattr(Batcher, "commit", committed_but_not_heard)
+        status, answer = await site.alert(token, entry("T-1"))
+        assert (status, lost) == (202, 1)
+        await drained(site)
+    assert rows(dsn, "signal_uid, trade_id")[1:] == [(UUID(answer["signal_uid"]), "T-1")]
+    assert [trade for (trade,) in rows(dsn, "trade_id", "execution_tasks")] == ["first", "T-1"]
+
+
+async def test_a_server_that_answers_nothing_costs_no_alert_its_sender(
+    dsn: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """A frozen Postgres holds connections open: alerts are answered in time all the same, and stored once when it goes on."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        with postgres.frozen():
+            started = time.monotonic()
+            answers = await asyncio.gather(*(site.alert(token, entry(f"T-{number}")) for number in range(5)))
+            assert {status for status, _ in answers} == {202}
+            assert time.monotonic() - started < 2.5
+            started = time.monotonic()
+            assert (await site.alert(token, entry("later")))[0] == 202
+            assert time.monotonic() - started < 1.0
+        await drained(site)
+    assert sorted(trade for (trade,) in rows(dsn, "trade_id")) == ["T-0", "T-1", "T-2", "T-3", "T-4", "first", "later"]
+    assert len(rows(dsn, "id", "execution_tasks")) == 7
+
+
+async def test_a_lock_in_the_database_is_no_reason_to_refuse(dsn: str, tmp_path: Path) -> None:
+    """Where the commit only takes too long, the alert is spooled, and stored once the table is free."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        with psycopg.connect(dsn) as conn:
+            conn.execute("LOCK TABLE automated_signals IN ACCESS EXCLUSIVE MODE")
+            assert (await site.alert(token, entry("T-1")))[0] == 202
+        await drained(site)
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", "T-1"]
+
+
+async def test_a_primary_that_became_a_standby_is_an_outage(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """A database that answers but takes no writes: the alert is spooled, and stored when it takes them again."""
+    name = str(psycopg.conninfo.conninfo_to_dict(dsn)["dbname"])
+    async with spooling(dsn, tmp_path) as (site, token):
+        with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as owner:
+            for value in ("on", "off"):
+                owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")  # type: ignore[arg-type, unused-ignore]
+                owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+                if value == "on":
+                    assert (await site.alert(token, entry("T-1")))[0] == 202
+        await drained(site)
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", "T-1"]
+
+
+# what the spool cannot do
+
+
+async def test_without_a_spool_an_outage_is_answered_503(
+    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`spool = false`: nothing is kept, the sender is told to come back, and no directory is made."""
+    config = configuration(dsn, server={"spool": False, "spool_dir": str(tmp_path / "spool")})
+    async with running(config, with_router=False) as site:
+        token = await site.token()
+        assert (await site.alert(token, ENTRY))[0] == 200
+        assert await spool_of(site) == {"state": "off", "alerts": 0}
+        postgres.stop()
+        async with site.session.post(site.public(f"/webhook/{token}"), data=json.dumps(ENTRY)) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert (await answer.json())["code"] == "STORE_UNAVAILABLE"
+    assert not (tmp_path / "spool").exists()
+
+
+async def test_a_full_spool_is_answered_503(
+    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its limit it takes no more, says so, and loses nothing of what it has."""
+    monkeypatch.setattr(segments.Spool.__init__, "__kwdefaults__", {"limit_bytes": 2_000, "segment_bytes": 500})
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        answers = [await site.alert(token, entry(f"T-{number}")) for number in range(6)]
+        kept = [f"T-{number}" for number, (status, _) in enumerate(answers) if status == 202]
+        assert 0 < len(kept) < 6
+        assert kept == [f"T-{number}" for number in range(len(kept))]
+        async with site.session.post(site.public(f"/webhook/{token}"), data=json.dumps(ENTRY)) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert (await answer.json())["code"] == "SPOOL_FULL"
+        refused, _ = await site.alert(token, b"buy MNQ")
+        assert refused == 503
+        postgres.start()
+        await drained(site)
+        assert (await site.alert(token, entry("after")))[0] == 200
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", *kept, "after"]
+
+
+async def test_a_second_service_has_no_spool_until_the_first_lets_go(
+    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two do not share one: the second answers 503 and logs why; when the first stops, it takes the spool with what is in it."""
+    monkeypatch.setattr(writer, "_OPEN_EVERY_S", 0.1)
+    async with (
+        spooling(dsn, tmp_path) as (second, token),
+        running(second.service.config, with_router=False) as third,
+    ):
+        assert await spool_of(third) == {"state": "unavailable", "alerts": 0}
+        assert "used by another process" in caplog.text
+        assert (await third.alert(token, entry("third")))[0] == 200
+        postgres.stop()
+        assert (await third.alert(token, ENTRY))[0] == 503
+        assert (await second.alert(token, entry("kept")))[0] == 202
+        await second.stop()
+
+        async def takes_over() -> bool:
+            return await spool_of(third) == {"state": "waiting", "alerts": 1}
+
+        await until_async(takes_over, within_s=10, what="the spool's change of hands")
+        assert (await third.alert(token, entry("also kept")))[0] == 202
+        postgres.start()
+        await drained(third)
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", "third", "kept", "also kept"]
+
+
+async def test_a_directory_that_cannot_be_written_stops_nothing_else(dsn: str, tmp_path: Path) -> None:
+    """The service runs without a spool and says so."""
+    (tmp_path / "file").write_text("")
+    async with spooling(dsn, tmp_path / "file") as (site, _):
+        assert await spool_of(site) == {"state": "unavailable", "alerts": 0}
+
+
+async def test_what_no_database_takes_is_kept_for_a_person(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """An alert with values that cannot be stored becomes a refused one with its bytes; the others are not held up."""
+    place = tmp_path / "spool"
+    async with spooling(dsn, place) as (site, token):
+        postgres.stop()
+        assert (await site.alert(token, entry("T-1")))[0] == 202
+        (segment,) = place.rglob("*.spool")
+        await site.stop()
+    spool = Spool(place, segment.parent.name)
+    strange = alert(2, raw=b"strange")
+    spool.append(
+        [
+            alert(1),
+            replace(strange, payload={"symbol": "\ud800"}),
+            replace(strange, uid=UUID(int=3), strategy="\0"),
+            alert(4),
+        ]
+    )
+    spool.close()
+    postgres.start()
+    async with running(configuration(dsn, server={"spool": True, "spool_dir": str(place)}), with_router=False) as site:
+        await drained(site)
+    assert rows(dsn, "trade_id, code, raw")[2:] == [
+        ("T-1", None, b"{}"),
+        ("T-4", None, b"{}"),
+        (None, "NOT_STORABLE", b"strange"),
+    ]
+    assert sorted(path.name for path in segment.parent.iterdir()) == ["00000002.damaged", "lock"]
+
+
+async def test_a_batch_that_takes_too_long_is_tried_smaller(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is only slow is not asked for five hundred at once for ever."""
+    monkeypatch.setattr(writer, "_DRAIN_WITHIN_S", 0.3)
+    commit = Batcher.commit
+    sizes: list[int] = []
+
+    async def slow(self: SpoolWriter, items: Sequence[Any], deadline: float) -> Any:
+        sizes.append(len(items))
+        if len(items) > 100:
+            await asyncio.sleep(1)
+        return await commit(self, items, deadline)
+
+    monkeypatch.setattr(Batcher, "commit", slow)
+    async with await Database(dsn).connect("test") as conn:
+        spool = Spool(tmp_path, f"{await identity(conn)}.public")
+    spool.append([alert(number) for number in range(300)])
+    spool.close()
+    async with running(
+        configuration(dsn, server={"spool": True, "spool_dir": str(tmp_path)}), with_router=False
+    ) as site:
+        await drained(site)
+    assert [trade for (trade,) in rows(dsn, "trade_id")] == [f"T-{number}" for number in range(300)]
+    assert max(sizes) > 100 > min(sizes)
