@@ -210,8 +210,12 @@ class Service:
         while True:
             await asyncio.sleep(_PURGE_EVERY_S)
             with suppress(StoreError):
-                while await purge_windows(pool):
+                while not self._spool_waits() and await purge_windows(pool):
                     pass
+
+    def _spool_waits(self) -> bool:
+        """Whether alerts wait on disk that may be duplicates of what is stored: their windows are needed still."""
+        return self.context.ingest is not None and self.context.ingest.spool_state["state"] == "waiting"
 
     async def _keep_server(self) -> None:
         """Starts the embedded server again if it dies under us; clients reconnect by themselves."""

@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from eventrouter.errors import TokensInUse
 from eventrouter.store.connect import Conn, Pool, session, translated
 from eventrouter.store.files import query
 from eventrouter.store.tasks import trade_accounts
+
+_TOGETHER = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,32 @@ class Stored:
     signal_id: int
     task_ids: tuple[int, ...]
     duplicate: bool
-    repeated: bool = False
+    repeated: bool = field(default=False, compare=False)
 
 
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
+    return [stored for run in _runs(alerts) for stored in await _store_run(conn, run)]
+
+
+def _runs(alerts: Sequence[StoredAlert]) -> list[list[StoredAlert]]:
+    """Cuts before an alert that repeats one received a while earlier: a statement looks at each window only once.
+
+    What waited through an outage comes together though it was received minutes apart, and a window may have ended between.
+    """
+    runs: list[list[StoredAlert]] = [[]]
+    firsts: dict[tuple[str, bytes], datetime] = {}
+    for alert in alerts:
+        if alert.key is not None:
+            first = firsts.setdefault((alert.strategy, alert.key.key), alert.received_at)
+            if alert.received_at - first >= _TOGETHER:
+                runs.append([])
+                firsts = {(alert.strategy, alert.key.key): alert.received_at}
+        runs[-1].append(alert)
+    return runs
+
+
+async def _store_run(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     asked, alerts = alerts, list({alert.uid: alert for alert in alerts}.values())
     alerts = await _follow_trades(conn, alerts)
     payloads = [None if a.payload is None else json.dumps(dict(a.payload), allow_nan=False) for a in alerts]

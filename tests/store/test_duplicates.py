@@ -62,6 +62,15 @@ async def test_repeats_in_one_commit_are_one_signal(conn: Conn, owner: psycopg.C
     assert owner.execute("SELECT count(*) FROM execution_tasks").fetchone() == (1,)
 
 
+async def test_the_window_counts_within_one_commit_too(conn: Conn, owner: psycopg.Connection[Any]) -> None:
+    """A batch of what was received over a minute, as after an outage, has the duplicates that single commits would have."""
+    answers = await store(conn, *(alert(after_s) for after_s in (0, 20, 31, 60, 61)))
+    assert [answer.duplicate for answer in answers] == [False, True, False, True, False]
+    assert owner.execute("SELECT count(*) FROM execution_tasks").fetchone() == (3,)
+    later = await store(conn, *(alert(after_s) for after_s in (90, 92)))
+    assert [answer.duplicate for answer in later] == [True, False]
+
+
 async def test_a_hundred_sessions_at_once_store_it_once(any_dsn: str, owner: psycopg.Connection[Any]) -> None:
     """Whoever commits first is the signal; everybody else is told so."""
     async with Database(any_dsn).pool("test", size=20) as pool:
