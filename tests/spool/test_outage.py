@@ -3,8 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,70 +14,14 @@ import psycopg
 import pytest
 
 from eventrouter.errors import StoreUnavailable
-from eventrouter.spool import Spool, SpoolWriter, segments, writer
 from eventrouter.store.batch import Batcher
-from eventrouter.store.connect import Database, identity
+from eventrouter.store.connect import Database
 from eventrouter.store.signals import add_token
 from eventrouter.web import health, tokens
 from tests.processes import until_async
-from tests.spool.conftest import Postgres, alert
-from tests.web.live_site import ENTRY, EXIT, Site, configuration, exchange, request, running
-
-
-@asynccontextmanager
-async def spooling(
-    dsn: str, place: Path, *, with_router: bool = False, **sections: Any
-) -> AsyncIterator[tuple[Site, str]]:
-    """A service with a spool below `place`, and a token of the strategy orb that it knows."""
-    config = configuration(dsn, server={"spool": True, "spool_dir": str(place)}, **sections)
-    async with running(config, with_router=with_router) as site:
-        token = await site.token()
-        assert (await site.alert(token, {**ENTRY, "trade_id": "first"}))[0] == 200
-        yield site, token
-
-
-def entry(trade_id: str) -> dict[str, Any]:
-    """An entry of this trade."""
-    return {**ENTRY, "trade_id": trade_id}
-
-
-async def spool_of(site: Site) -> dict[str, Any]:
-    """What /healthz says about the spool."""
-    async with site.session.get(site.public("/healthz")) as answer:
-        state: dict[str, Any] = (await answer.json())["spool"]
-        return state
-
-
-async def drained(site: Site) -> None:
-    """Returns when nothing waits in the spool."""
-
-    async def empty() -> bool:
-        return await spool_of(site) == {"state": "empty", "alerts": 0}
-
-    await until_async(empty, within_s=20, what="an empty spool")
-
-
-def rows(dsn: str, columns: str, table: str = "automated_signals") -> list[tuple[Any, ...]]:
-    """These columns of every row, in order of storing."""
-    with psycopg.connect(dsn) as conn:
-        return conn.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()  # type: ignore[arg-type, call-overload, no-any-return, unused-ignore]
-
-
-def files(place: Path) -> list[str]:
-    """The names of all files below a directory."""
-    return sorted(path.name for path in place.rglob("*") if path.is_file())
-
-
-def content_of(place: Path) -> str:
-    """What stands in the segments below a directory."""
-    return "".join(path.read_text() for path in place.rglob("*.spool"))
-
-
-def figures(site: Site, *names: str) -> list[float]:
-    """The values of metrics without labels."""
-    values = dict(line.rsplit(" ", 1) for line in site.service.metrics.render().decode().splitlines())
-    return [float(values[f"eventrouter_{name}"]) for name in names]
-
+from tests.spool.conftest import Postgres
+from tests.spool.live_spool import content_of, drained, entry, figures, files, rows, spool_for, spool_of, spooling
+from tests.web.live_site import ENTRY, EXIT, configuration, exchange, request, running
 
 # the outage
 
@@ -159,8 +102,7 @@ async def test_a_sender_must_be_known(
     """A token that was never seen cannot be looked up: 503, and nothing is spooled; one that was stays valid."""
     async with spooling(dsn, tmp_path) as (site, token):
         unseen = await site.token("fresh")
-        for name, value in (("_ASK_AGAIN_S", 0.0), ("_FRESH_S", 0.0), ("_UNKNOWN_WITHIN_S", 0.6)):
-            monkeypatch.setattr(tokens, name, value)
+        monkeypatch.setattr(tokens, "_FRESH_S", 0.0)
         postgres.stop()
         status, answer = await site.alert(unseen, ENTRY)
         assert (status, answer["code"]) == (503, "STORE_UNAVAILABLE")
@@ -194,6 +136,34 @@ async def test_no_secret_is_in_the_spool(dsn: str, postgres: Postgres, tmp_path:
         assert "User-Agent" in content or "Content-Length" in content
         assert token not in content
         assert "CANARY" not in content
+
+
+async def test_the_same_alert_through_spool_and_database_is_one_signal(
+    dsn: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """A repeat within 30 s of the first receipt makes no order, wherever each of them lay; after that it is a new alert."""
+    async with spooling(dsn, tmp_path) as (site, token):
+        postgres.stop()
+        repeated = entry("T-1")
+        answers = [await site.alert(token, repeated), await site.alert(token, repeated)]
+        assert [status for status, _ in answers] == [202, 202]
+        await site.stop()
+    postgres.start()
+    spool = await spool_for(dsn, tmp_path)
+    first = spool.head(1).alerts[0]
+    spool.append(
+        [replace(first, uid=UUID(int=s), received_at=first.received_at + timedelta(seconds=s)) for s in (29, 31)]
+    )
+    spool.close()
+    async with running(
+        configuration(dsn, server={"spool": True, "spool_dir": str(tmp_path)}), with_router=False
+    ) as site:
+        await drained(site)
+        status, answer = await site.alert(token, repeated)
+        assert (status, answer["duplicate"]) == (200, True)
+    signals = rows(dsn, "trade_id, duplicate_of")[1:]
+    assert signals == [("T-1", None), ("T-1", first.uid), ("T-1", first.uid), ("T-1", None), ("T-1", UUID(int=31))]
+    assert [trade for (trade,) in rows(dsn, "trade_id", "execution_tasks")] == ["first", "T-1", "T-1"]
 
 
 async def test_alerts_that_come_while_the_spool_empties_join_it(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
@@ -307,133 +277,18 @@ async def test_a_primary_that_became_a_standby_is_an_outage(dsn: str, postgres: 
     assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", "T-1"]
 
 
-# what the spool cannot do
-
-
-async def test_without_a_spool_an_outage_is_answered_503(
-    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`spool = false`: nothing is kept, the sender is told to come back, and no directory is made."""
-    config = configuration(dsn, server={"spool": False, "spool_dir": str(tmp_path / "spool")})
-    async with running(config, with_router=False) as site:
-        token = await site.token()
-        assert (await site.alert(token, ENTRY))[0] == 200
-        assert await spool_of(site) == {"state": "off", "alerts": 0}
-        postgres.stop()
-        async with site.session.post(site.public(f"/webhook/{token}"), data=json.dumps(ENTRY)) as answer:
-            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-            assert (await answer.json())["code"] == "STORE_UNAVAILABLE"
-    assert not (tmp_path / "spool").exists()
-
-
-async def test_a_full_spool_is_answered_503(
-    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At its limit it takes no more, says so, and loses nothing of what it has."""
-    monkeypatch.setattr(segments.Spool.__init__, "__kwdefaults__", {"limit_bytes": 2_000, "segment_bytes": 500})
+async def test_a_commit_that_fails_as_a_whole_refuses_no_alert(dsn: str, tmp_path: Path) -> None:
+    """Postgres says 54000 at COMMIT when its queue of notifications is full: no row is to blame, and the alert waits."""
+    full = """
+        CREATE FUNCTION full_queue() RETURNS TRIGGER LANGUAGE plpgsql
+        AS 'BEGIN RAISE EXCEPTION ''too many notifications in the NOTIFY queue'' USING ERRCODE = ''54000''; END';
+        CREATE CONSTRAINT TRIGGER full_queue AFTER INSERT ON execution_tasks DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION full_queue()
+    """
     async with spooling(dsn, tmp_path) as (site, token):
-        postgres.stop()
-        answers = [await site.alert(token, entry(f"T-{number}")) for number in range(6)]
-        kept = [f"T-{number}" for number, (status, _) in enumerate(answers) if status == 202]
-        assert 0 < len(kept) < 6
-        assert kept == [f"T-{number}" for number in range(len(kept))]
-        async with site.session.post(site.public(f"/webhook/{token}"), data=json.dumps(ENTRY)) as answer:
-            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-            assert (await answer.json())["code"] == "SPOOL_FULL"
-        refused, _ = await site.alert(token, b"buy MNQ")
-        assert refused == 503
-        postgres.start()
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            owner.execute(full)
+            assert (await site.alert(token, entry("T-1")))[0] == 202
+            owner.execute("DROP TRIGGER full_queue ON execution_tasks")
         await drained(site)
-        assert (await site.alert(token, entry("after")))[0] == 200
-    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", *kept, "after"]
-
-
-async def test_a_second_service_has_no_spool_until_the_first_lets_go(
-    dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Two do not share one: the second answers 503 and logs why; when the first stops, it takes the spool with what is in it."""
-    monkeypatch.setattr(writer, "_OPEN_EVERY_S", 0.1)
-    async with (
-        spooling(dsn, tmp_path) as (second, token),
-        running(second.service.config, with_router=False) as third,
-    ):
-        assert await spool_of(third) == {"state": "unavailable", "alerts": 0}
-        assert "used by another process" in caplog.text
-        assert (await third.alert(token, entry("third")))[0] == 200
-        postgres.stop()
-        assert (await third.alert(token, ENTRY))[0] == 503
-        assert (await second.alert(token, entry("kept")))[0] == 202
-        await second.stop()
-
-        async def takes_over() -> bool:
-            return await spool_of(third) == {"state": "waiting", "alerts": 1}
-
-        await until_async(takes_over, within_s=10, what="the spool's change of hands")
-        assert (await third.alert(token, entry("also kept")))[0] == 202
-        postgres.start()
-        await drained(third)
-    assert [trade for (trade,) in rows(dsn, "trade_id")] == ["first", "third", "kept", "also kept"]
-
-
-async def test_a_directory_that_cannot_be_written_stops_nothing_else(dsn: str, tmp_path: Path) -> None:
-    """The service runs without a spool and says so."""
-    (tmp_path / "file").write_text("")
-    async with spooling(dsn, tmp_path / "file") as (site, _):
-        assert await spool_of(site) == {"state": "unavailable", "alerts": 0}
-
-
-async def test_what_no_database_takes_is_kept_for_a_person(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
-    """An alert with values that cannot be stored becomes a refused one with its bytes; the others are not held up."""
-    place = tmp_path / "spool"
-    async with spooling(dsn, place) as (site, token):
-        postgres.stop()
-        assert (await site.alert(token, entry("T-1")))[0] == 202
-        (segment,) = place.rglob("*.spool")
-        await site.stop()
-    spool = Spool(place, segment.parent.name)
-    strange = alert(2, raw=b"strange")
-    spool.append(
-        [
-            alert(1),
-            replace(strange, payload={"symbol": "\ud800"}),
-            replace(strange, uid=UUID(int=3), strategy="\0"),
-            alert(4),
-        ]
-    )
-    spool.close()
-    postgres.start()
-    async with running(configuration(dsn, server={"spool": True, "spool_dir": str(place)}), with_router=False) as site:
-        await drained(site)
-    assert rows(dsn, "trade_id, code, raw")[2:] == [
-        ("T-1", None, b"{}"),
-        ("T-4", None, b"{}"),
-        (None, "NOT_STORABLE", b"strange"),
-    ]
-    assert sorted(path.name for path in segment.parent.iterdir()) == ["00000002.damaged", "lock"]
-
-
-async def test_a_batch_that_takes_too_long_is_tried_smaller(
-    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A database that is only slow is not asked for five hundred at once for ever."""
-    monkeypatch.setattr(writer, "_DRAIN_WITHIN_S", 0.3)
-    commit = Batcher.commit
-    sizes: list[int] = []
-
-    async def slow(self: SpoolWriter, items: Sequence[Any], deadline: float) -> Any:
-        sizes.append(len(items))
-        if len(items) > 100:
-            await asyncio.sleep(1)
-        return await commit(self, items, deadline)
-
-    monkeypatch.setattr(Batcher, "commit", slow)
-    async with await Database(dsn).connect("test") as conn:
-        spool = Spool(tmp_path, f"{await identity(conn)}.public")
-    spool.append([alert(number) for number in range(300)])
-    spool.close()
-    async with running(
-        configuration(dsn, server={"spool": True, "spool_dir": str(tmp_path)}), with_router=False
-    ) as site:
-        await drained(site)
-    assert [trade for (trade,) in rows(dsn, "trade_id")] == [f"T-{number}" for number in range(300)]
-    assert max(sizes) > 100 > min(sizes)
+    assert rows(dsn, "trade_id, code")[1:] == [("T-1", None)]

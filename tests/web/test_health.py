@@ -15,26 +15,27 @@ from tests.processes import until_async
 from tests.web.live_site import ENTRY, Site, configuration, running
 
 Sql = psycopg.Connection[Any]
+NO_SPOOL = {"state": "off", "alerts": 0}
 
 
 async def test_healthz(routed: Site, dsn: str) -> None:
     """200 on both listeners; `listener` says whether notifications arrive, or that no router runs here."""
 
     async def up() -> bool:
-        return (await routed.get("/healthz")) == (200, {"status": "ok", "listener": "up"})
+        return (await routed.get("/healthz")) == (200, {"status": "ok", "listener": "up", "spool": NO_SPOOL})
 
     await until_async(up)
     async with routed.session.get(routed.public("/healthz")) as answer:
-        assert await answer.json() == {"status": "ok", "listener": "up"}
+        assert await answer.json() == {"status": "ok", "listener": "up", "spool": NO_SPOOL}
     async with running(configuration(dsn), with_router=False) as site:
-        assert await site.get("/healthz") == (200, {"status": "ok", "listener": "not here"})
+        assert await site.get("/healthz") == (200, {"status": "ok", "listener": "not here", "spool": NO_SPOOL})
 
 
 async def test_readyz(site: Site, sql: Sql) -> None:
     """200 while the schema is this version's; with a migration pending 503, which one, and when to ask again."""
     assert await site.get("/readyz") == (
         200,
-        {"status": "ready", "database": "ok", "listener": "not here", "guard": "role"},
+        {"status": "ready", "database": "ok", "listener": "not here", "spool": NO_SPOOL, "guard": "role"},
     )
     sql.execute("DELETE FROM schema_migrations WHERE name = '0001_core'")
     async with site.session.get(site.operator("/readyz")) as answer:
