@@ -22,7 +22,7 @@ from eventrouter.metrics import Metrics
 from eventrouter.router import ExecutionRouter
 from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Pool, identity, translated
-from eventrouter.store.embedded import default_home
+from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.web import api, feed, guard, health

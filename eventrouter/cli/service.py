@@ -52,7 +52,12 @@ def demo(
     loaded = load_config(config, overrides=safe)
     home = loaded.database.data_dir or default_home()
     own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
-    loaded = loaded.model_copy(update={"database": loaded.database.model_copy(update=own)})
+    loaded = loaded.model_copy(
+        update={
+            "database": loaded.database.model_copy(update=own),
+            "server": loaded.server.model_copy(update={"spool": False}),
+        }
+    )
     service = Service(loaded, exclusive=True)
 
     async def show(listeners: Listeners) -> bool:
