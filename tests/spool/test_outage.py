@@ -271,6 +271,10 @@ async def test_a_primary_that_became_a_standby_is_an_outage(dsn: str, postgres: 
             for value in ("on", "off"):
                 owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")  # type: ignore[arg-type, unused-ignore]
                 owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+                assert site.service.context.tokens is not None
+                pool = site.service.context.tokens._pool
+                async with pool.connection(), pool.connection():
+                    pass  # both are new ones
                 if value == "on":
                     assert (await site.alert(token, entry("T-1")))[0] == 202
         await drained(site)
