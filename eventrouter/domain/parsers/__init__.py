@@ -1,0 +1,57 @@
+"""From an alert's bytes to a Signal, or to the code and sentence that say why not.
+
+The shape of the body decides the format, never its content type: JSON, a form, key=value pairs, words. Secrets are taken
+out before anything is understood, so that none can reach a signal, a refusal or a note.
+"""
+
+from dataclasses import dataclass, replace
+
+from eventrouter.domain.parsers.bodies import MOST_BYTES, read_body
+from eventrouter.domain.parsers.secret_fields import Findings, redact, scrubbed
+from eventrouter.domain.signals import Signal
+from eventrouter.errors import SignalRefused
+
+__all__ = ["MOST_BYTES", "Reading", "read_alert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was made of a body: exactly one of `signal` and `refusal`.
+
+    `redacted` is the body with every secret value replaced by [redacted], and otherwise byte for byte the same.
+    `secrets` are those values, in the order found: candidates for the token of an alert that carries its own.
+    `family` is the format that was recognised, also in a body that was then refused; None if none was.
+    """
+
+    redacted: bytes
+    secrets: tuple[str, ...]
+    signal: Signal | None
+    refusal: SignalRefused | None
+    family: str | None = None
+
+
+def read_alert(raw: bytes) -> Reading:
+    """Reads a body. Never raises, for any bytes; linear in their number."""
+    findings = Findings()
+    signal: Signal | None = None
+    refusal: SignalRefused | None = None
+    try:
+        signal = read_body(raw, findings)
+    except SignalRefused as refused:
+        refusal = refused
+    except Exception:  # an alert that breaks a parser must still be stored and answered, and never be traded
+        refusal = SignalRefused(
+            "READING_FAILED", "The alert could not be read, by a fault of eventrouter; please report it with the body."
+        )
+    redacted, secrets = redact(raw, findings.secrets)
+    if signal is not None:
+        signal = replace(signal, repairs=tuple(_telling(sentence, secrets) for sentence in findings.repairs))
+    if refusal is not None:
+        field = None if refusal.field is None else _telling(refusal.field, secrets)
+        refusal = SignalRefused(refusal.code, _telling(refusal.message, secrets), field)
+    return Reading(redacted, secrets, signal, refusal, findings.family)
+
+
+def _telling(text: str, secrets: tuple[str, ...]) -> str:
+    """A sentence that quotes the body, without what must not be told and what no store takes."""
+    return str(scrubbed(text, secrets)).encode("utf-8", "replace").decode()
