@@ -255,52 +255,57 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_keys bytea[], p_windows double precision[], p_task_uids uuid[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[], duplicate_of uuid)
+CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 #variable_conflict use_column
 BEGIN
-    -- Sorted by key, so that two batches cannot wait for each other; one row a key, so that none meets itself.
-    INSERT INTO alert_windows AS w (strategy, key, signal_uid, started_at, expires_at)
-    SELECT DISTINCT ON (a.strategy, a.key)
-           a.strategy, a.key, a.uid, a.received_at, a.received_at + make_interval(secs => a.window_s)
-    FROM unnest(p_strategies, p_keys, p_uids, p_received, p_windows) WITH ORDINALITY AS a (strategy, key, uid, received_at, window_s, ord)
-    WHERE a.key IS NOT NULL
-    ORDER BY a.strategy, a.key, a.ord
-    ON CONFLICT (strategy, key) DO UPDATE
-        SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at
-        WHERE w.expires_at <= EXCLUDED.started_at;
+    DELETE FROM alert_windows w
+    USING unnest(p_refused_uids, p_refused_strategies, p_refused_keys) AS r (uid, strategy, key)
+    WHERE w.strategy = r.strategy AND w.key = r.key AND w.signal_uid = r.uid;
 
-    -- A statement of its own: it sees what another session's batch, waited for above, has just committed.
+    DELETE FROM open_trades o
+    USING unnest(p_ended_strategies, p_ended_trade_ids) AS e (strategy, trade_id)
+    WHERE o.strategy = e.strategy AND o.trade_id = e.trade_id;
+
+    INSERT INTO open_trades AS o (strategy, trade_id, root, side, units, opened_at)
+    SELECT b.strategy, b.trade_id, b.root, b.side, b.units, b.opened_at
+    FROM unnest(p_began_strategies, p_began_trade_ids, p_began_roots, p_began_sides, p_began_units, p_began_at)
+             AS b (strategy, trade_id, root, side, units, opened_at)
+    ORDER BY b.strategy, b.trade_id
+    ON CONFLICT (strategy, trade_id) DO UPDATE SET root = EXCLUDED.root, side = EXCLUDED.side, units = EXCLUDED.units;
+
     RETURN QUERY
     WITH stored AS (
-        INSERT INTO automated_signals AS g (signal_uid, strategy, trade_id, event_type, code, message, field, raw, content_type,
+        INSERT INTO automated_signals AS g (signal_uid, strategy, trade_id, trades, event_type, code, message, field, raw, content_type,
                                             headers, source_ip, parsed, received_at, fired_at, duplicate_of)
-        SELECT s.uid, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.raw, s.content_type, s.headers::JSONB,
-               s.source_ip, s.parsed::JSONB, s.received_at, s.fired_at, NULLIF(w.signal_uid, s.uid)
-        FROM unnest(p_uids, p_strategies, p_trade_ids, p_event_types, p_codes, p_messages, p_fields, p_raws, p_content_types, p_headers,
-                    p_source_ips, p_parsed, p_received, p_fired, p_keys) WITH ORDINALITY
-                 AS s (uid, strategy, trade_id, event_type, code, message, field, raw, content_type, headers, source_ip, parsed,
-                       received_at, fired_at, key, ord)
-        LEFT JOIN alert_windows w ON w.strategy = s.strategy AND w.key = s.key
+        SELECT s.uid, s.strategy, COALESCE(s.trade_id, f.trade_id),
+               CASE WHEN s.trades IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(s.trades::JSONB)) END, COALESCE(s.event_type, f.event_type), s.code, s.message, s.field, s.raw, s.content_type,
+               s.headers::JSONB, s.source_ip, s.parsed::JSONB, s.received_at, s.fired_at, s.duplicate_of
+        FROM unnest(p_uids, p_strategies, p_trade_ids, p_trades, p_event_types, p_codes, p_messages, p_fields, p_raws, p_content_types,
+                    p_headers, p_source_ips, p_parsed, p_received, p_fired, p_duplicates) WITH ORDINALITY
+                 AS s (uid, strategy, trade_id, trades, event_type, code, message, field, raw, content_type, headers, source_ip, parsed,
+                       received_at, fired_at, duplicate_of, ord)
+        LEFT JOIN automated_signals f ON f.signal_uid = s.duplicate_of  -- a repeat has the trade of its first
         ORDER BY s.ord
         ON CONFLICT (signal_uid) DO NOTHING
-        RETURNING g.id, g.signal_uid, g.trade_id, g.event_type, g.received_at, g.fired_at, g.duplicate_of
+        RETURNING g.id, g.signal_uid, g.received_at, g.fired_at
     ), enqueued AS (
         INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, expires_at)
-        SELECT s.trade_id, s.event_type, t.payload::JSONB, s.id, t.account,
+        SELECT t.trade_id, t.event_type, t.payload::JSONB, s.id, t.account,
                LEAST(s.fired_at, s.received_at) + make_interval(secs => t.max_age)
-        FROM unnest(p_task_uids, p_task_accounts, p_task_payloads, p_task_max_ages) WITH ORDINALITY
-                 AS t (uid, account, payload, max_age, ord)
+        FROM unnest(p_task_uids, p_task_trade_ids, p_task_event_types, p_task_accounts, p_task_payloads, p_task_max_ages)
+                 WITH ORDINALITY AS t (uid, trade_id, event_type, account, payload, max_age, ord)
         JOIN stored s ON s.signal_uid = t.uid
-        WHERE s.duplicate_of IS NULL
         ORDER BY t.ord
         RETURNING id, signal_id
     )
-    SELECT s.signal_uid, s.id, COALESCE(array_agg(e.id ORDER BY e.id) FILTER (WHERE e.id IS NOT NULL), '{}'), s.duplicate_of
+    SELECT s.signal_uid, s.id, COALESCE(array_agg(e.id ORDER BY e.id) FILTER (WHERE e.id IS NOT NULL), '{}')
     FROM stored s LEFT JOIN enqueued e ON e.signal_id = s.id
-    GROUP BY s.signal_uid, s.id, s.duplicate_of;
+    GROUP BY s.signal_uid, s.id;
 END
 $$;
 
@@ -361,7 +366,14 @@ BEGIN
     RETURN QUERY
     SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
            t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at),
-           trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
+           trade_facts(t.trade_id, t.account, t.mode, t.id)
+               || CASE WHEN t.opening AND jsonb_typeof(t.payload -> 'after') = 'array'
+                       THEN jsonb_build_object('after', (
+                           SELECT jsonb_object_agg(a.trade_id, trade_facts(a.trade_id, t.account, t.mode, t.id))
+                           FROM (SELECT DISTINCT x.trade_id FROM jsonb_array_elements_text(t.payload -> 'after') AS x (trade_id)
+                                 WHERE x.trade_id IS NOT NULL LIMIT 100) a))
+                       ELSE '{}' END,
+           v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x
@@ -398,6 +410,41 @@ BEGIN
     WHERE t.status = 'PENDING' AND t.account IS NULL
     ORDER BY t.id
     LIMIT p_limit;
+END
+$$;
+
+CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, trades jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    -- Sorted, here and below, so that two batches cannot wait for each other.
+    PERFORM pg_advisory_xact_lock(hashtextextended(s.strategy, 'open_trades'::REGCLASS::OID::BIGINT))
+    FROM (SELECT DISTINCT u.strategy COLLATE "C" AS strategy FROM unnest(p_strategies, p_asks) AS u (strategy, asks) WHERE u.asks
+          ORDER BY 1) s;
+
+    INSERT INTO alert_windows AS w (strategy, key, signal_uid, started_at, expires_at)
+    SELECT DISTINCT ON (a.strategy, a.key)  -- one row a key, so that none meets itself
+           a.strategy, a.key, a.uid, a.received_at, a.received_at + make_interval(secs => a.window_s)
+    FROM unnest(p_strategies, p_keys, p_uids, p_received, p_windows) WITH ORDINALITY AS a (strategy, key, uid, received_at, window_s, ord)
+    WHERE a.key IS NOT NULL
+    ORDER BY a.strategy, a.key, a.ord
+    ON CONFLICT (strategy, key) DO UPDATE
+        SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at
+        WHERE w.expires_at <= EXCLUDED.started_at;
+
+    -- A statement of its own: it sees what another session's batch, waited for above, has just committed.
+    RETURN QUERY
+    SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid),
+           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, o.units::TEXT) ORDER BY o.opened_at, o.trade_id)
+            FROM open_trades o
+            WHERE a.asks AND o.strategy = a.strategy AND (o.trade_id = a.trade_id OR o.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL)))
+    FROM unnest(p_uids, p_strategies, p_keys, p_asks, p_trade_ids, p_roots) WITH ORDINALITY AS a (uid, strategy, key, asks, trade_id, root, ord)
+    LEFT JOIN alert_windows w ON w.strategy = a.strategy AND w.key = a.key
+    ORDER BY a.ord;
 END
 $$;
 
@@ -489,16 +536,17 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
     SELECT jsonb_build_object(
         'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                     WHERE o.trade_id = p_trade_id AND o.account = p_account
-                      AND (o.opening AND o.status = 'SENDING' OR NOT o.opening AND o.status IN ('SENDING', 'UNKNOWN', 'REVIEW'))
+                      AND (o.status = 'SENDING' OR o.event_type LIKE 'EXIT%' AND o.status IN ('UNKNOWN', 'REVIEW'))
                       AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'closed', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
+        'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
+                     AND o.status IN ('SUCCESS', 'ACCEPTED')
                      AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'opened', (SELECT jsonb_build_array(o.id, o.payload ->> 'symbol') FROM execution_tasks o
                    WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
                      AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'exit', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
-                 WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening
+                 WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
                    AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
                    AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
@@ -539,6 +587,7 @@ CREATE TABLE public.automated_signals (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     fired_at timestamp with time zone,
     duplicate_of uuid,
+    trades text[],
     CONSTRAINT automated_signals_accepted_or_refused CHECK (((code IS NULL) = ((trade_id IS NOT NULL) AND (event_type IS NOT NULL)))),
     CONSTRAINT automated_signals_not_its_own_duplicate CHECK ((duplicate_of <> signal_uid)),
     CONSTRAINT automated_signals_received_at_check CHECK (((received_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (received_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
@@ -642,6 +691,16 @@ CREATE VIEW public.failed_tasks AS
   WHERE ((status)::text = 'FAILED'::text)
   ORDER BY created_at DESC;
 
+CREATE TABLE public.open_trades (
+    strategy text NOT NULL,
+    trade_id character varying(100) NOT NULL,
+    root text,
+    side text,
+    units numeric,
+    opened_at timestamp with time zone NOT NULL,
+    CONSTRAINT open_trades_side_check CHECK ((side = ANY (ARRAY['LONG'::text, 'SHORT'::text])))
+);
+
 CREATE VIEW public.pending_tasks AS
  SELECT count(*) AS pending_count
    FROM public.execution_tasks
@@ -719,6 +778,9 @@ ALTER TABLE ONLY public.execution_logs
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.open_trades
+    ADD CONSTRAINT open_trades_pkey PRIMARY KEY (strategy, trade_id);
+
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
 
@@ -747,13 +809,15 @@ CREATE INDEX execution_tasks_exits ON public.execution_tasks USING btree (lane, 
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
-CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE ((NOT opening) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'SUCCESS'::character varying])::text[])));
+CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'SUCCESS'::character varying])::text[])));
 
 CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane, lease_until) WHERE ((status)::text = 'SENDING'::text);
 
 CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_id, account, opening, status, id);
 
 CREATE INDEX execution_tasks_unrouted ON public.execution_tasks USING btree (id) WHERE (((status)::text = 'PENDING'::text) AND (account IS NULL));
+
+CREATE INDEX open_trades_root ON public.open_trades USING btree (strategy, root);
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
@@ -812,8 +876,8 @@ REVOKE ALL ON FUNCTION public.execution_tasks_prove() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_keys bytea[], p_windows double precision[], p_task_uids uuid[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_keys bytea[], p_windows double precision[], p_task_uids uuid[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[]) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 
@@ -822,6 +886,9 @@ GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, 
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.product_of(p_symbol text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.product_of(p_symbol text) TO eventrouter_app;
@@ -836,6 +903,7 @@ REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accou
 GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 
@@ -864,6 +932,8 @@ GRANT INSERT(created_at) ON TABLE public.execution_tasks TO eventrouter_app;
 GRANT INSERT(updated_at) ON TABLE public.execution_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.failed_tasks TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.open_trades TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.pending_tasks TO eventrouter_app;
 

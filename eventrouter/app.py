@@ -13,10 +13,11 @@ from aiohttp import web
 from eventrouter.config import AccountConfig, Address, Config, load_config
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.limits import Limits
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.domain.plan import Intent, plan
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.understand import StrategyRules
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
-from eventrouter.ingest import SignalIngest, StrategyRules
+from eventrouter.ingest import SignalIngest
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.router import ExecutionRouter
@@ -144,7 +145,7 @@ class Service:
         self.context.tokens = TokenCache(pool)
         self.context.ingest = SignalIngest(
             pool,
-            self._plan,
+            lambda strategy: self._plan(strategy, "ENTRY"),
             rules=self._rules,
             metrics=self.metrics,
             spool_place=(server.spool_dir or default_home() / "spool").absolute() if database else None,
@@ -196,7 +197,13 @@ class Service:
         settings = self.config.strategy(strategy)
         most = Decimal(str(settings.max_quantity)) if settings.max_quantity else None
         limits = Limits(settings.symbols, settings.sides, most, settings.alerts_per_minute)
-        return StrategyRules(settings.symbol, settings.duplicate_window, limits)
+        return StrategyRules(
+            symbol=settings.symbol,
+            duplicate_window_s=settings.duplicate_window,
+            max_age_s=settings.max_age or None,
+            opposite=settings.opposite,
+            limits=limits,
+        )
 
     def _plan(self, strategy: str, event_type: str) -> tuple[Intent, ...]:
         accounts = [_account(account) for account in self.config.accounts_of(strategy)]
@@ -238,13 +245,15 @@ def _account(account: AccountConfig) -> Account:
 
 
 def webhook_app(service: Service) -> web.Application:
-    """POST /{token}, to be mounted at /webhook."""
+    """POST /{token}, and POST to the address itself with the token in the body; to be mounted at /webhook."""
     limit = guard.at_most(service.config.server.max_requests)
     answers = service.metrics.webhook_answers
     count = guard.counted(lambda status: answers.labels(status).inc())
     app = web.Application(middlewares=[guard.access_log, count, guard.errors, limit])
     app[CONTEXT] = service.context
     app.router.add_post("/{token}", webhook)
+    app.router.add_post("", webhook)
+    app.router.add_post("/", webhook)
     return app
 
 

@@ -2,17 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from eventrouter.domain.duplicates import duplicate_key
-from eventrouter.domain.limits import Limits, Pace, check
+from eventrouter.domain.limits import Pace
+from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.plan import Intent
-from eventrouter.domain.signals import Signal, parse_alert
+from eventrouter.domain.signals import Signal
 from eventrouter.domain.tasks import Status
+from eventrouter.domain.understand import StrategyRules, ask_of, max_age_of, understand
 from eventrouter.errors import RowRefused, SignalRefused
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -24,24 +26,15 @@ from eventrouter.transitions import tell
 _log = get_logger("eventrouter.ingest")
 _COMMIT_WITHIN_S = 1.8  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
 
-StrategyPlanner = Callable[[str, str], tuple[Intent, ...]]
-"""strategy, event type → the tasks to make."""
-
-
-@dataclass(frozen=True, slots=True)
-class StrategyRules:
-    """What holds for a strategy's alerts: the symbol of an entry that names none, how long a body is the same alert, limits."""
-
-    symbol: str | None = None
-    duplicate_window_s: float = 30.0
-    limits: Limits = field(default_factory=Limits)
+StrategyPlanner = Callable[[str], tuple[Intent, ...]]
+"""strategy → the accounts that trade it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert as it arrived, from a sender whose token names the strategy. `received_at` is aware, UTC."""
+    """An alert as it was read, from a sender whose token names the strategy. `received_at` is aware, UTC."""
 
-    raw: bytes
+    reading: Reading
     strategy: str
     uid: UUID
     received_at: datetime
@@ -50,20 +43,22 @@ class Alert:
     source_ip: str | None = None
 
     @classmethod
-    def now(cls, raw: bytes, strategy: str, **more: Any) -> "Alert":
-        """An alert received now; its uid is drawn here and never again."""
-        return cls(raw=raw, strategy=strategy, uid=uuid4(), received_at=datetime.now(UTC), **more)
+    def now(cls, raw: bytes, strategy: str, *, secrets: tuple[str, ...] = (), **more: Any) -> "Alert":
+        """An alert received now, without the `secrets` that it may repeat; its uid is drawn here and never again."""
+        reading = read_alert(raw, known_secrets=secrets)
+        return cls(reading=reading, strategy=strategy, uid=uuid4(), received_at=datetime.now(UTC), **more)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the sender is told once the commit is done."""
+    """What the sender is told once the commit is done. `notes`: sentences about what was repaired or has no effect."""
 
     signal_id: int
-    trade_id: str
-    event_type: str
+    trade_id: str | None
+    event_type: str | None
     duplicate: bool
     tasks: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 class SignalIngest:
@@ -107,60 +102,36 @@ class SignalIngest:
 
     async def accept(self, alert: Alert) -> Receipt | Spooled:
         """Reads an alert and stores its signal and tasks."""
+        rules = self._rules(alert.strategy)
         try:
-            signal = self._understand(alert)
+            signal = self._understand(alert, rules)
         except SignalRefused as refusal:
-            _log.warning(
-                "alert_refused",
-                strategy=alert.strategy,
-                code=refusal.code,
-                message=refusal.message,
-                field=refusal.field,
-            )
             await self._store_refused(alert, refusal)
             raise
         if signal.opening:
-            return await self.handle_entry_signal(alert, signal)
-        return await self.handle_exit_signal(alert, signal)
+            return await self.handle_entry_signal(alert, signal, rules)
+        return await self.handle_exit_signal(alert, signal, rules)
 
-    async def handle_entry_signal(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
-        """Stores an ENTRY and enqueues one task for each account of its strategy."""
-        return await self._store(alert, signal)
+    async def handle_entry_signal(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+        """Stores what opens (ENTRY, ADD, REVERSE) and enqueues one task for each account of its strategy."""
+        return await self._store(alert, signal, rules)
 
-    async def handle_exit_signal(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
-        """Stores an EXIT (EXIT_SL, EXIT_BE, …) and enqueues its tasks; without a symbol they follow their trade's."""
-        return await self._store(alert, signal)
+    async def handle_exit_signal(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+        """Stores what closes, cancels or moves a stop and enqueues its tasks; without a symbol they follow their trade's."""
+        return await self._store(alert, signal, rules)
 
-    def _understand(self, alert: Alert) -> Signal:
-        signal = parse_alert(alert.raw)
-        if signal.strategy is not None and signal.strategy != alert.strategy:
-            raise SignalRefused(
-                "STRATEGY_MISMATCH",
-                f"The alert names the strategy {signal.strategy[:60]!r}, but the token belongs to {alert.strategy!r}.",
-                "strategy",
-            )
-        rules = self._rules(alert.strategy)
-        if signal.opening and signal.symbol is None:
-            signal = replace(signal, symbol=rules.symbol)
-        check(signal, rules.limits)
+    def _understand(self, alert: Alert, rules: StrategyRules) -> Signal:
         in_time = self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
-        if signal.opening and not in_time:
-            most = rules.limits.alerts_per_minute
-            raise SignalRefused(
-                "TOO_MANY_ALERTS", f"This strategy may send {most} alerts a minute; this entry is one more."
-            )
-        return replace(signal, strategy=alert.strategy)
+        return understand(alert.reading, alert.strategy, rules, received_at=alert.received_at, in_time=in_time)
 
-    async def _store(self, alert: Alert, signal: Signal) -> Receipt | Spooled:
+    async def _store(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+        max_age_s = max_age_of(signal, rules)
         row = replace(
             _row(alert),
-            trade_id=signal.trade_id,
-            event_type=signal.event_type,
-            payload=signal.payload(),
-            intents=self._planner(alert.strategy, signal.event_type),
-            key=duplicate_key(
-                alert.raw, source_id=signal.source_id, window_s=self._rules(alert.strategy).duplicate_window_s
-            ),
+            ask=ask_of(signal, rules),
+            intents=tuple(replace(intent, max_age_s=max_age_s) for intent in self._planner(alert.strategy)),
+            fired_at=signal.fire_time,
+            key=duplicate_key(alert.reading.redacted, signal, window_s=rules.duplicate_window_s),
         )
         try:
             stored = await self._writer.put(row, within_s=_COMMIT_WITHIN_S)
@@ -173,28 +144,33 @@ class SignalIngest:
         if isinstance(stored, Spooled):
             return stored
         self._tell(row, stored)
-        return Receipt(stored.signal_id, signal.trade_id, signal.event_type, stored.duplicate, stored.task_ids)
+        if stored.refusal is not None:
+            raise stored.refusal
+        notes = (*signal.repairs, *signal.notes, *stored.notes)
+        return Receipt(stored.signal_id, stored.trade_id, stored.event_type, stored.duplicate, stored.task_ids, notes)
 
     def _tell(self, row: StoredAlert, stored: Stored) -> None:
         """Says what the commit of an accepted alert did, unless an earlier one had done it."""
-        if row.code is not None or stored.repeated:
+        if row.ask is None or stored.repeated:
             return
         now = datetime.now(UTC)
         self._metrics.ingest_commit_seconds.observe((now - row.received_at).total_seconds())
+        if stored.refusal is not None:
+            self._tell_refused(row.strategy, stored.refusal)
+            return
         self._metrics.signals.labels("duplicate" if stored.duplicate else "accepted").inc()
         if stored.duplicate:
-            _log.info("duplicate_alert", strategy=row.strategy, trade=row.trade_id, first_signal=stored.signal_id)
+            _log.info("duplicate_alert", strategy=row.strategy, trade=stored.trade_id, first_signal=stored.signal_id)
             return
-        if not stored.task_ids:
-            _log.warning(
-                "signal_without_tasks", strategy=row.strategy, trade=row.trade_id, hint="no enabled account takes it"
-            )
-        for task_id, intent in zip(stored.task_ids, row.intents, strict=False):
+        if not stored.made:
+            hint = "no enabled account takes it"
+            _log.warning("signal_without_tasks", strategy=row.strategy, trade=stored.trade_id, hint=hint)
+        for task in stored.made:
             tell(
                 self._metrics,
-                task=task_id,
-                trade=str(row.trade_id),
-                account=intent.account,
+                task=task.id,
+                trade=task.trade_id,
+                account=task.account,
                 attempt=0,
                 prev=None,
                 status=Status.PENDING,
@@ -203,10 +179,16 @@ class SignalIngest:
                 at=now,
             )
 
+    def _tell_refused(self, strategy: str, refusal: SignalRefused) -> None:
+        self._metrics.signals.labels("refused").inc()
+        _log.warning(
+            "alert_refused", strategy=strategy, code=refusal.code, message=refusal.message, field=refusal.field
+        )
+
     async def _store_refused(self, alert: Alert, refusal: SignalRefused) -> None:
         row = replace(_row(alert), code=refusal.code, message=refusal.message, field_name=refusal.field)
+        self._tell_refused(alert.strategy, refusal)
         await self._writer.put(row, within_s=_COMMIT_WITHIN_S)
-        self._metrics.signals.labels("refused").inc()
 
 
 def _row(alert: Alert) -> StoredAlert:
@@ -214,7 +196,7 @@ def _row(alert: Alert) -> StoredAlert:
         uid=alert.uid,
         strategy=alert.strategy,
         received_at=alert.received_at,
-        raw=alert.raw,
+        raw=alert.reading.redacted,
         content_type=alert.content_type,
         headers=alert.headers or {},
         source_ip=alert.source_ip,

@@ -56,7 +56,14 @@ BEGIN
     RETURN QUERY
     SELECT t.id, t.version, t.trade_id::TEXT, t.event_type::TEXT, t.opening, t.attempts, t.payload, t.account, t.lane, t.mode,
            t.client_order_id, t.expires_at, t.created_at, COALESCE(g.received_at, t.created_at),
-           trade_facts(t.trade_id, t.account, t.mode, t.id), v_now
+           trade_facts(t.trade_id, t.account, t.mode, t.id)
+               || CASE WHEN t.opening AND jsonb_typeof(t.payload -> 'after') = 'array'
+                       THEN jsonb_build_object('after', (
+                           SELECT jsonb_object_agg(a.trade_id, trade_facts(a.trade_id, t.account, t.mode, t.id))
+                           FROM (SELECT DISTINCT x.trade_id FROM jsonb_array_elements_text(t.payload -> 'after') AS x (trade_id)
+                                 WHERE x.trade_id IS NOT NULL LIMIT 100) a))
+                       ELSE '{}' END,
+           v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x

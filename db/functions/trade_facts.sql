@@ -1,7 +1,7 @@
 -- What a decision about a task must know of its trade's other tasks on the account. Each fact is one index probe, so a trade
 -- with thousands of tasks costs no more than one with two.
 --   sending   a task that is being sent, or an exit whose outcome is not known: [id]
---   closed    an exit that was executed: [id]
+--   closed    an exit that was executed: [id, status]
 --   opened    an entry that was executed: [id, symbol]
 --   exit      an exit that was not cancelled, executed or not: [id, status]
 --   unsent    entries not sent yet: [[id, version], …], the first hundred
@@ -15,16 +15,17 @@ AS $$
     SELECT jsonb_build_object(
         'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                     WHERE o.trade_id = p_trade_id AND o.account = p_account
-                      AND (o.opening AND o.status = 'SENDING' OR NOT o.opening AND o.status IN ('SENDING', 'UNKNOWN', 'REVIEW'))
+                      AND (o.status = 'SENDING' OR o.event_type LIKE 'EXIT%' AND o.status IN ('UNKNOWN', 'REVIEW'))
                       AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'closed', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
+        'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
+                     AND o.status IN ('SUCCESS', 'ACCEPTED')
                      AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'opened', (SELECT jsonb_build_array(o.id, o.payload ->> 'symbol') FROM execution_tasks o
                    WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
                      AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'exit', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
-                 WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening
+                 WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
                    AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
                    AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
         'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (

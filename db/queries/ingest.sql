@@ -1,18 +1,31 @@
 -- Signals and tokens.
 
--- name: ingest_signals
-SELECT signal_uid, signal_id, task_ids, duplicate_of
-FROM ingest_signals(:uids, :strategies, :trade_ids, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
-                    :source_ips, :parsed, :received, :fired, :keys, :windows, :task_uids, :task_accounts, :task_payloads, :task_max_ages);
+-- name: prepare_signals
+SELECT signal_uid, stored, duplicate_of, trades
+FROM prepare_signals(:uids, :strategies, :keys, :windows, :received, :asks, :trade_ids, :roots);
 
--- name: signals_by_uid
--- What an earlier commit stored: when its answer was lost, or when an alert turned out to be a duplicate of it.
-SELECT s.signal_uid, s.id,
+-- name: ingest_signals
+SELECT signal_uid, signal_id, task_ids
+FROM ingest_signals(:uids, :strategies, :trade_ids, :trades, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
+                    :source_ips, :parsed, :received, :fired, :duplicates,
+                    :task_uids, :task_trade_ids, :task_event_types, :task_accounts, :task_payloads, :task_max_ages,
+                    :began_strategies, :began_trade_ids, :began_roots, :began_sides, :began_units, :began_at,
+                    :ended_strategies, :ended_trade_ids, :refused_uids, :refused_strategies, :refused_keys);
+
+-- name: stored_signals
+-- What an earlier commit stored: when its answer was lost, or when an alert turned out to be a repeat of it.
+SELECT s.signal_uid, s.id, s.trade_id, s.event_type, s.code, s.message, s.field, s.duplicate_of,
        COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
-                 WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}'),
-       s.duplicate_of
+                 WHERE t.trade_id = ANY (COALESCE(s.trades, ARRAY[s.trade_id::TEXT])) AND t.signal_id = s.id), '{}')
 FROM automated_signals s
 WHERE s.signal_uid = ANY (:uids);
+
+-- name: open_trades
+-- The open trades of a strategy, oldest first.
+SELECT trade_id, root, side, units FROM open_trades WHERE strategy = :strategy ORDER BY opened_at, trade_id;
+
+-- name: trade_facts^
+SELECT trade_facts(:trade_id, :account, :mode, 0);
 
 -- name: purge_alert_windows^
 SELECT purge_alert_windows();

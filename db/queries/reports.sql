@@ -29,7 +29,7 @@ ORDER BY seq;
 SELECT s.id, s.signal_uid, s.duplicate_of, s.strategy, s.trade_id, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip,
        s.raw, s.parsed, s.received_at, s.created_at,
        COALESCE((SELECT array_agg(t.id ORDER BY t.id) FROM execution_tasks t
-                 WHERE t.trade_id = s.trade_id AND t.signal_id = s.id), '{}') AS tasks
+                 WHERE t.trade_id = ANY (COALESCE(s.trades, ARRAY[s.trade_id::TEXT])) AND t.signal_id = s.id), '{}') AS tasks
 FROM automated_signals s
 WHERE (:strategy::TEXT IS NULL OR s.strategy = :strategy)
   AND (:before::BIGINT IS NULL OR s.id < :before)

@@ -12,9 +12,9 @@ from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
 
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.config import Config
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError
-from eventrouter.store.signals import add_token, revoke_tokens, tokens
+from eventrouter.store.tokens import add_token, revoke_tokens, tokens
 
 
 def webhook_url(config: Config, token: str) -> str:

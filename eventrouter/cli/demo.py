@@ -16,7 +16,7 @@ from eventrouter.cli.look import print_log
 from eventrouter.domain.tasks import FINAL
 from eventrouter.errors import EventrouterError
 from eventrouter.store import reports
-from eventrouter.store.signals import add_token, revoke_tokens
+from eventrouter.store.tokens import add_token, revoke_tokens
 
 _DONE_WITHIN_S = 30.0
 _STRATEGY = "demo"

@@ -208,6 +208,7 @@ class StrategyConfig(_Section):
     symbol: Symbol | None = None
     max_age: float = Field(default=60.0, ge=0, le=31_536_000)
     duplicate_window: float = Field(default=30.0, ge=0, le=86_400)
+    opposite: Literal["refuse", "exit", "reverse"] = "refuse"
     symbols: tuple[str, ...] = Field(default=(), strict=False)
     sides: tuple[Literal["LONG", "SHORT"], ...] = Field(default=(), strict=False)
     max_quantity: float = Field(default=0, ge=0)

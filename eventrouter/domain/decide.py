@@ -1,7 +1,7 @@
 """What happens to the tasks that a router has just locked. Pure: the same tasks at the same time decide the same way."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,18 +9,26 @@ from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
 
 RECHECK_S = 1.0
+_RECHECK_LONGEST_S = 60.0
+_OPENING = ("ENTRY", "ADD")
+_UNDECIDED = (Status.PENDING, Status.HELD, Status.SENDING, Status.UNKNOWN, Status.REVIEW, Status.ACCEPTED)
+_EVENTS = (*_OPENING, "REDUCE", "CANCEL", "MOVE_STOP")  # and EXIT, EXIT_…
 
 
 @dataclass(frozen=True, slots=True)
 class TradeFacts:
-    """What is known of a trade's other tasks on the account; see db/functions/trade_facts.sql. Ids, or None."""
+    """What is known of a trade's other tasks on the account; see db/functions/trade_facts.sql. Ids, or None.
+
+    `after`: the same of each trade that must be closed before this one may open.
+    """
 
     sending: int | None = None
-    closed: int | None = None
+    closed: tuple[int, str] | None = None
     opened: tuple[int, str | None] | None = None
     exit: tuple[int, str] | None = None
     unsent: tuple[tuple[int, int], ...] = ()
     entries: tuple[tuple[int, str], ...] = ()
+    after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +70,45 @@ class Decisions:
 
 
 def decide(due: Sequence[DueTask], *, now: datetime, dry_run: bool, lease_s: float, limit: int) -> Decisions:
-    """Decides at most `limit` tasks: exits first, then entries, each in the order given."""
+    """Decides at most `limit` tasks: what closes first, then entries, each in the order given.
+
+    What depends on another task that is decided here waits for that one's outcome, and is left out.
+    """
     exits = [task for task in due if not task.opening]
     entries = [task for task in due if task.opening]
     sends: list[Send] = []
     others: dict[int, LogEntry] = {}
-    closing: set[tuple[str, str]] = set()
+    busy: set[tuple[str, str]] = set()  # trades of which something is sent now
     for task in [*exits, *entries][:limit]:
         trade = (task.account, task.trade_id)
-        if task.id in others or (not task.opening and trade in closing):
-            continue  # cancelled by an exit just now, or a second exit: it waits for the outcome of the first
+        waits = trade in busy and task.event_type != "ENTRY"
+        if task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
+            continue  # cancelled by an exit just now, or to be decided when the other's outcome is known
         refusal = _refusal(task, now, dry_run=dry_run)
         if refusal is None and not task.opening:
-            others.update(_cancel_unsent(task))
-            refusal = _nothing_to_close(task)
+            refusal = _without_object(task, now)
+            if is_exit(task.event_type) or task.event_type == "CANCEL":
+                others.update(_cancel_unsent(task))
         if refusal is not None:
             others[task.id] = refusal
             continue
         sends.append(_send(task, lease_s))
-        if not task.opening:
-            closing.add(trade)
+        busy.add(trade)
     return Decisions(tuple(sends), tuple(others.values()))
 
 
+def is_exit(event_type: str) -> bool:
+    """Whether the event closes its trade."""
+    return event_type.startswith("EXIT")
+
+
 def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
-    if task.event_type != "ENTRY" and not task.event_type.startswith("EXIT"):
+    if task.event_type not in _EVENTS and not is_exit(task.event_type):
         return _refuse(
             task,
             Status.DENIED,
             "UNKNOWN_EVENT",
-            f"{task.event_type} is no event that can be executed: use ENTRY or EXIT.",
+            f"{task.event_type} is no event that can be executed: use {', '.join(_EVENTS)} or EXIT.",
         )
     if (task.mode == "dry") != dry_run:
         return _refuse(
@@ -104,8 +121,27 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
         limit_s = (task.expires_at - task.received_at).total_seconds()
         return _refuse(task, Status.EXPIRED, "TOO_OLD", f"The entry is {age_s:.1f} s old; the limit is {limit_s:g} s.")
     if task.opening:
-        return _trade_closed(task)
+        return _trade_closed(task) or _not_flat(task) or _nothing_to_add_to(task)
     return None
+
+
+def _not_flat(task: DueTask) -> LogEntry | None:
+    """Why the opening half of a reversal waits or is refused; None once every trade before it is closed."""
+    for trade_id, trade in task.trade.after.items():
+        if trade.sending is not None or trade.unsent or (trade.exit is not None and trade.exit[1] in _UNDECIDED):
+            message = f"Trade {trade_id}, which it reverses, is being closed."
+            return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_EXIT", message, run_in_s=RECHECK_S)
+        if trade.opened is not None and (trade.closed is None or trade.closed[1] != Status.SUCCESS):
+            how = f"its exit (task {trade.exit[0]}) is {trade.exit[1]}" if trade.exit else "it has no exit"
+            message = f"Trade {trade_id}, which it reverses, is not closed: {how}."
+            return _refuse(task, Status.DENIED, "NOT_FLAT", message)
+    return None
+
+
+def _nothing_to_add_to(task: DueTask) -> LogEntry | None:
+    if task.event_type != "ADD" or task.trade.opened is not None:
+        return None
+    return _refuse(task, Status.DENIED, "NOTHING_OPEN", f"There is nothing to add to: {_no_entry(task)}.")
 
 
 def _trade_closed(task: DueTask) -> LogEntry | None:
@@ -120,30 +156,49 @@ def _trade_closed(task: DueTask) -> LogEntry | None:
 
 
 def _cancel_unsent(task: DueTask) -> dict[int, LogEntry]:
-    message = f"The exit of its trade (task {task.id}) came before it was sent."
-    return {
-        task_id: LogEntry(task_id, version, Status.CANCELLED, "EXIT_OVERTOOK", message)
-        for task_id, version in task.trade.unsent
-    }
+    if is_exit(task.event_type):
+        reason, message, entries = "EXIT_OVERTOOK", "The exit of its trade", task.trade.unsent
+    else:
+        reason, message, entries = "CANCELLED_BY_ALERT", "A cancel for its trade", tuple(_waiting_entries(task))
+    message = f"{message} (task {task.id}) came before it was sent."
+    return {task_id: LogEntry(task_id, version, Status.CANCELLED, reason, message) for task_id, version in entries}
 
 
-def _nothing_to_close(task: DueTask) -> LogEntry | None:
-    """Why this exit sends nothing, or waits; None when the trade is open and this exit is its first.
+def _without_object(task: DueTask, now: datetime) -> LogEntry | None:
+    """Why what closes, reduces, cancels or moves a stop finds nothing to do it to, or waits; None when it does.
 
     An entry that is UNKNOWN or in REVIEW counts as not executed: in a dry run nothing can have left, and once its trade
     has an exit that entry can only be denied.
     """
     trade = task.trade
+    if task.event_type == "CANCEL":
+        if _waiting_entries(task):
+            return None
+        return _refuse(task, Status.DENIED, "NOTHING_TO_CANCEL", "No order of this trade is waiting or working.")
     if trade.sending is not None:
-        message = f"Task {trade.sending} of the same trade is being sent or looked up; what there is to close is not known yet."
+        message = f"Task {trade.sending} of the same trade is being sent or looked up; what is open is not known yet."
         return LogEntry(task.id, task.version, Status.PENDING, "TRADE_UNDECIDED", message, run_in_s=RECHECK_S)
+    reason = "NOTHING_OPEN" if task.event_type == "MOVE_STOP" else "NOTHING_TO_CLOSE"
     if trade.closed is not None:
-        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", f"The trade was closed by task {trade.closed} already.")
+        return _refuse(task, Status.DENIED, reason, f"The trade was closed by task {trade.closed[0]} already.")
+    if trade.opened is None and _waiting_entries(task) and not is_exit(task.event_type):
+        message = "The entry of its trade is not sent yet."
+        age_s = (now - task.created_at).total_seconds()
+        wait_s = min(max(RECHECK_S, age_s / 2), _RECHECK_LONGEST_S)
+        return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_ENTRY", message, run_in_s=wait_s)
     if trade.opened is None:
-        stood = ", ".join(f"task {entry} was {_before_exit(status)}" for entry, status in trade.entries)
-        message = f"No entry of this trade was executed: {stood or 'the trade has no entry on this account'}."
-        return _refuse(task, Status.DENIED, "NOTHING_TO_CLOSE", message)
+        return _refuse(task, Status.DENIED, reason, f"{_no_entry(task)}.")
     return None
+
+
+def _waiting_entries(task: DueTask) -> list[tuple[int, int]]:
+    """Unsent entries that came before this task."""
+    return [(entry, version) for entry, version in task.trade.unsent if entry < task.id]
+
+
+def _no_entry(task: DueTask) -> str:
+    stood = ", ".join(f"task {entry} was {_before_exit(status)}" for entry, status in task.trade.entries)
+    return f"No entry of this trade was executed: {stood or 'the trade has no entry on this account'}"
 
 
 def _before_exit(status: str) -> str:
@@ -154,6 +209,12 @@ def _refuse(task: DueTask, status: Status, reason: str, message: str) -> LogEntr
     return LogEntry(task.id, task.version, status, reason, message)
 
 
+def _action(event_type: str) -> str:
+    if is_exit(event_type):
+        return "CLOSE"
+    return "OPEN" if event_type in _OPENING else event_type
+
+
 def _send(task: DueTask, lease_s: float) -> Send:
     held = task.trade.opened[1] if task.trade.opened is not None and not task.opening else None
     order = order_from_payload(
@@ -161,7 +222,7 @@ def _send(task: DueTask, lease_s: float) -> Send:
         client_order_id=task.client_order_id,
         account=task.account,
         trade_id=task.trade_id,
-        opening=task.opening,
+        action=_action(task.event_type),
         held_symbol=held,
     )
     detail = {"request_hash": order.request_hash(), "client_order_id": order.client_order_id}

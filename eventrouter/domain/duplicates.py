@@ -3,7 +3,8 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+
+from eventrouter.domain.signals import Signal
 
 KNOWN_FOR_S = 7 * 86_400.0
 """How long an alert that names itself is remembered: far longer than any sender goes on repeating."""
@@ -17,26 +18,27 @@ class DuplicateKey:
     window_s: float
 
 
-def duplicate_key(
-    raw: bytes,
-    *,
-    source_id: str | None = None,
-    fire_time: datetime | None = None,
-    identity: tuple[str | None, ...] = (),
-    window_s: float = 30.0,
-) -> DuplicateKey | None:
+def duplicate_key(raw: bytes, signal: Signal, *, window_s: float = 30.0) -> DuplicateKey | None:
     """The sender's own id, else what it asks for and when it fired, else the very same bytes within `window_s` seconds.
 
-    `identity` tells alerts of one second apart: symbol, action, order id, position. `window_s` of 0 switches the last
-    rule off (None is returned): a static alert that repeats faster than that is meant to.
+    `window_s` of 0 switches the last rule off (None is returned): a static alert that repeats faster than that is meant to.
+    A fire time of a whole minute may be that of a bar, in which the same is ordered twice: there the bytes count.
     """
-    if source_id:
-        return DuplicateKey(_digest("id", source_id), KNOWN_FOR_S)
-    if fire_time is not None:
-        return DuplicateKey(_digest("fired", fire_time.isoformat(), *identity), KNOWN_FOR_S)
+    if signal.source_id:
+        return DuplicateKey(_digest("id", signal.source_id), KNOWN_FOR_S)
+    fired = signal.fire_time
+    if fired is not None and (fired.second or fired.microsecond):
+        return DuplicateKey(_digest("fired", fired.isoformat(), *_identity(signal)), KNOWN_FOR_S)
     if window_s <= 0:
         return None
     return DuplicateKey(_digest("body", raw.hex()), window_s)
+
+
+def _identity(signal: Signal) -> tuple[str | None, ...]:
+    """What tells alerts of one second apart, such as the two legs of a reversal."""
+    size = None if signal.position_size is None else str(signal.position_size.normalize())
+    action = (signal.event_type, signal.side)
+    return (signal.trade_id, signal.symbol, *action, signal.order_id, signal.position, size)
 
 
 def _digest(*parts: str | None) -> bytes:

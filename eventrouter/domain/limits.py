@@ -1,4 +1,4 @@
-"""What a strategy's alerts may ask for, and how often. Only entries are refused: nothing may keep a position from closing."""
+"""What a strategy's alerts may ask for, and how often. Only what opens is refused: nothing may keep a position from closing."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventrouter.domain.signals import Signal
+from eventrouter.domain.products import bare_symbol
+from eventrouter.domain.signals import QuantityKind, Signal
 from eventrouter.errors import SignalRefused
 
 
@@ -20,24 +21,38 @@ class Limits:
     alerts_per_minute: int = 0
 
 
-def check(signal: Signal, limits: Limits) -> None:
-    """Raises SignalRefused for an entry that asks for what its strategy may not."""
+def check(signal: Signal, limits: Limits, *, in_time: bool = True) -> None:
+    """Raises SignalRefused for an alert that would open what its strategy may not. `in_time`: it keeps to alerts_per_minute."""
     if not signal.opening:
         return
-    if limits.symbols and signal.symbol not in limits.symbols:
+    if limits.symbols and bare_symbol(signal.symbol or "") not in map(bare_symbol, limits.symbols):
         allowed = ", ".join(limits.symbols)
         raise SignalRefused(
             "SYMBOL_NOT_ALLOWED", f"This strategy may trade {allowed}; the alert names {signal.symbol}.", "symbol"
         )
-    if limits.sides and signal.direction not in limits.sides:
+    if limits.sides and signal.side not in limits.sides:
         allowed = ", ".join(limits.sides)
         raise SignalRefused(
-            "SIDE_NOT_ALLOWED", f"This strategy may go {allowed}; the alert says {signal.direction}.", "direction"
+            "SIDE_NOT_ALLOWED", f"This strategy may go {allowed}; the alert says {signal.side}.", "direction"
         )
-    if limits.max_quantity and signal.quantity is not None and signal.quantity > limits.max_quantity:
+    if limits.max_quantity and signal.quantity is not None:
+        _check_quantity(signal, limits.max_quantity)
+    if not in_time:
+        most = limits.alerts_per_minute
+        raise SignalRefused("TOO_MANY_ALERTS", f"This strategy may send {most} alerts a minute; this is one more.")
+
+
+def _check_quantity(signal: Signal, most: Decimal) -> None:
+    if signal.quantity_kind is not QuantityKind.FIXED:
+        raise SignalRefused(
+            "QUANTITY_NOT_COUNTED",
+            f"This strategy may ask for at most {most} units; the alert's quantity is {signal.quantity_kind}.",
+            "quantity",
+        )
+    if signal.quantity is not None and signal.quantity > most:
         raise SignalRefused(
             "QUANTITY_TOO_LARGE",
-            f"This strategy may ask for at most {limits.max_quantity}; the alert asks for {signal.quantity}.",
+            f"This strategy may ask for at most {most}; the alert asks for {signal.quantity}.",
             "quantity",
         )
 

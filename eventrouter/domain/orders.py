@@ -7,22 +7,40 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from eventrouter.domain.signals import LevelKind, OrderType, QuantityKind
+
 MOST_DIGITS = 15
+_NUMBERS = ("quantity", "entry_price", "exit_price", "limit_price", "stop_price")
+_LEVELS = ("stop_loss", "take_profit", "trail")
+_WORDS = {
+    "direction": ("LONG", "SHORT"),
+    "order_type": tuple(map(str, OrderType)),
+    "quantity_kind": tuple(map(str, QuantityKind)),
+}
+_AS_SAID = ("quantity", "limit_price", "stop_price", *_WORDS, *_LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order for one account. `action` is OPEN or CLOSE; `direction` LONG, SHORT or None when the alert named none."""
+    """One order for one account. `action` is OPEN, CLOSE, REDUCE, CANCEL or MOVE_STOP; `direction` LONG, SHORT or None when the
+    alert named none. Numbers are texts. A stop loss, take profit or trail is a price, or a distance such as "20 ticks".
+    """
 
     client_order_id: str
     account: str
     trade_id: str
     action: str
-    symbol: str | None
-    direction: str | None
-    quantity: str | None
-    price: str | None
-    stop_loss: str | None
+    symbol: str | None = None
+    direction: str | None = None
+    quantity: str | None = None
+    quantity_kind: str | None = None
+    order_type: str | None = None
+    price: str | None = None
+    limit_price: str | None = None
+    stop_price: str | None = None
+    trail: str | None = None
+    stop_loss: str | None = None
+    take_profit: str | None = None
 
     def request_hash(self) -> str:
         """SHA-256 over the order's canonical JSON: two orders with one hash ask for the same thing."""
@@ -34,14 +52,21 @@ def payload_fault(payload: Mapping[str, Any] | None) -> str | None:
     """Why no order can be made of a task's payload, or None. The webhook refuses such values; SQL can enqueue anything."""
     if payload is None:
         return "The payload is not a JSON object that can be read."
-    direction = payload.get("direction")
-    if direction is not None and direction not in ("LONG", "SHORT"):
-        return f"direction is {str(direction)[:40]!r}; it must be LONG or SHORT."
-    for name in ("quantity", "entry_price", "stop_loss", "exit_price"):
+    for name, allowed in _WORDS.items():
         value = payload.get(name)
-        if value is not None and not _is_positive(value):
-            return f"{name} is {str(value)[:40]!r}; it must be a number greater than zero."
+        if value is not None and value not in allowed:
+            return f"{name} is {str(value)[:40]!r}; it must be {', '.join(allowed[:-1])} or {allowed[-1]}."
+    for name in (*_NUMBERS, *_LEVELS):
+        value = payload.get(name)
+        if value is None or _is_positive(value) or (name in _LEVELS and _is_distance(value)):
+            continue
+        kinds = " or {value, kind}" if name in _LEVELS else ""
+        return f"{name} is {str(value)[:40]!r}; it must be a number greater than zero{kinds}."
     return None
+
+
+def _is_distance(value: object) -> bool:
+    return isinstance(value, Mapping) and _is_positive(value.get("value")) and value.get("kind") in tuple(LevelKind)
 
 
 def _is_positive(value: object) -> bool:
@@ -61,24 +86,25 @@ def order_from_payload(
     client_order_id: str,
     account: str,
     trade_id: str,
-    opening: bool,
+    action: str,
     held_symbol: str | None = None,
 ) -> Order:
     """The order behind a task's payload. What is closed is what the trade holds, whatever symbol the exit names."""
 
-    def text(*names: str) -> str | None:
-        return next((str(payload[name]) for name in names if payload.get(name) is not None), None)
+    def text(name: str) -> str | None:
+        value = payload.get(name)
+        if isinstance(value, Mapping):
+            return f"{value['value']} {value['kind']}" + (" trailing" if value.get("trailing") else "")
+        return None if value is None else str(value)
 
     return Order(
         client_order_id=client_order_id,
         account=account,
         trade_id=trade_id,
-        action="OPEN" if opening else "CLOSE",
+        action=action,
         symbol=held_symbol or text("symbol"),
-        direction=text("direction"),
-        quantity=text("quantity"),
-        price=text("entry_price") if opening else text("exit_price"),
-        stop_loss=text("stop_loss"),
+        price=text("entry_price") if action == "OPEN" else text("exit_price"),
+        **{name: text(name) for name in _AS_SAID},
     )
 
 

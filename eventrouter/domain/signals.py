@@ -73,7 +73,8 @@ class Signal:
     """One understood alert. What the alert did not say is None.
 
     `symbol` is as sent. `price` is the sender's reference price (the close or fill that it saw), never an order price.
-    `position` is the sender's own position after the alert: LONG, SHORT or FLAT. Times are aware, UTC: `fire_time` when
+    `position` is the sender's own position after the alert: LONG, SHORT or FLAT, and `position_size` its size, at least
+    zero. `bare`: the alert only says buy or sell, so against an open position it may as well mean that one's exit. Times are aware, UTC: `fire_time` when
     the alert fired, `bar_time` of its bar. `source_id` is the sender's own id of the alert, `order_id` of its order.
     `trail` is how far a trailing stop order stays behind the price.
     `exit_type` is SL, BE, TP, … where an exit says why. `repairs` are sentences that say what was mended in a body that
@@ -101,8 +102,21 @@ class Signal:
     order_id: str | None = None
     exchange: str | None = None
     position: str | None = None
+    position_size: Decimal | None = None
+    bare: bool = False
     exit_type: str | None = None
     max_age_s: Decimal | None = None
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def opening(self) -> bool:
+        """Whether it adds exposure: such alerts have limits and grow too old, and what closes never does."""
+        return self.event in (Event.ENTRY, Event.ADD, Event.REVERSE)
+
+    @property
+    def event_type(self) -> str:
+        """The event as tasks name it: ENTRY, EXIT, EXIT_SL, REDUCE, …"""
+        named = self.event is Event.EXIT and self.exit_type is not None
+        return f"EXIT_{self.exit_type}" if named else str(self.event)

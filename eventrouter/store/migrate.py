@@ -26,6 +26,7 @@ _TABLES = (
     "strategy_tokens",
     "product_families",
     "alert_windows",
+    "open_trades",
 )
 
 

@@ -1,18 +1,19 @@
-"""Signals: the batch that stores alerts with their tasks in one commit, and the tokens that say who may send."""
+"""Signals: the batch that stores alerts with their tasks in one commit."""
 
-import hashlib
 import json
-import secrets
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
 from eventrouter.domain.plan import Intent, follow_trade, opens
-from eventrouter.errors import TokensInUse
-from eventrouter.store.connect import Conn, Pool, session, translated
+from eventrouter.domain.trades import Ask, Leg, OpenTrade, Resolved, resolve
+from eventrouter.errors import SignalRefused
+from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
 from eventrouter.store.tasks import trade_accounts
 
@@ -21,7 +22,10 @@ _TOGETHER = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert as it goes to the database: accepted (trade_id, event_type, payload, intents) or refused (code, message)."""
+    """An alert as it goes to the database: accepted (ask, intents) or refused (code, message).
+
+    `raw` is without secrets. `intents` are the accounts that its strategy trades on, with the age limit of what opens.
+    """
 
     uid: UUID
     strategy: str
@@ -30,9 +34,7 @@ class StoredAlert:
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     source_ip: str | None = None
-    trade_id: str | None = None
-    event_type: str | None = None
-    payload: Mapping[str, Any] | None = None
+    ask: Ask | None = None
     intents: tuple[Intent, ...] = ()
     code: str | None = None
     message: str | None = None
@@ -42,21 +44,65 @@ class StoredAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """Where an alert now stands: its signal and tasks, or those of the alert that it is a duplicate of.
+class MadeTask:
+    """A task that an alert made now."""
 
-    `repeated`: an earlier commit had stored it already.
+    id: int
+    trade_id: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an alert now stands: its own signal, or that of the alert that it repeats.
+
+    `trade_id` and `event_type` are those of an accepted alert, `refusal` is why it was refused. `made` are the tasks that
+    this commit made; `repeated`: an earlier commit had stored the alert already.
     """
 
     signal_id: int
     task_ids: tuple[int, ...]
     duplicate: bool
+    trade_id: str | None = None
+    event_type: str | None = None
+    refusal: SignalRefused | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = ()
+    made: tuple[MadeTask, ...] = field(default=(), compare=False)
     repeated: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the database knows of an alert before it is stored."""
+
+    stored: bool
+    duplicate_of: UUID | None
+    open_trades: tuple[OpenTrade, ...]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch comes to, alert by alert in order: `open` are the strategies' trades as they stand after each."""
+
+    resolved: dict[UUID, Resolved] = field(default_factory=dict)
+    refused: dict[UUID, SignalRefused] = field(default_factory=dict)
+    duplicates: dict[UUID, UUID] = field(default_factory=dict)
+    open: defaultdict[str, dict[str, OpenTrade]] = field(default_factory=lambda: defaultdict(dict))
+    touched: dict[tuple[str, str], datetime] = field(default_factory=dict)
+
+
+_Task = tuple[UUID, Leg, Intent]
 
 
 async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
     return [stored for run in _runs(alerts) for stored in await _store_run(conn, run)]
+
+
+def fresh_trade_id(alert: StoredAlert) -> str:
+    """The name of a trade that this alert begins without naming it: MNQ-20261122-143105-1f9a02c4."""
+    root = (alert.ask.root if alert.ask is not None else None) or alert.strategy[:64]
+    return f"{root}-{alert.received_at:%Y%m%d-%H%M%S}-{alert.uid.hex[:8]}"
 
 
 def _runs(alerts: Sequence[StoredAlert]) -> list[list[StoredAlert]]:
@@ -78,57 +124,230 @@ def _runs(alerts: Sequence[StoredAlert]) -> list[list[StoredAlert]]:
 
 async def _store_run(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     asked, alerts = alerts, list({alert.uid: alert for alert in alerts}.values())
-    alerts = await _follow_trades(conn, alerts)
-    payloads = [None if a.payload is None else json.dumps(dict(a.payload), allow_nan=False) for a in alerts]
-    tasks = [
-        (alert.uid, intent.account, payload, intent.max_age_s)
-        for alert, payload in zip(alerts, payloads, strict=True)
-        for intent in alert.intents
-    ]
+    prepared = await _prepare(conn, alerts)
+    batch = _resolved(alerts, prepared)
+    tasks = await _planned(conn, alerts, batch)
+    rows = await _insert(conn, alerts, batch, tasks)
+    legs: defaultdict[UUID, list[_Task]] = defaultdict(list)
+    for task in tasks:
+        legs[task[0]].append(task)
+    stored = {uid: _stored_now(row, batch, legs[uid]) for uid, row in rows.items() if uid not in batch.duplicates}
+    stored |= await _stored_before(conn, {a.uid for a in alerts} - rows.keys())
+    firsts = set(batch.duplicates.values())
+    stored |= {
+        uid: replace(one, repeated=False) for uid, one in (await _stored_before(conn, firsts - stored.keys())).items()
+    }
+    for uid, first in batch.duplicates.items():
+        stored[uid] = replace(stored[first], duplicate=True, made=(), repeated=prepared[uid].stored)
+    return [stored[alert.uid] for alert in asked]
+
+
+async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Prepared]:
     cursor = await conn.execute(
-        query("ingest_signals"),
+        query("prepare_signals"),
         {
             "uids": [a.uid for a in alerts],
             "strategies": [a.strategy for a in alerts],
-            "trade_ids": [a.trade_id for a in alerts],
-            "event_types": [a.event_type for a in alerts],
-            "codes": [a.code for a in alerts],
-            "messages": [a.message for a in alerts],
-            "fields": [a.field_name for a in alerts],
-            "raws": [a.raw for a in alerts],
-            "content_types": [a.content_type for a in alerts],
-            "headers": [json.dumps(dict(a.headers)) for a in alerts],
-            "source_ips": [a.source_ip for a in alerts],
-            "parsed": payloads,
-            "received": [a.received_at for a in alerts],
-            "fired": [a.fired_at for a in alerts],
             "keys": [a.key.key if a.key else None for a in alerts],
             "windows": [a.key.window_s if a.key else None for a in alerts],
-            "task_uids": [task[0] for task in tasks],
-            "task_accounts": [task[1] for task in tasks],
-            "task_payloads": [task[2] for task in tasks],
-            "task_max_ages": [task[3] for task in tasks],
+            "received": [a.received_at for a in alerts],
+            "asks": [a.ask is not None for a in alerts],
+            "trade_ids": [a.ask.trade_id if a.ask else None for a in alerts],
+            "roots": [a.ask.root if a.ask else None for a in alerts],
         },
     )
-    rows = {row[0]: row for row in await cursor.fetchall()}
-    missing = {a.uid for a in alerts} - rows.keys()  # stored by an earlier commit whose answer was lost
-    rows |= await _stored_before(conn, missing)
-    firsts = {row[3] for row in rows.values() if row[3] is not None}
-    rows = await _stored_before(conn, firsts - rows.keys()) | rows
-    return [_stored(rows, alert.uid, repeated=alert.uid in missing) for alert in asked]
+    return {
+        uid: _Prepared(stored, duplicate_of, tuple(_open_trade(*trade) for trade in trades or ()))
+        for uid, stored, duplicate_of, trades in await cursor.fetchall()
+    }
 
 
-async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Sequence[Any]]:
-    if not uids:
-        return {}
-    cursor = await conn.execute(query("signals_by_uid"), {"uids": list(uids)})
+def _open_trade(trade_id: str, root: str | None, side: str | None, units: str | Decimal | None) -> OpenTrade:
+    return OpenTrade(trade_id, root, side, None if units is None else Decimal(units))
+
+
+def _resolved(alerts: Sequence[StoredAlert], prepared: Mapping[UUID, _Prepared]) -> _Batch:
+    """Decides in order which trade each alert is about: a later one sees what an earlier one of the batch has begun."""
+    batch = _Batch()
+    for alert in alerts:
+        for trade in prepared[alert.uid].open_trades:
+            batch.open[alert.strategy].setdefault(trade.trade_id, trade)
+    for alert in alerts:
+        known = prepared[alert.uid]
+        if known.duplicate_of is not None and known.duplicate_of not in batch.refused:
+            batch.duplicates[alert.uid] = known.duplicate_of
+        elif alert.ask is not None and not known.stored:
+            _resolve_one(alert, alert.ask, batch)
+    return batch
+
+
+def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
+    trades = batch.open[alert.strategy]
+    try:
+        resolved = resolve(ask, list(trades.values()), fresh_trade_id(alert))
+    except SignalRefused as refusal:
+        batch.refused[alert.uid] = refusal
+        return
+    batch.resolved[alert.uid] = resolved
+    for trade_id in resolved.ended:
+        trades.pop(trade_id, None)
+        batch.touched[alert.strategy, trade_id] = alert.received_at
+    if resolved.began is not None:
+        trades[resolved.began.trade_id] = resolved.began
+        batch.touched[alert.strategy, resolved.began.trade_id] = alert.received_at
+
+
+async def _planned(conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch) -> list[_Task]:
+    """One task a leg and account. What closes follows its trade: to its accounts, and in its symbol where it names none.
+
+    Entries of the same batch count as well; they are not in the database yet.
+    """
+    legs = [(alert, leg) for alert in alerts if alert.uid in batch.resolved for leg in batch.resolved[alert.uid].legs]
+    held = await trade_accounts(conn, {leg.trade_id for _, leg in legs if not opens(leg.event_type)})
+    tasks: list[_Task] = []
+    for alert, leg in legs:
+        trade = held.setdefault(leg.trade_id, {})
+        if opens(leg.event_type):
+            trade.update(dict.fromkeys((intent.account for intent in alert.intents), leg.payload.get("symbol")))
+            intents = alert.intents
+        else:
+            symbol = leg.payload.get("symbol") or next((symbol for symbol in trade.values() if symbol), None)
+            leg = replace(leg, payload={**leg.payload, **({"symbol": symbol} if symbol else {})})
+            ageless = [replace(intent, max_age_s=None) for intent in alert.intents]
+            intents = follow_trade(ageless, leg.event_type, trade)
+        tasks += [(alert.uid, leg, intent) for intent in intents]
+    return tasks
+
+
+async def _insert(
+    conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch, tasks: Sequence[_Task]
+) -> dict[UUID, Sequence[Any]]:
+    """Writes everything; returns (uid, signal id, task ids) of each alert that was not stored before."""
+    cursor = await conn.execute(
+        query("ingest_signals"),
+        _signal_columns(alerts, batch) | _task_columns(tasks) | _trade_columns(batch) | _window_columns(alerts, batch),
+    )
     return {row[0]: row for row in await cursor.fetchall()}
 
 
-def _stored(rows: Mapping[UUID, Sequence[Any]], uid: UUID, *, repeated: bool) -> Stored:
-    duplicate_of = rows[uid][3]
-    _, signal_id, task_ids, _ = rows[duplicate_of or uid]
-    return Stored(signal_id, tuple(task_ids), duplicate=duplicate_of is not None, repeated=repeated)
+def _signal_columns(alerts: Sequence[StoredAlert], batch: _Batch) -> dict[str, Any]:
+    # a repeat has the trade of its first, also where that is in this batch
+    resolved = [batch.resolved.get(batch.duplicates.get(a.uid, a.uid)) for a in alerts]
+    refusals = [batch.refused.get(a.uid) for a in alerts]
+    return {
+        "uids": [a.uid for a in alerts],
+        "strategies": [a.strategy for a in alerts],
+        "trade_ids": [r.trade_id if r else None for r in resolved],
+        "trades": [json.dumps(r.trades) if r and len(r.trades) > 1 else None for r in resolved],
+        "event_types": [r.event_type if r else None for r in resolved],
+        "codes": [refusal.code if refusal else a.code for a, refusal in zip(alerts, refusals, strict=True)],
+        "messages": [refusal.message if refusal else a.message for a, refusal in zip(alerts, refusals, strict=True)],
+        "fields": [refusal.field if refusal else a.field_name for a, refusal in zip(alerts, refusals, strict=True)],
+        "raws": [a.raw for a in alerts],
+        "content_types": [a.content_type for a in alerts],
+        "headers": [json.dumps(dict(a.headers)) for a in alerts],
+        "source_ips": [a.source_ip for a in alerts],
+        "parsed": [_record(a, batch) for a in alerts],
+        "received": [a.received_at for a in alerts],
+        "fired": [a.fired_at for a in alerts],
+        "duplicates": [batch.duplicates.get(a.uid) for a in alerts],
+    }
+
+
+def _record(alert: StoredAlert, batch: _Batch) -> str | None:
+    if alert.ask is None:
+        return None
+    resolved = batch.resolved.get(alert.uid)
+    record = dict(alert.ask.record)
+    if resolved is not None and resolved.notes:
+        record["notes"] = [*record.get("notes", ()), *resolved.notes]
+    return json.dumps(record, allow_nan=False)
+
+
+def _task_columns(tasks: Sequence[_Task]) -> dict[str, Any]:
+    return {
+        "task_uids": [uid for uid, _, _ in tasks],
+        "task_trade_ids": [leg.trade_id for _, leg, _ in tasks],
+        "task_event_types": [leg.event_type for _, leg, _ in tasks],
+        "task_accounts": [intent.account for _, _, intent in tasks],
+        "task_payloads": [json.dumps(dict(leg.payload), allow_nan=False) for _, leg, _ in tasks],
+        "task_max_ages": [intent.max_age_s for _, _, intent in tasks],
+    }
+
+
+def _trade_columns(batch: _Batch) -> dict[str, Any]:
+    began = [
+        (strategy, batch.open[strategy][name], at)
+        for (strategy, name), at in batch.touched.items()
+        if name in batch.open[strategy]
+    ]
+    ended = [(strategy, name) for strategy, name in batch.touched if name not in batch.open[strategy]]
+    return {
+        "began_strategies": [strategy for strategy, _, _ in began],
+        "began_trade_ids": [trade.trade_id for _, trade, _ in began],
+        "began_roots": [trade.root for _, trade, _ in began],
+        "began_sides": [trade.side for _, trade, _ in began],
+        "began_units": [trade.units for _, trade, _ in began],
+        "began_at": [at for _, _, at in began],
+        "ended_strategies": [strategy for strategy, _ in ended],
+        "ended_trade_ids": [name for _, name in ended],
+    }
+
+
+def _window_columns(alerts: Sequence[StoredAlert], batch: _Batch) -> dict[str, Any]:
+    refused = [(a.uid, a.strategy, a.key.key) for a in alerts if a.key is not None and a.uid in batch.refused]
+    return {
+        "refused_uids": [uid for uid, _, _ in refused],
+        "refused_strategies": [strategy for _, strategy, _ in refused],
+        "refused_keys": [key for _, _, key in refused],
+    }
+
+
+def _stored_now(row: Sequence[Any], batch: _Batch, tasks: Sequence[_Task]) -> Stored:
+    uid, signal_id, task_ids = row
+    resolved = batch.resolved.get(uid)
+    return Stored(
+        signal_id,
+        tuple(task_ids),
+        duplicate=False,
+        trade_id=resolved.trade_id if resolved else None,
+        event_type=resolved.event_type if resolved else None,
+        refusal=batch.refused.get(uid),
+        notes=resolved.notes if resolved else (),
+        made=tuple(
+            MadeTask(task_id, leg.trade_id, intent.account)
+            for task_id, (_, leg, intent) in zip(task_ids, tasks, strict=True)
+        ),
+    )
+
+
+async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Stored]:
+    """What earlier commits stored."""
+    if not uids:
+        return {}
+    cursor = await conn.execute(query("stored_signals"), {"uids": list(uids)})
+    rows = await cursor.fetchall()
+    found = {
+        uid: Stored(
+            signal_id,
+            tuple(task_ids),
+            duplicate=duplicate_of is not None,
+            trade_id=trade_id,
+            event_type=event_type,
+            refusal=None if code is None else SignalRefused(code, message, at_fault),
+            repeated=True,
+        )
+        for uid, signal_id, trade_id, event_type, code, message, at_fault, duplicate_of, task_ids in rows
+    }
+    firsts = {row[0]: row[7] for row in rows if row[7] is not None}
+    first_rows = await _stored_before(conn, set(firsts.values()) - found.keys())
+    return found | {uid: replace((found | first_rows)[first], duplicate=True) for uid, first in firsts.items()}
+
+
+async def open_trades(conn: Conn, strategy: str) -> list[OpenTrade]:
+    """A strategy's open trades, oldest first."""
+    cursor = await conn.execute(query("open_trades"), {"strategy": strategy})
+    return [_open_trade(*row) for row in await cursor.fetchall()]
 
 
 async def purge_windows(pool: Pool) -> int:
@@ -138,71 +357,7 @@ async def purge_windows(pool: Pool) -> int:
         return row[0] if row else 0
 
 
-async def _follow_trades(conn: Conn, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
-    """Exits with what their trade says: its accounts, and its symbol where the alert names none.
-
-    Entries of the same batch count as well; they are not in the database yet.
-    """
-    exits = {str(alert.trade_id) for alert in alerts if alert.payload is not None and not opens(str(alert.event_type))}
-    held = await trade_accounts(conn, exits)
-    followed: list[StoredAlert] = []
-    for alert in alerts:
-        if alert.payload is None or alert.event_type is None:
-            followed.append(alert)
-            continue
-        trade = held.setdefault(str(alert.trade_id), {})
-        if opens(alert.event_type):
-            trade.update(dict.fromkeys((intent.account for intent in alert.intents), alert.payload.get("symbol")))
-            followed.append(alert)
-            continue
-        symbol = alert.payload.get("symbol") or next((symbol for symbol in trade.values() if symbol), None)
-        payload = {**alert.payload, **({"symbol": symbol} if symbol else {})}
-        followed.append(replace(alert, payload=payload, intents=follow_trade(alert.intents, alert.event_type, trade)))
-    return followed
-
-
-def token_hash(token: str) -> bytes:
-    """What is stored of a token. A plain hash is enough: a token is 192 random bits, not a word somebody chose."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-async def add_token(conn: Conn, strategy: str) -> str:
-    """Draws and stores a new webhook token of a strategy; the return value is the only copy of it."""
-    token = secrets.token_urlsafe(24)
-    async with translated("token"):
-        row = await (
-            await conn.execute(query("add_strategy_token"), {"strategy": strategy, "sha256": token_hash(token)})
-        ).fetchone()
-    if row is None or row[0] is None:
-        raise TokensInUse(
-            f"{strategy!r} has two valid tokens already, the most that a change of token needs. "
-            f"End the old one first: eventrouter token revoke {strategy}"
-        )
-    return token
-
-
-async def revoke_tokens(conn: Conn, strategy: str, token_id: int | None = None) -> list[int]:
-    """Ends one token of a strategy, or all but the newest; returns the ids of those that were valid until now."""
-    async with translated("token"):
-        cursor = await conn.execute(query("revoke_strategy_tokens"), {"strategy": strategy, "token_id": token_id})
-        return sorted(row[0] for row in await cursor.fetchall())
-
-
-async def tokens(conn: Conn) -> list[dict[str, Any]]:
-    """Every token's id, strategy, and when it was made and revoked."""
-    async with translated("token"):
-        rows = await (await conn.execute(query("list_tokens"))).fetchall()
-    return [dict(zip(("id", "strategy", "created_at", "revoked_at"), row, strict=True)) for row in rows]
-
-
 async def last_heard(pool: Pool, strategies: Sequence[str]) -> dict[str, datetime | None]:
     """When an alert of each strategy was last received, refused ones included; None: never."""
     async with session(pool, "silence") as conn:
         return dict(await (await conn.execute(query("last_heard"), {"strategies": list(strategies)})).fetchall())
-
-
-async def valid_tokens(pool: Pool) -> dict[bytes, str]:
-    """Token hash → strategy, for every token that is not revoked."""
-    async with session(pool, "tokens") as conn:
-        cursor = await conn.execute(query("valid_tokens"))
-        return {bytes(digest): strategy for digest, strategy in await cursor.fetchall()}

@@ -108,6 +108,13 @@ async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) 
         yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][15] if rows else None)
 
 
+async def trade_facts(conn: Conn, trade_id: str, account: str, mode: str) -> TradeFacts:
+    """What is known of a trade on an account."""
+    values = {"trade_id": trade_id, "account": account, "mode": mode}
+    row = await (await conn.execute(query("trade_facts"), values)).fetchone()
+    return trade_facts_of(row[0]) if row else TradeFacts()
+
+
 async def next_due(pool: Pool, accounts: Sequence[str], since: datetime | None) -> tuple[float | None, datetime | None]:
     """Seconds until the next delayed task is due, by the database's clock (None when nothing is delayed), and the time now.
 
@@ -190,19 +197,21 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
 
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
-    values = [*row[:6], payload, *row[7:14], _facts(row[14])]
+    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14])]
     return DueTask(*values)
 
 
-def _facts(facts: Mapping[str, Any]) -> TradeFacts:
+def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
+    """From what db/functions/trade_facts.sql answers."""
     opened, closing = facts["opened"], facts["exit"]
     return TradeFacts(
         sending=facts["sending"][0] if facts["sending"] else None,
-        closed=facts["closed"][0] if facts["closed"] else None,
+        closed=tuple(facts["closed"]) if facts["closed"] else None,
         opened=(opened[0], opened[1]) if opened else None,
         exit=(closing[0], closing[1]) if closing else None,
         unsent=tuple((task_id, version) for task_id, version in facts["unsent"]),
         entries=tuple((task_id, status) for task_id, status in facts["entries"]),
+        after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 
 

@@ -1,15 +1,27 @@
 """Which strategy a webhook token belongs to, remembered so that a token costs no query and works while Postgres is away."""
 
 import asyncio
+import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from eventrouter.errors import StoreError, StoreUnavailable
 from eventrouter.store.connect import Pool, translated
-from eventrouter.store.signals import token_hash, valid_tokens
+from eventrouter.store.tokens import token_hash, valid_tokens
 
+TOKEN_FORM = re.compile(rb"(?<![\w-])[\w-]{32}(?![\w-])")
 _FRESH_S = 5.0
 _PATIENCE_S = 0.5  # with one reading, however many alerts come while it lasts
 _READ_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A strategy, and the token that speaks for it."""
+
+    strategy: str
+    token: str
 
 
 class TokenCache:
@@ -26,25 +38,30 @@ class TokenCache:
         """Remembers what is valid now, in case that Postgres goes away before the first alert. Raises StoreUnavailable."""
         self._known = await valid_tokens(self._pool)
 
-    async def strategy_of(self, token: str) -> str | None:
-        """The token's strategy, or None. A new token works at once; a revoked one ends within five seconds.
+    async def sender(self, tokens: Sequence[str]) -> Sender | None:
+        """Whose the first valid one of these tokens is, or None. A new one works at once; a revoked one ends within five seconds.
 
-        Raises StoreUnavailable when the tokens were never read, or the token is new and Postgres does not answer.
+        Raises StoreUnavailable when the tokens were never read, or none is known and Postgres does not answer.
         """
-        digest = token_hash(token)
-        strategy = self._known.get(digest) if self._known is not None else None
-        if strategy is not None and time.monotonic() - self._read_at < _FRESH_S:
-            return strategy
+        if not tokens:
+            return None
+        found = self._find(tokens)
+        if found is not None and time.monotonic() - self._read_at < _FRESH_S:
+            return found
         for _ in range(2):  # a reading that was under way may have begun before a new token was made; the second cannot
             try:
                 await self._read()
             except StoreError:
-                if strategy is None:
+                if found is None:
                     raise
-                return strategy  # known, and Postgres is away: the alert shall not wait for it
-            if found := (self._known or {}).get(digest):
-                return found
+                return found  # known, and Postgres is away: the alert shall not wait for it
+            if fresh := self._find(tokens):
+                return fresh
         return None
+
+    def _find(self, tokens: Sequence[str]) -> Sender | None:
+        known = self._known or {}
+        return next((Sender(known[digest], token) for token in tokens if (digest := token_hash(token)) in known), None)
 
     async def _read(self) -> None:
         """Reads the tokens; everybody who asks meanwhile waits for the same answer, and nobody for long."""

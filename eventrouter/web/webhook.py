@@ -1,25 +1,28 @@
 """POST /webhook/{token}: the one address that the world may reach. It answers 200 after the commit, 202 from the spool, and never 500."""
 
 import asyncio
+from itertools import islice
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import Alert
 from eventrouter.logs import get_logger
 from eventrouter.spool import Spooled
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.guard import error
+from eventrouter.web.tokens import TOKEN_FORM
 
 _log = get_logger("eventrouter.web")
 _BODY_WITHIN_S = 2.0
+_MOST_CANDIDATES = 8
 _KEPT_HEADERS = ("User-Agent", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Request-Id", "Date")
 
 
 async def webhook(request: web.Request) -> web.Response:
-    """An alert of the strategy that the token belongs to."""
+    """An alert of the strategy that the token belongs to. The token is in the address, else in the body."""
     context = request.app[CONTEXT]
     if context.ingest is None or context.tokens is None:
         raise StoreUnavailable("This process takes no alerts yet.")
@@ -28,16 +31,26 @@ async def webhook(request: web.Request) -> web.Response:
         return error(
             403, "SOURCE_NOT_ALLOWED", f"Alerts from {origin[:60]!r} are not taken: see [server] allowed_sources."
         )
-    strategy = await context.tokens.strategy_of(request.match_info["token"])
-    if strategy is None:
-        _log.warning("token_unknown", peer=origin[:60])
-        return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
+    token = request.match_info.get("token")
+    sender = await context.tokens.sender([token]) if token is not None else None
+    if token is not None and sender is None:
+        return _token_unknown(origin)
     raw = await _body(request)
     if isinstance(raw, web.Response):
         return raw
+    if sender is None:
+        sender = await context.tokens.sender(_candidates(raw))
+        if sender is None:
+            return _token_unknown(origin)
     headers = {name: _text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
-    content_type = headers.get("Content-Type")
-    alert = Alert.now(raw, strategy, content_type=content_type, headers=headers, source_ip=_text(origin))
+    alert = Alert.now(
+        raw,
+        sender.strategy,
+        secrets=(sender.token,),
+        content_type=headers.get("Content-Type"),
+        headers=headers,
+        source_ip=_text(origin),
+    )
     receipt = await context.ingest.accept(alert)
     if isinstance(receipt, Spooled):
         return web.json_response({"spooled": True, "signal_uid": str(receipt.uid)}, status=202)
@@ -49,7 +62,19 @@ async def webhook(request: web.Request) -> web.Response:
             "duplicate": receipt.duplicate,
             "tasks": list(receipt.tasks),
         }
+        | ({"notes": list(receipt.notes)} if receipt.notes else {})
     )
+
+
+def _token_unknown(origin: str) -> web.Response:
+    _log.warning("token_unknown", peer=origin[:60])
+    return error(401, "TOKEN_UNKNOWN", "No strategy has this token. Make one with: eventrouter token new STRATEGY")
+
+
+def _candidates(raw: bytes) -> list[str]:
+    """What in a body has the form of a token; the first few, since each costs a look."""
+    found = (match.group().decode("ascii") for match in TOKEN_FORM.finditer(raw))
+    return list(islice(dict.fromkeys(found), _MOST_CANDIDATES))
 
 
 async def _body(request: web.Request) -> bytes | web.Response:

@@ -11,7 +11,7 @@ import psycopg
 from aiohttp import ClientSession, ClientTimeout
 
 from eventrouter.store.connect import Database
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 from tests.processes import address_of, environment, service, until, until_async
 from tests.router.conftest import OwnServer
 from tests.router.fleet import number, violations

@@ -20,7 +20,7 @@ import pytest
 from eventrouter.errors import SpoolError
 from eventrouter.spool import Spool
 from eventrouter.store.connect import Database
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 from tests.processes import address_of, environment, service, until
 from tests.spool.conftest import Postgres
 from tests.web.live_site import ENTRY

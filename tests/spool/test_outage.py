@@ -16,7 +16,7 @@ import pytest
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Database
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 from eventrouter.web import health, tokens
 from tests.processes import until_async
 from tests.spool.conftest import Postgres

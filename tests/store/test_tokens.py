@@ -7,7 +7,7 @@ import pytest
 
 from eventrouter.errors import TokensInUse
 from eventrouter.store.connect import Conn, Pool
-from eventrouter.store.signals import add_token, revoke_tokens, token_hash, tokens, valid_tokens
+from eventrouter.store.tokens import add_token, revoke_tokens, token_hash, tokens, valid_tokens
 
 
 async def test_a_token_is_changed_without_a_gap(conn: Conn, pool: Pool) -> None:

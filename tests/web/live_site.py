@@ -11,7 +11,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from eventrouter.app import Listeners, Service, listen
 from eventrouter.config import Address, Config
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 
 ENTRY = {
     "kind": "ENTRY",

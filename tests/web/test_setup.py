@@ -10,9 +10,9 @@ from aiohttp import ClientSession, ClientTimeout, web
 
 from eventrouter import enqueue_execution_task, enqueue_execution_task_for_entry, setup
 from eventrouter.app import Service
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 from tests.history import statuses
 from tests.processes import until_async
 from tests.web.live_site import ENTRY, EXIT, configuration

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import StoreUnavailable
 from eventrouter.logs import configure_logging
 from eventrouter.web import tokens, webhook

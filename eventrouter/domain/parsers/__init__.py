@@ -7,7 +7,7 @@ out before anything is understood, so that none can reach a signal, a refusal or
 from dataclasses import dataclass, replace
 
 from eventrouter.domain.parsers.bodies import MOST_BYTES, read_body
-from eventrouter.domain.parsers.secret_fields import Findings, redact, scrubbed
+from eventrouter.domain.parsers.secret_fields import REDACTED, Findings, redact, scrubbed
 from eventrouter.domain.signals import Signal
 from eventrouter.errors import SignalRefused
 
@@ -30,8 +30,12 @@ class Reading:
     family: str | None = None
 
 
-def read_alert(raw: bytes) -> Reading:
-    """Reads a body. Never raises, for any bytes; linear in their number."""
+def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
+    """Reads a body. Never raises, for any bytes; linear in their number.
+
+    `known_secrets`, such as the token that came with it, are taken out wherever they stand.
+    """
+    raw = _without(raw, known_secrets)
     findings = Findings()
     signal: Signal | None = None
     refusal: SignalRefused | None = None
@@ -50,6 +54,12 @@ def read_alert(raw: bytes) -> Reading:
         field = None if refusal.field is None else _telling(refusal.field, secrets)
         refusal = SignalRefused(refusal.code, _telling(refusal.message, secrets), field)
     return Reading(redacted, secrets, signal, refusal, findings.family)
+
+
+def _without(raw: bytes, secrets: tuple[str, ...]) -> bytes:
+    for secret in filter(None, secrets):
+        raw = raw.replace(secret.encode("utf-8", "surrogateescape"), REDACTED.encode())
+    return raw
 
 
 def _telling(text: str, secrets: tuple[str, ...]) -> str:

@@ -14,6 +14,13 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 def moment_of(name: str, text: str) -> datetime:
     """The aware time in UTC. A time without a zone is refused: its age could be wrong by hours. Raises SignalRefused."""
+    moment = _moment(name, text)
+    if not 2000 <= moment.year < 2200:
+        raise _wrong(name, text, f"the year {moment.year} cannot be meant")
+    return moment
+
+
+def _moment(name: str, text: str) -> datetime:
     if epoch := _EPOCH.fullmatch(text):
         seconds = int(epoch[1]) if epoch[1] else int(epoch[2]) / 1000
         return _START + timedelta(seconds=seconds)

@@ -115,11 +115,20 @@ def settled(draft: Draft, fields: Fields) -> Signal:
         order_id=draft.order_id,
         exchange=draft.exchange,
         position=draft.positions.after,
+        position_size=draft.positions.after_size,
+        bare=_is_bare(draft, event) and stop_loss is None and take_profit is None,
         max_age_s=draft.max_age_s,
         notes=(*draft.notes, *odd),
         extras=draft.extras | extras,
         **order,
     )
+
+
+def _is_bare(draft: Draft, event: Event) -> bool:
+    """Whether only the word buy or sell makes this an entry."""
+    intent, positions = draft.intent, draft.positions
+    said = intent.event is not None or intent.side is not None
+    return event is Event.ENTRY and not said and positions.before is None and positions.after is None
 
 
 def _quantity(draft: Draft, event: Event) -> tuple[Decimal | None, QuantityKind]:

@@ -1,0 +1,223 @@
+"""Which trade an alert is about, and what it asks of that trade: the rule that pairs exits with entries.
+
+An alert with a trade_id is about that trade. Without one, an entry begins a trade of its strategy and product, or joins the
+open one of its side; whatever closes, adds, moves or cancels is about the open trades of its strategy and product. A trade
+is open from its first entry to its exit, as the strategy's own alerts tell it; what an account really holds is decided
+when its task is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from eventrouter.domain.payloads import exit_payload
+from eventrouter.domain.signals import Event, QuantityKind
+from eventrouter.errors import SignalRefused
+
+ON_OPPOSITE = ("refuse", "exit", "reverse")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an accepted alert asks for, in the form in which it can wait on disk until its trade is known.
+
+    `event` is one of Event, `root` the instrument root, `side` LONG, SHORT or None. `bare`: only the word buy or sell makes
+    it an entry; `opposite` is what such a one means against an open trade of the other side, one of ON_OPPOSITE.
+    """
+
+    event: str
+    event_type: str
+    payload: Mapping[str, Any]
+    record: Mapping[str, Any]
+    trade_id: str | None = None
+    root: str | None = None
+    side: str | None = None
+    bare: bool = False
+    opposite: str = "refuse"
+
+    @property
+    def units(self) -> Decimal | None:
+        """The quantity in units of the instrument; None when there is none, or it counts something else."""
+        quantity = self.payload.get("quantity")
+        if quantity is None or self.payload.get("quantity_kind") is not None:
+            return None
+        return Decimal(str(quantity))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrade:
+    """A trade that a strategy has begun and not ended. `units`: its size as the alerts told it; None when they did not."""
+
+    trade_id: str
+    root: str | None = None
+    side: str | None = None
+    units: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One thing to do with one trade: a task for each of its accounts."""
+
+    trade_id: str
+    event_type: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What an alert comes to. `began` is open from now on, or stands otherwise than before; `ended` are closed from now on."""
+
+    event_type: str
+    legs: tuple[Leg, ...]
+    began: OpenTrade | None = None
+    ended: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def trade_id(self) -> str:
+        """The trade that the alert is mostly about: of a reversal the new one."""
+        return self.legs[-1].trade_id
+
+    @property
+    def trades(self) -> tuple[str, ...]:
+        """Every trade that it touches."""
+        return tuple(dict.fromkeys(leg.trade_id for leg in self.legs))
+
+
+def resolve(ask: Ask, open_trades: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    """What the alert comes to, given its strategy's open trades, oldest first. `fresh_id` names a trade that begins now.
+
+    Raises SignalRefused where the alert has more than one meaning.
+    """
+    found = _concerned(ask, open_trades)
+    match Event(ask.event):
+        case Event.ENTRY:
+            return _entry(ask, found, fresh_id)
+        case Event.REVERSE:
+            return _reversal(ask, found, fresh_id)
+        case Event.ADD:
+            return _add(ask, found, fresh_id)
+        case Event.EXIT:
+            return _exit(ask, found, fresh_id)
+        case Event.REDUCE:
+            return _reduce(ask, found, fresh_id)
+        case Event.FLATTEN:
+            payload = exit_payload(ask.payload, "FLATTEN")
+            return _each(replace(ask, payload=payload, event_type="EXIT_FLATTEN"), found, fresh_id, ends=True)
+        case Event.CANCEL | Event.MOVE_STOP:
+            return _each(ask, found, fresh_id, ends=False)
+
+
+def _concerned(ask: Ask, open_trades: Sequence[OpenTrade]) -> list[OpenTrade]:
+    """The open trades that the alert may be about."""
+    if ask.trade_id is not None and ask.event != Event.REVERSE:
+        return [trade for trade in open_trades if trade.trade_id == ask.trade_id]
+    if ask.event == Event.FLATTEN and ask.root is None:
+        return list(open_trades)
+    if ask.root is None and ask.event != Event.ENTRY:
+        roots = sorted({trade.root or "no symbol" for trade in open_trades})
+        if len(roots) > 1:
+            _ambiguous(f"The alert names no symbol, and its strategy has open trades in {', '.join(roots)}.", "symbol")
+        return list(open_trades)
+    return [trade for trade in open_trades if trade.root == ask.root]
+
+
+def _entry(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    if ask.trade_id is None:
+        opposite = [trade for trade in found if trade.side is not None and trade.side != ask.side]
+        if opposite and ask.bare and ask.opposite != "reverse":
+            return _bare_opposite(ask, opposite, fresh_id)
+        if opposite:
+            return _reversal(ask, opposite, fresh_id)
+    trade_id = ask.trade_id or (found[-1].trade_id if found else fresh_id)
+    return Resolved(ask.event_type, (Leg(trade_id, ask.event_type, ask.payload),), began=_grown(ask, found, trade_id))
+
+
+def _bare_opposite(ask: Ask, opposite: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    word, held = ("buy", "SHORT") if ask.side == "LONG" else ("sell", "LONG")
+    if ask.opposite == "refuse":
+        _ambiguous(
+            f"The alert only says {word}, and trade {opposite[-1].trade_id} of its strategy is {held}: it may close that "
+            "trade or reverse it. Send exit or reverse, or a position with it, or set opposite for the strategy.",
+            "action",
+        )
+    payload = exit_payload(ask.payload, "EXIT")
+    closing = replace(ask, event=str(Event.EXIT), event_type="EXIT", payload=payload, side=held)
+    resolved = _exit(closing, opposite, fresh_id)
+    return replace(resolved, notes=(f"{word} closes the open {held} trade, as opposite = exit says.",))
+
+
+def _reversal(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    """Closes what is open, and opens a trade that waits until that is closed. From flat it is an entry."""
+    trade_id = ask.trade_id or fresh_id
+    closed = tuple(trade.trade_id for trade in found if trade.trade_id != trade_id)
+    payload = {**ask.payload, "kind": "ENTRY"} | ({"after": list(closed)} if closed else {})
+    exits = [Leg(each, "EXIT_REVERSE", exit_payload(ask.payload, "REVERSE")) for each in closed]
+    began = OpenTrade(trade_id, ask.root, ask.side, ask.units)
+    return Resolved(
+        str(Event.REVERSE) if closed else str(Event.ENTRY),
+        (*exits, Leg(trade_id, str(Event.ENTRY), payload)),
+        began=began,
+        ended=closed,
+        notes=(f"It reverses: {', '.join(closed)} is closed first.",) if closed else (),
+    )
+
+
+def _add(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    joined = [trade for trade in found if ask.side is None or trade.side in (None, ask.side)]
+    trade_id = ask.trade_id or (joined[-1].trade_id if joined else fresh_id)
+    began = _grown(ask, joined, trade_id) if joined else None
+    return Resolved(ask.event_type, (Leg(trade_id, ask.event_type, ask.payload),), began=began)
+
+
+def _exit(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    """Closes, or reduces where the quantity is certainly less than what is open."""
+    percent = ask.payload.get("quantity_kind") == QuantityKind.PERCENT_OF_POSITION
+    if percent and ask.payload["quantity"] < 100:
+        return _reduce(ask, found, fresh_id)
+    left = _left(ask, found)
+    if len(left) == 1 and ask.units is not None and left[0].units is not None and ask.units < left[0].units:
+        return _reduce(ask, found, fresh_id)
+    return _each(ask, found, fresh_id, ends=True)
+
+
+def _reduce(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    """Makes one trade smaller; by all of it or more is its exit."""
+    left = _left(ask, found)
+    if len(left) > 1:
+        named = ", ".join(trade.trade_id for trade in left)
+        _ambiguous(f"The alert reduces a position without a trade_id, and {named} are open.", "trade_id")
+    trade = left[0] if left else OpenTrade(ask.trade_id or fresh_id)
+    rest = None if trade.units is None or ask.units is None else trade.units - ask.units
+    if rest is not None and rest <= 0:
+        payload = {**ask.payload, "kind": str(Event.EXIT), "exit_type": "EXIT"}
+        return _each(replace(ask, event_type="EXIT", payload=payload), found, fresh_id, ends=True)
+    payload = {name: value for name, value in ask.payload.items() if name != "exit_type"} | {"kind": str(Event.REDUCE)}
+    began = replace(trade, units=rest) if left else None
+    return Resolved(str(Event.REDUCE), (Leg(trade.trade_id, str(Event.REDUCE), payload),), began=began)
+
+
+def _each(ask: Ask, found: Sequence[OpenTrade], fresh_id: str, *, ends: bool) -> Resolved:
+    """The same for every trade concerned. Where none is open a task says so: what an account holds is known only there."""
+    trades = tuple(trade.trade_id for trade in _left(ask, found)) or (ask.trade_id or fresh_id,)
+    legs = tuple(Leg(trade_id, ask.event_type, ask.payload) for trade_id in trades)
+    return Resolved(ask.event_type, legs, ended=trades if ends else ())
+
+
+def _left(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+    """Those of the side that the alert names, if it names one."""
+    return [trade for trade in found if ask.side is None or trade.side in (None, ask.side)]
+
+
+def _grown(ask: Ask, found: Sequence[OpenTrade], trade_id: str) -> OpenTrade:
+    before = found[-1] if found else None
+    units = ask.units
+    if before is not None:
+        units = None if units is None or before.units is None else before.units + units
+    root = ask.root if before is None else before.root or ask.root
+    return OpenTrade(trade_id, root, ask.side or (before.side if before else None), units)
+
+
+def _ambiguous(sentence: str, field: str) -> NoReturn:
+    raise SignalRefused("AMBIGUOUS", sentence, field)

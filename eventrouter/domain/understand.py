@@ -1,0 +1,111 @@
+"""From what a body says to what its strategy wants: the strategy's defaults, limits and age, and the sentences about them."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from eventrouter.domain.limits import Limits, check
+from eventrouter.domain.parsers import Reading
+from eventrouter.domain.payloads import payload_of, record_of
+from eventrouter.domain.products import root_of
+from eventrouter.domain.signals import Event, QuantityKind, Side, Signal
+from eventrouter.domain.trades import Ask
+from eventrouter.errors import SignalRefused
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRules:
+    """What holds for a strategy's alerts.
+
+    `symbol` is that of an alert that names none; `duplicate_window_s` for how long a body is the same alert; `max_age_s`
+    after how long what opens is too old (None: never); `opposite` what a bare buy or sell means against an open trade of
+    the other side (domain/trades.py).
+    """
+
+    symbol: str | None = None
+    duplicate_window_s: float = 30.0
+    max_age_s: float | None = 60.0
+    opposite: str = "refuse"
+    limits: Limits = field(default_factory=Limits)
+
+
+def understand(
+    reading: Reading, strategy: str, rules: StrategyRules, *, received_at: datetime, in_time: bool
+) -> Signal:
+    """The signal of this strategy's alert. `in_time`: it keeps to the strategy's alerts per minute. Raises SignalRefused."""
+    if reading.signal is None:
+        raise reading.refusal or SignalRefused("READING_FAILED", "The alert could not be read.", None)
+    signal = _of_strategy(reading.signal, strategy)
+    if signal.symbol is None and signal.event is not Event.FLATTEN and (signal.opening or signal.trade_id is None):
+        signal = replace(signal, symbol=rules.symbol)
+    try:
+        check(signal, rules.limits, in_time=in_time)
+    except SignalRefused as refusal:
+        if signal.event is not Event.REVERSE:
+            raise
+        signal = _closing_half(signal, refusal)
+    return _flagged(signal, rules, received_at)
+
+
+def ask_of(signal: Signal, rules: StrategyRules) -> Ask:
+    """The same in the form in which it is stored, or waits on disk."""
+    return Ask(
+        event=str(signal.event),
+        event_type=signal.event_type,
+        payload=payload_of(signal),
+        record=record_of(signal),
+        trade_id=signal.trade_id,
+        root=None if signal.symbol is None else root_of(signal.symbol),
+        side=None if signal.side is None else str(signal.side),
+        bare=signal.bare,
+        opposite=rules.opposite,
+    )
+
+
+def max_age_of(signal: Signal, rules: StrategyRules) -> float | None:
+    """Seconds after which what opens is too old: the strategy's limit, or the alert's own where that is shorter."""
+    limits = [rules.max_age_s, None if signal.max_age_s is None else float(signal.max_age_s)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _of_strategy(signal: Signal, strategy: str) -> Signal:
+    """The token says whose alert it is. Only our own format is held to the name; elsewhere it is the chart's title."""
+    said = signal.strategy
+    if said is None or said == strategy:
+        return replace(signal, strategy=strategy)
+    if signal.family == "stage13b":
+        raise SignalRefused(
+            "STRATEGY_MISMATCH",
+            f"The alert names the strategy {said[:60]!r}, but the token belongs to {strategy!r}.",
+            "strategy",
+        )
+    note = f"The alert calls its strategy {said[:60]!r}; it counts for {strategy!r}, whose token it has."
+    return replace(signal, strategy=strategy, notes=(*signal.notes, note))
+
+
+def _closing_half(signal: Signal, refusal: SignalRefused) -> Signal:
+    """A reversal whose opening half is refused still closes: nothing may keep a position from closing."""
+    left = None if signal.side is None else Side.SHORT if signal.side is Side.LONG else Side.LONG
+    note = f"Only the closing half of the reversal is done. {refusal.code}: {refusal.message}"
+    return replace(
+        signal,
+        event=Event.EXIT,
+        side=left,
+        quantity=None,
+        quantity_kind=QuantityKind.FIXED,
+        stop_loss=None,
+        take_profit=None,
+        notes=(*signal.notes, note),
+    )
+
+
+def _flagged(signal: Signal, rules: StrategyRules, received_at: datetime) -> Signal:
+    """What closes is done at any age, and says so."""
+    limit = max_age_of(signal, rules)
+    if signal.opening or signal.fire_time is None or limit is None:
+        return signal
+    age = Decimal(str((received_at - signal.fire_time).total_seconds()))
+    if age <= Decimal(str(limit)):
+        return signal
+    note = f"It fired {age:.0f} s before it came, which is late; what closes is done all the same."
+    return replace(signal, notes=(*signal.notes, note))
