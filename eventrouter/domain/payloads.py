@@ -67,9 +67,11 @@ def _level(level: Level | None) -> Any:
         return None
     if level.kind is LevelKind.PRICE and not level.trailing:
         return level.value
-    return {"value": float(level.value), "kind": str(level.kind)} | ({"trailing": True} if level.trailing else {})
+    return {"value": _plain(level.value), "kind": str(level.kind)} | ({"trailing": True} if level.trailing else {})
 
 
 def _plain(value: Any) -> Any:
-    """Exact for up to 15 digits, since the shortest text of the float is the same number."""
-    return float(value) if isinstance(value, Decimal) else value
+    """A number as JSON has it: exact for up to 15 digits, since the shortest text of the float is the same number."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
