@@ -20,6 +20,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "INJECTION": "A value holds further fields (…;command=…); send plain values, and find out who put them there.",
         "PLACEHOLDER": "A field arrived as a placeholder such as {{ticker}}; use one that the sender knows, in its spelling.",
         "FIELD_MISSING": "A field that this order needs is missing or empty; add it.",
+        "FIELD_MISSPELT": "A field of this format is written in another way, such as stopLoss; write it as documented.",
         "FIELD_WRONG": "A field holds something else than its meaning allows; the message says what is expected.",
         "NUMBER_WRONG": "A number is NaN, no number, or has more than 15 digits; give the plot a value on every bar.",
         "PRICE_WRONG": "A price is negative, or zero where it cannot be; send a price greater than zero.",

@@ -2,7 +2,7 @@
 {kind: EXIT, exit_type, exit_price, final_be_mfe, final_no_be_mfe}, with trade_id, symbol, strategy, signal_id, quantity.
 
 entry_price and exit_price are reference prices; session, bias and the final_… numbers (Decimal) are kept in extras. Other
-fields are not looked at.
+fields are not looked at, unless they are one of these in another spelling.
 """
 
 import re
@@ -20,6 +20,11 @@ _EXIT_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,19}")
 _LONG = frozenset({"LONG", "BUY", "BULLISH"})
 _SHORT = frozenset({"SHORT", "SELL", "BEARISH"})
 _OTHERS = frozenset({"action", "side", "ticker", "data", "command"})
+_FIELDS = (
+    *("kind", "trade_id", "direction", "entry_price", "stop_loss", "session", "bias", "symbol", "strategy", "signal_id"),
+    *("quantity", "exit_type", "exit_price", "final_be_mfe", "final_no_be_mfe"),
+)
+_WRITTEN = {name.replace("_", ""): name for name in _FIELDS}
 
 
 def is_stage13b(body: Mapping[str, Value]) -> bool:
@@ -31,12 +36,21 @@ def is_stage13b(body: Mapping[str, Value]) -> bool:
 
 def read_stage13b(body: Mapping[str, Value]) -> Signal:
     """The signal. Raises SignalRefused."""
+    _refuse_misspelt(body)
     kind = _required(body, "kind").upper()
     if kind == "ENTRY":
         return _entry(body)
     if kind == "EXIT":
         return _exit(body)
     raise SignalRefused("KIND_UNKNOWN", f"kind is {kind[:40]!r}; it must be ENTRY or EXIT.", "kind")
+
+
+def _refuse_misspelt(body: Mapping[str, Value]) -> None:
+    """A stop that is written stopLoss must not be left out of the order in silence."""
+    for name in body:
+        meant = _WRITTEN.get(name.replace("_", "").replace("-", "").replace(" ", "").casefold())
+        if meant is not None and name != meant:
+            raise SignalRefused("FIELD_MISSPELT", f"{name[:40]!r} must be written {meant}.", meant)
 
 
 def _entry(body: Mapping[str, Value]) -> Signal:
