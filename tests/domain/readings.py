@@ -10,7 +10,7 @@ from eventrouter.domain.signals import Level, LevelKind, OrderType, QuantityKind
 from eventrouter.errors import SignalRefused
 
 _PLAIN: Mapping[str, Any] = {"quantity_kind": QuantityKind.FIXED, "order_type": OrderType.MARKET}
-_PROSE = {"family", "notes", "repairs", "extras"}
+_PROSE = {"family", "notes", "repairs", "extras", "bare"}
 
 
 def body_of(body: bytes | str | Mapping[str, Any] | list[Any]) -> bytes:

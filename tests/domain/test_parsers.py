@@ -368,6 +368,7 @@ def test_the_same_inside_of_strategy() -> None:
         "event": "REVERSE",
         "quantity": "1",
         "position": "SHORT",
+        "position_size": "1",
         "bar_time": datetime(2026, 3, 10, 14, 30, tzinfo=UTC),
     }
 
@@ -388,6 +389,25 @@ def test_a_reversal_counts_off_what_it_closes() -> None:
 def test_an_order_against_the_position_without_an_end_is_refused() -> None:
     """Buying against a short may reduce, close or reverse it."""
     assert code_of({**BUY, "prev_market_position": "short", "contracts": 1}) == "AMBIGUOUS"
+
+
+@pytest.mark.parametrize(
+    ("fields", "bare"),
+    [
+        ({"action": "buy"}, True),
+        ({"action": "sell", "quantity": 2}, True),
+        ({"action": "long"}, False),
+        ({"action": "buy", "side": "long"}, False),
+        ({"action": "enter_long"}, False),
+        ({"action": "buy", "market_position": "long"}, False),
+        ({"action": "buy", "prev_market_position": "flat"}, False),
+        ({"action": "buy", "sl": 18400, "price": 18500}, False),
+        ({"action": "exit"}, False),
+    ],
+)
+def test_only_the_word_buy_or_sell(fields: dict[str, Any], bare: bool) -> None:
+    """An alert that says no more than buy or sell is marked: against an open position it may as well mean its exit."""
+    assert signal_of({"ticker": "MNQ1!", **fields}).bare is bare
 
 
 # how much
