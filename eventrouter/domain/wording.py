@@ -1,5 +1,6 @@
 """A signal in plain words, for a person who wonders what was understood."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from eventrouter.domain.signals import Event, Level, LevelKind, OrderType, QuantityKind, Signal
@@ -31,7 +32,7 @@ _UNITS = {
 
 def in_words(signal: Signal) -> str:
     """One sentence: Enter LONG MNQ1!, quantity 2, at the market, stop loss 20 ticks away."""
-    what = signal.symbol or ("the strategy" if signal.event is Event.FLATTEN else "its trade's instrument")
+    what = signal.symbol or ("the strategy" if signal.event is Event.FLATTEN else "its trade")
     parts = [" ".join(filter(None, (_VERBS[signal.event], signal.side and str(signal.side), what)))]
     if signal.trade_id is not None:
         parts.append(f"trade {signal.trade_id}")
@@ -67,7 +68,7 @@ def _how(signal: Signal) -> str:
         if price is not None
     ]
     if signal.trail is not None:
-        prices.append(f"trailing {_level(signal.trail)}")
+        prices.append(f"trailing {_level(replace(signal.trail, trailing=False))}")
     return f"by a {str(signal.order_type).replace('_', ' ')} order ({', '.join(prices)})"
 
 
