@@ -2,20 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
+from functools import partial
 
 from aiohttp import web
 
-from eventrouter.config import AccountConfig, Address, Config, load_config
-from eventrouter.domain.accounts import Account
-from eventrouter.domain.limits import Limits
+from eventrouter.config import Address, Config, load_config
+from eventrouter.config.rules import account_of, intents_of, rules_of
 from eventrouter.domain.parsers import MOST_BYTES
-from eventrouter.domain.plan import Intent, plan
-from eventrouter.domain.understand import StrategyRules
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.logs import get_logger
@@ -35,6 +31,7 @@ from eventrouter.web.webhook import webhook
 _log = get_logger("eventrouter")
 _WATCH_EVERY_S = 1.0
 _PURGE_EVERY_S = 600.0
+_EXPLAINED_BYTES = 8 * MOST_BYTES  # an alert inside of JSON may take six bytes for one
 
 
 @dataclass(slots=True)
@@ -60,8 +57,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.context = WebContext(
+            config=self.config,
             metrics=self.metrics,
-            accounts=tuple(account.model_dump() for account in self.config.accounts),
             sources=Sources.of(self.config.server.allowed_sources, self.config.server.trusted_proxies),
             operator_hosts=frozenset(self.config.server.operator_hosts),
         )
@@ -145,8 +142,8 @@ class Service:
         self.context.tokens = TokenCache(pool)
         self.context.ingest = SignalIngest(
             pool,
-            lambda strategy: self._plan(strategy, "ENTRY"),
-            rules=self._rules,
+            partial(intents_of, self.config),
+            rules=partial(rules_of, self.config),
             metrics=self.metrics,
             spool_place=(server.spool_dir or default_home() / "spool").absolute() if database else None,
             database=database,
@@ -180,8 +177,8 @@ class Service:
             poll_interval=settings.poll_interval,
             batch_size=settings.batch_size,
             dry_run=settings.dry_run,
-            accounts=[_account(account) for account in mine],
-            planner=self._plan_payload,
+            accounts=[account_of(account) for account in mine],
+            planner=lambda event, payload: intents_of(self.config, str(payload.get("strategy") or ""), event),
             lease=settings.lease,
             grace=settings.grace,
             schema=opened.database.schema,
@@ -192,25 +189,6 @@ class Service:
         listener = self.router.listener
         self.context.listener_healthy = lambda: listener.healthy
         await self.router.start()
-
-    def _rules(self, strategy: str) -> StrategyRules:
-        settings = self.config.strategy(strategy)
-        most = Decimal(str(settings.max_quantity)) if settings.max_quantity else None
-        limits = Limits(settings.symbols, settings.sides, most, settings.alerts_per_minute)
-        return StrategyRules(
-            symbol=settings.symbol,
-            duplicate_window_s=settings.duplicate_window,
-            max_age_s=settings.max_age or None,
-            opposite=settings.opposite,
-            limits=limits,
-        )
-
-    def _plan(self, strategy: str, event_type: str) -> tuple[Intent, ...]:
-        accounts = [_account(account) for account in self.config.accounts_of(strategy)]
-        return plan(event_type, accounts, max_age_s=self.config.strategy(strategy).max_age or None)
-
-    def _plan_payload(self, event_type: str, payload: Mapping[str, Any]) -> Sequence[Intent]:
-        return self._plan(str(payload.get("strategy") or ""), event_type)
 
     async def _purge(self, pool: Pool) -> None:
         """Forgets windows of duplicates that have ended, so that their table stays small."""
@@ -240,10 +218,6 @@ class Service:
                 _log.error("embedded_server_down", error=str(error))
 
 
-def _account(account: AccountConfig) -> Account:
-    return Account(account.name, account.connector, account.enabled)
-
-
 def webhook_app(service: Service) -> web.Application:
     """POST /{token}, and POST to the address itself with the token in the body; to be mounted at /webhook."""
     limit = guard.at_most(service.config.server.max_requests)
@@ -269,7 +243,7 @@ def public_app(service: Service) -> web.Application:
 def operator_app(service: Service) -> web.Application:
     """The operator listener: API, feed, health, metrics."""
     middlewares = [guard.access_log, guard.errors, guard.operator_only]
-    app = web.Application(middlewares=middlewares, client_max_size=MOST_BYTES)
+    app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
     app.add_routes([*api.routes, *feed.routes])
     app.router.add_get("/", api.index)

@@ -24,6 +24,12 @@ WHERE s.signal_uid = ANY (:uids);
 -- The open trades of a strategy, oldest first.
 SELECT trade_id, root, side, units FROM open_trades WHERE strategy = :strategy ORDER BY opened_at, trade_id;
 
+-- name: repeated_signal^
+SELECT s.id
+FROM alert_windows w
+JOIN automated_signals s ON s.signal_uid = w.signal_uid
+WHERE w.strategy = :strategy AND w.key = :key AND w.expires_at > clock_timestamp();
+
 -- name: trade_facts^
 SELECT trade_facts(:trade_id, :account, :mode, 0);
 

@@ -1,11 +1,12 @@
-"""`token new` and `send`."""
+"""Tokens, `send` and `explain`."""
 
 import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
@@ -13,7 +14,9 @@ from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.config import Config
 from eventrouter.domain.parsers import MOST_BYTES
-from eventrouter.errors import ConfigError, EventrouterError
+from eventrouter.errors import ConfigError, EventrouterError, StoreError
+from eventrouter.explain import explain as explain_alert
+from eventrouter.store.connect import translated
 from eventrouter.store.tokens import add_token, revoke_tokens, tokens
 
 
@@ -141,6 +144,53 @@ def send(
         typer.echo(f"{status} {text}")
     if status not in (200, 202):
         raise typer.Exit(1)
+
+
+def explain(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The alert's body; - reads standard input.")],
+    *,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="Whose alert it is. Default: by its token, by the name in it, or the only one configured."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in plain words what an alert would do on each account, or which code refuses it and how to mend it. Does nothing."""
+    loaded = configured(config)
+    body = _read(file)
+    answer: dict[str, Any] = {}
+
+    async def ask() -> None:
+        nonlocal answer
+        try:
+            async with connected(loaded) as conn, translated("explain"):
+                answer = await explain_alert(loaded, conn, body, strategy=strategy)
+        except StoreError as error:
+            answer = await explain_alert(loaded, None, body, strategy=strategy)
+            answer["notes"].append(str(error))
+
+    run_async(ask)
+    if as_json:
+        show_json(answer)
+    else:
+        _show_explanation(answer)
+
+
+def _show_explanation(answer: Mapping[str, Any]) -> None:
+    if answer["understood"]:
+        typer.echo(f"Understood as {answer['family']}, for strategy {answer['strategy']}: {answer['message']}")
+    else:
+        field = f" ({answer['field']})" if answer["field"] else ""
+        typer.echo(f"Refused: {answer['code']}{field}. {answer['message']}")
+        if answer["mend"]:
+            typer.echo(f"To mend it: {answer['mend']}")
+    for title, sentences in (("Repaired", answer["repairs"]), ("Note", answer["notes"])):
+        for sentence in sentences:
+            typer.echo(f"{title}: {sentence}")
+    for row in answer["accounts"]:
+        what = f"{row['event']} {row['trade_id']}" if row["event"] else "-"
+        typer.echo(f"  {row['account']:<16} {row['decision']:<8} {what:<40} {row['reason']}: {row['message']}")
 
 
 def _read(file: str) -> bytes:

@@ -117,12 +117,18 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
     if fault := payload_fault(task.payload):
         return _refuse(task, Status.DENIED, "BAD_PAYLOAD", fault)
     if task.opening and task.expires_at is not None and now >= task.expires_at:
-        age_s = (now - task.received_at).total_seconds()
-        limit_s = (task.expires_at - task.received_at).total_seconds()
-        return _refuse(task, Status.EXPIRED, "TOO_OLD", f"The entry is {age_s:.1f} s old; the limit is {limit_s:g} s.")
+        return _refuse(task, Status.EXPIRED, "TOO_OLD", _too_old(task, task.expires_at, now))
     if task.opening:
         return _trade_closed(task) or _not_flat(task) or _nothing_to_add_to(task)
     return None
+
+
+def _too_old(task: DueTask, expires_at: datetime, now: datetime) -> str:
+    limit_s = (expires_at - task.received_at).total_seconds()
+    if limit_s > 0:
+        age_s = (now - task.received_at).total_seconds()
+        return f"The entry is {age_s:.1f} s old; the limit is {limit_s:g} s."
+    return f"It fired too long before it came: it was {-limit_s:.1f} s over its age limit on arrival."
 
 
 def _not_flat(task: DueTask) -> LogEntry | None:

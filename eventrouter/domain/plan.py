@@ -1,9 +1,10 @@
 """One signal, many accounts: who gets a task. Read this first; sizing and risk decide later, when the task is claimed."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.trades import Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ def follow_trade(planned: Sequence[Intent], event_type: str, held: Iterable[str]
         return tuple(planned)
     names = {intent.account for intent in planned}
     return (*planned, *(Intent(account, None) for account in held if account not in names))
+
+
+def tasks_of(leg: Leg, planned: Sequence[Intent], held: Mapping[str, str | None]) -> tuple[Leg, tuple[Intent, ...]]:
+    """The tasks of one leg, and the leg as they have it. `held`: the accounts that hold its trade → the symbol named there.
+
+    What closes follows its trade: to its accounts, at any age, and in its symbol where it names none.
+    """
+    if opens(leg.event_type):
+        return leg, tuple(planned)
+    symbol = leg.payload.get("symbol") or next((symbol for symbol in held.values() if symbol), None)
+    payload = {**leg.payload, **({"symbol": symbol} if symbol else {})}
+    ageless = [replace(intent, max_age_s=None) for intent in planned]
+    return replace(leg, payload=payload), follow_trade(ageless, leg.event_type, held)
 
 
 def plan(event_type: str, accounts: Sequence[Account], *, max_age_s: float | None = None) -> tuple[Intent, ...]:

@@ -1,4 +1,4 @@
-"""Why an alert's body is refused: every code of eventrouter.domain.parsers, what it means and how to mend the alert."""
+"""Why an alert is refused, and why a task is not sent: every code, with what it means and what to do."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -44,6 +44,37 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "DIRECTION_WRONG": "direction must be LONG or SHORT.",
         "EXIT_TYPE_WRONG": "exit_type must be a short word such as SL, BE or TP.",
         "STOP_ON_WRONG_SIDE": "The stop_loss must be below a LONG entry's price and above a SHORT one's.",
+        "STRATEGY_MISMATCH": "The alert names another strategy than the one whose token it has; use that strategy's address.",
+        "SYMBOL_NOT_ALLOWED": "The strategy may not open this symbol; add it to the strategy's symbols if it should.",
+        "SIDE_NOT_ALLOWED": "The strategy may not open this side; add it to the strategy's sides if it should.",
+        "QUANTITY_TOO_LARGE": "The quantity is above the strategy's max_quantity; send less, or raise it.",
+        "QUANTITY_NOT_COUNTED": "The strategy has a max_quantity, and this quantity is money or percent, which it cannot limit; "
+        "send units.",
+        "TOO_MANY_ALERTS": "The strategy opened more often than its alerts_per_minute; what closes is never refused for that.",
+        "NOT_STORABLE": "The database refused a value of the alert; report it with the redacted body.",
         "READING_FAILED": "The body could not be read, by a fault of eventrouter; report it with the redacted body.",
     }
 )
+
+NOT_SENT: Mapping[str, str] = MappingProxyType(
+    {
+        "TOO_OLD": "EXPIRED: it would have opened something later than max_age after it fired or came.",
+        "NOTHING_TO_CLOSE": "DENIED: no entry of its trade was executed on the account, or its trade is closed already.",
+        "NOTHING_OPEN": "DENIED: there is no open trade to add to, or whose stop could be moved.",
+        "NOTHING_TO_CANCEL": "DENIED: no order of its trade was waiting.",
+        "TRADE_CLOSED": "DENIED: an entry for a trade that had its exit already; a new trade needs a new trade_id.",
+        "NOT_FLAT": "DENIED: the opening half of a reversal, since the trade before it could not be closed.",
+        "BAD_PAYLOAD": "DENIED: no order can be made of what was enqueued by SQL or Python.",
+        "UNKNOWN_EVENT": "DENIED: the event enqueued by SQL or Python is none that can be executed.",
+        "NO_ROUTE": "DENIED: no account takes this strategy's signals.",
+        "NOT_ROUTABLE": "DENIED: the database refused to give it accounts.",
+        "EXIT_OVERTOOK": "CANCELLED: the exit of its trade came before it was sent.",
+        "CANCELLED_BY_ALERT": "CANCELLED: a cancel for its trade came before it was sent.",
+        "MODE_CHANGED": "CANCELLED: it was enqueued in dry mode and the router is live, or the other way round.",
+        "TRADE_UNDECIDED": "Still PENDING: another order of its trade is being sent or looked up.",
+        "WAITS_FOR_ENTRY": "Still PENDING: it reduces or protects a trade whose entry is not sent yet.",
+        "WAITS_FOR_EXIT": "Still PENDING: the opening half of a reversal waits until the trade before it is closed.",
+        "NO_ROUTER": "Still PENDING: no running router knows its account.",
+    }
+)
+"""Reasons in a task's log why no order was sent for it, or not yet."""

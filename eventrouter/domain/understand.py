@@ -38,6 +38,10 @@ def understand(
     signal = _of_strategy(reading.signal, strategy)
     if signal.symbol is None and signal.event is not Event.FLATTEN and (signal.opening or signal.trade_id is None):
         signal = replace(signal, symbol=rules.symbol)
+    if signal.opening and signal.symbol is None and signal.family != "stage13b":
+        raise SignalRefused(
+            "FIELD_MISSING", "The alert names no instrument, and its strategy has none: send symbol.", "symbol"
+        )
     try:
         check(signal, rules.limits, in_time=in_time)
     except SignalRefused as refusal:

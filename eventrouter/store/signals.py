@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
-from eventrouter.domain.plan import Intent, follow_trade, opens
+from eventrouter.domain.plan import Intent, opens, tasks_of
 from eventrouter.domain.trades import Ask, Leg, OpenTrade, Resolved, resolve
 from eventrouter.errors import SignalRefused
 from eventrouter.store.connect import Conn, Pool, session
@@ -198,24 +198,16 @@ def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
 
 
 async def _planned(conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch) -> list[_Task]:
-    """One task a leg and account. What closes follows its trade: to its accounts, and in its symbol where it names none.
-
-    Entries of the same batch count as well; they are not in the database yet.
-    """
+    """One task a leg and account. Entries of the same batch count as held; they are not in the database yet."""
     legs = [(alert, leg) for alert in alerts if alert.uid in batch.resolved for leg in batch.resolved[alert.uid].legs]
     held = await trade_accounts(conn, {leg.trade_id for _, leg in legs if not opens(leg.event_type)})
     tasks: list[_Task] = []
     for alert, leg in legs:
         trade = held.setdefault(leg.trade_id, {})
+        led, intents = tasks_of(leg, alert.intents, trade)
+        tasks += [(alert.uid, led, intent) for intent in intents]
         if opens(leg.event_type):
-            trade.update(dict.fromkeys((intent.account for intent in alert.intents), leg.payload.get("symbol")))
-            intents = alert.intents
-        else:
-            symbol = leg.payload.get("symbol") or next((symbol for symbol in trade.values() if symbol), None)
-            leg = replace(leg, payload={**leg.payload, **({"symbol": symbol} if symbol else {})})
-            ageless = [replace(intent, max_age_s=None) for intent in alert.intents]
-            intents = follow_trade(ageless, leg.event_type, trade)
-        tasks += [(alert.uid, leg, intent) for intent in intents]
+            trade.update(dict.fromkeys((intent.account for intent in intents), leg.payload.get("symbol")))
     return tasks
 
 
@@ -348,6 +340,12 @@ async def open_trades(conn: Conn, strategy: str) -> list[OpenTrade]:
     """A strategy's open trades, oldest first."""
     cursor = await conn.execute(query("open_trades"), {"strategy": strategy})
     return [_open_trade(*row) for row in await cursor.fetchall()]
+
+
+async def repeated_signal(conn: Conn, strategy: str, key: DuplicateKey) -> int | None:
+    """The signal that an alert with this key would repeat now."""
+    row = await (await conn.execute(query("repeated_signal"), {"strategy": strategy, "key": key.key})).fetchone()
+    return row[0] if row else None
 
 
 async def purge_windows(pool: Pool) -> int:

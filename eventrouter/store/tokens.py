@@ -5,7 +5,7 @@ import secrets
 from typing import Any
 
 from eventrouter.errors import TokensInUse
-from eventrouter.store.connect import Conn, Pool, session, translated
+from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
 
 
@@ -43,8 +43,7 @@ async def tokens(conn: Conn) -> list[dict[str, Any]]:
     return [dict(zip(("id", "strategy", "created_at", "revoked_at"), row, strict=True)) for row in rows]
 
 
-async def valid_tokens(pool: Pool) -> dict[bytes, str]:
+async def valid_tokens(conn: Conn) -> dict[bytes, str]:
     """Token hash → strategy, for every token that is not revoked."""
-    async with session(pool, "tokens") as conn:
-        cursor = await conn.execute(query("valid_tokens"))
-        return {bytes(digest): strategy for digest, strategy in await cursor.fetchall()}
+    cursor = await conn.execute(query("valid_tokens"))
+    return {bytes(digest): strategy for digest, strategy in await cursor.fetchall()}

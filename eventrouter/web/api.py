@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from eventrouter.domain.tasks import ACTIONS, Status
+from eventrouter.explain import explain
 from eventrouter.store import reports
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.guard import error
@@ -21,6 +22,7 @@ async def index(_request: web.Request) -> web.Response:
         "/api/tasks",
         "/api/accounts",
         "/api/dead-letters",
+        "/api/explain (POST)",
         "/api/events",
         "/ws",
         "/metrics",
@@ -41,6 +43,21 @@ async def signals(request: web.Request) -> web.Response:
             limit=_number(request, "limit") or 100,
         )
     return respond(rows)
+
+
+@routes.post("/api/explain")
+async def explain_one(request: web.Request) -> web.Response:
+    """{"alert": the body as text, "strategy": …} → what it would do, on each account; nothing is done."""
+    context = request.app[CONTEXT]
+    body = await _body(request)
+    alert, strategy = body.get("alert"), body.get("strategy")
+    if not isinstance(alert, str) or not (strategy is None or _is_text(strategy, 1, 64)):
+        return error(
+            422, "FIELD_WRONG", 'Send {"alert": "its body as text", "strategy": "whose it is"}.', field="alert"
+        )
+    async with context.desk() as conn:
+        raw = alert.encode("utf-8", "surrogatepass")
+        return respond(await explain(context.config, conn, raw, strategy=strategy))
 
 
 @routes.get("/api/tasks")
@@ -95,7 +112,7 @@ async def accounts(request: web.Request) -> web.Response:
     async with request.app[CONTEXT].desk() as conn:
         counts = await reports.open_counts(conn)
     known: dict[str | None, dict[str, Any]] = {
-        a["name"]: {**a, "configured": True, "open": {}} for a in context.accounts
+        a.name: {**a.model_dump(), "configured": True, "open": {}} for a in context.config.accounts
     }
     for row in counts:
         entry = known.setdefault(row["account"], {"name": row["account"], "configured": False, "open": {}})

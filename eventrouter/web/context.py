@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
+from eventrouter.config import Config
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.metrics import Metrics
@@ -18,15 +18,14 @@ from eventrouter.web.tokens import TokenCache
 
 @dataclass(slots=True)
 class WebContext:
-    """`listener_healthy` is None where no router runs in this process; `accounts` are those of the configuration."""
+    """`listener_healthy` is None where no router runs in this process."""
 
+    config: Config
     metrics: Metrics
     desk_pool: Pool | None = None
     ingest: SignalIngest | None = None
     tokens: TokenCache | None = None
     listener_healthy: Callable[[], bool] | None = None
-    accounts: tuple[dict[str, Any], ...] = ()
-    dry_run: bool = True
     operator_hosts: frozenset[str] = frozenset()
     loopback_only: bool = False
     sources: Sources = field(default_factory=Sources)

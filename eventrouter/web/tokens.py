@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventrouter.errors import StoreError, StoreUnavailable
-from eventrouter.store.connect import Pool, translated
+from eventrouter.store.connect import Pool, session, translated
 from eventrouter.store.tokens import token_hash, valid_tokens
 
 TOKEN_FORM = re.compile(rb"(?<![\w-])[\w-]{32}(?![\w-])")
@@ -36,7 +36,8 @@ class TokenCache:
 
     async def load(self) -> None:
         """Remembers what is valid now, in case that Postgres goes away before the first alert. Raises StoreUnavailable."""
-        self._known = await valid_tokens(self._pool)
+        async with session(self._pool, "tokens") as conn:
+            self._known = await valid_tokens(conn)
 
     async def sender(self, tokens: Sequence[str]) -> Sender | None:
         """Whose the first valid one of these tokens is, or None. A new one works at once; a revoked one ends within five seconds.
@@ -77,6 +78,6 @@ class TokenCache:
         reading.result()
 
     async def _read_now(self) -> None:
-        async with translated("tokens"), asyncio.timeout(_READ_WITHIN_S):
-            self._known = await valid_tokens(self._pool)
+        async with translated("tokens"), asyncio.timeout(_READ_WITHIN_S), session(self._pool, "tokens") as conn:
+            self._known = await valid_tokens(conn)
         self._read_at = time.monotonic()

@@ -1,0 +1,236 @@
+"""What an alert would do, on each account, without doing it: read, paired and decided by the code that does it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from eventrouter.config import Config
+from eventrouter.config.rules import intents_of, rules_of
+from eventrouter.domain.decide import DueTask, TradeFacts, decide
+from eventrouter.domain.duplicates import duplicate_key
+from eventrouter.domain.parsers import Reading, read_alert
+from eventrouter.domain.payloads import record_of
+from eventrouter.domain.plan import Intent, opens, tasks_of
+from eventrouter.domain.products import root_of
+from eventrouter.domain.refusals import REFUSALS
+from eventrouter.domain.signals import Signal
+from eventrouter.domain.trades import Leg, resolve
+from eventrouter.domain.understand import StrategyRules, ask_of, max_age_of, understand
+from eventrouter.domain.wording import in_words
+from eventrouter.errors import SignalRefused
+from eventrouter.store import tasks as store
+from eventrouter.store.connect import Conn
+from eventrouter.store.signals import open_trades, repeated_signal
+from eventrouter.store.tokens import token_hash, valid_tokens
+
+NEW_TRADE = "(a new trade)"
+_OUTCOMES = {"SENDING": "send", "PENDING": "wait", "DENIED": "deny", "EXPIRED": "expire", "CANCELLED": "cancel"}
+
+
+@dataclass(slots=True)
+class _Explanation:
+    """Grows as the alert goes its way; `answer` is the shape of `explain --json` and POST /api/explain."""
+
+    strategy: str
+    family: str | None = None
+    signal: dict[str, Any] | None = None
+    message: str = ""
+    code: str | None = None
+    at_fault: str | None = None
+    mend: str | None = None
+    repairs: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    duplicate_of: int | None = None
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+
+    def refuse(self, refusal: SignalRefused) -> None:
+        """The alert ends here."""
+        self.code, self.message, self.at_fault = refusal.code, refusal.message, refusal.field
+        self.mend = REFUSALS.get(refusal.code)
+
+    def answer(self) -> dict[str, Any]:
+        """{"understood", "code", "message", "signal", "accounts", …}."""
+        return {
+            "understood": self.code is None,
+            "code": self.code,
+            "message": self.message,
+            "field": self.at_fault,
+            "mend": self.mend,
+            "strategy": self.strategy,
+            "family": self.family,
+            "signal": self.signal,
+            "repairs": list(self.repairs),
+            "notes": self.notes,
+            "duplicate_of": self.duplicate_of,
+            "accounts": self.accounts,
+        }
+
+
+async def explain(config: Config, conn: Conn | None, raw: bytes, *, strategy: str | None = None) -> dict[str, Any]:
+    """What the alert would do if it came now; changes nothing.
+
+    `strategy`: whose alert it is; without it the one whose token it carries, that it names, or the only one configured.
+    `conn` None: the database is not asked, so open trades, repeats and held positions are not known.
+    """
+    reading = read_alert(raw)
+    strategy, notes = await _strategy_of(config, conn, reading, strategy)
+    told = _Explanation(strategy, family=reading.family, notes=notes)
+    if conn is None:
+        told.notes.append("The database was not asked: open trades, positions and repeats are not known.")
+    rules, now = rules_of(config, strategy), datetime.now(UTC)
+    try:
+        signal = understand(reading, strategy, rules, received_at=now, in_time=True)
+        _describe(told, signal)
+        ask = ask_of(signal, rules)
+        trades = await open_trades(conn, strategy) if conn is not None else []
+        resolved = resolve(ask, trades, NEW_TRADE)
+    except SignalRefused as refusal:
+        told.refuse(refusal)
+        return told.answer()
+    told.notes += resolved.notes
+    await _look_for_repeat(told, conn, reading, signal, rules)
+    intents = [replace(each, max_age_s=max_age_of(signal, rules)) for each in intents_of(config, strategy)]
+    for leg in resolved.legs:
+        told.accounts += await _decisions(config, conn, leg, intents, signal, now)
+    told.accounts += _bystanders(config, strategy, {row["account"] for row in told.accounts})
+    return told.answer()
+
+
+def _describe(told: _Explanation, signal: Signal) -> None:
+    told.message = in_words(signal)
+    told.repairs = signal.repairs
+    told.notes += signal.notes
+    record = {name: value for name, value in record_of(signal).items() if name not in ("kind", "repairs", "notes")}
+    told.signal = {
+        "event": signal.event_type,
+        "side": signal.side and str(signal.side),
+        "symbol": signal.symbol,
+        "instrument": None if signal.symbol is None else root_of(signal.symbol),
+        "quantity": None,
+        "trade_id": signal.trade_id,
+        **record,
+    }
+
+
+async def _strategy_of(config: Config, conn: Conn | None, reading: Reading, named: str | None) -> tuple[str, list[str]]:
+    if named is not None:
+        return named, []
+    if conn is not None and reading.secrets:
+        known = await valid_tokens(conn)
+        for secret in reading.secrets:
+            if strategy := known.get(token_hash(secret)):
+                return strategy, []
+    said = reading.signal.strategy if reading.signal is not None else None
+    configured = [strategy.name for strategy in config.strategies]
+    if said in configured:
+        return said, []
+    if len(configured) == 1:
+        return configured[0], [f"Read as an alert of {configured[0]!r}, the only strategy in the configuration."]
+    if said is not None and reading.family == "stage13b":
+        return said, []
+    return "default", ["No strategy was named, so the defaults of a strategy hold."]
+
+
+async def _look_for_repeat(
+    told: _Explanation, conn: Conn | None, reading: Reading, signal: Signal, rules: StrategyRules
+) -> None:
+    key = duplicate_key(reading.redacted, signal, window_s=rules.duplicate_window_s)
+    if conn is None or key is None:
+        return
+    told.duplicate_of = await repeated_signal(conn, told.strategy, key)
+    if told.duplicate_of is not None:
+        told.notes.append(f"It repeats signal {told.duplicate_of}: sent now, it would make no order.")
+
+
+async def _decisions(
+    config: Config, conn: Conn | None, leg: Leg, planned: Sequence[Intent], signal: Signal, now: datetime
+) -> list[dict[str, Any]]:
+    """What would become of the tasks of one leg."""
+    closes = conn is not None and not opens(leg.event_type)
+    held = (await store.trade_accounts(conn, {leg.trade_id})).get(leg.trade_id, {}) if conn and closes else {}
+    leg, intents = tasks_of(leg, planned, held)
+    decisions = []
+    for intent in intents:
+        facts = await _facts(config, conn, leg, intent.account)
+        since = now if signal.fire_time is None else min(now, signal.fire_time)
+        expires = None if intent.max_age_s is None else since + timedelta(seconds=intent.max_age_s)
+        task = _task(config, leg, intent.account, facts, now, expires)
+        decisions.append(_decision(config, task, unknown=conn is None and not task.opening))
+    return decisions
+
+
+async def _facts(config: Config, conn: Conn | None, leg: Leg, account: str) -> TradeFacts:
+    if conn is None:
+        return TradeFacts()
+    # without `after`: the trades that a reversal closes first count as closed, since their exits stand beside it
+    return await store.trade_facts(conn, leg.trade_id, account, _mode(config))
+
+
+def _task(
+    config: Config, leg: Leg, account: str, facts: TradeFacts, now: datetime, expires: datetime | None
+) -> DueTask:
+    return DueTask(
+        id=2**62,  # after every task there is
+        version=1,
+        trade_id=leg.trade_id,
+        event_type=leg.event_type,
+        opening=opens(leg.event_type),
+        attempts=0,
+        payload=leg.payload,
+        account=account,
+        lane=account,
+        mode=_mode(config),
+        client_order_id="",
+        expires_at=expires,
+        created_at=now,
+        received_at=now,
+        trade=facts,
+    )
+
+
+def _decision(config: Config, task: DueTask, *, unknown: bool) -> dict[str, Any]:
+    made = decide([task], now=task.created_at, dry_run=config.router.dry_run, lease_s=1.0, limit=1)
+    entry = made.sends[0].entry if made.sends else next(one for one in made.others if one.task_id == task.id)
+    decision, reason = _OUTCOMES[entry.status], entry.reason
+    message = entry.message or _sent(config, task)
+    if unknown:
+        decision, reason, message = "unknown", "NOT_ASKED", "Whether the account holds the trade is not known."
+    return {
+        "account": task.account,
+        "event": task.event_type,
+        "trade_id": task.trade_id,
+        "decision": decision,
+        "reason": reason,
+        "message": message,
+        "quantity": (task.payload or {}).get("quantity"),
+    }
+
+
+def _sent(config: Config, task: DueTask) -> str:
+    first = ", ".join((task.payload or {}).get("after", ()))
+    condition = f" once {first} is closed here" if first else ""
+    if config.router.dry_run:
+        return f"It would be simulated{condition}; nothing leaves this machine."
+    return f"The order would be sent{condition}."
+
+
+def _bystanders(config: Config, strategy: str, named: set[str]) -> list[dict[str, Any]]:
+    """The other accounts, and why they get nothing."""
+    return [
+        {
+            "account": account.name,
+            "event": None,
+            "trade_id": None,
+            "decision": "nothing",
+            "reason": "NOT_ROUTED" if account.enabled else "DISABLED",
+            "message": f"It does not trade {strategy!r}." if account.enabled else "It is not enabled.",
+            "quantity": None,
+        }
+        for account in config.accounts
+        if account.name not in named
+    ]
+
+
+def _mode(config: Config) -> str:
+    return "dry" if config.router.dry_run else "live"
