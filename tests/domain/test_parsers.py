@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import eventrouter
 from eventrouter.domain import parsers
 from eventrouter.domain.parsers import MOST_BYTES, read_alert
 from eventrouter.domain.refusals import REFUSALS
@@ -559,15 +560,15 @@ def test_what_is_not_understood_is_kept() -> None:
 
 
 def codes_in_the_source() -> set[str]:
-    """The first argument of every SignalRefused in the parsers."""
-    folder = Path(parsers.__file__).parent
-    calls = [node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    """The first argument of every SignalRefused."""
+    folder = Path(eventrouter.__file__).parent
+    calls = [node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     named = [node for node in calls if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SignalRefused"]
     return {call.args[0].value for call in named if isinstance(call.args[0], ast.Constant)}  # type: ignore[misc]
 
 
 def test_every_code_is_in_the_table() -> None:
-    """Each code of the parsers has its sentence, and the table has no other."""
+    """Each code that refuses an alert has its sentence, and the table has no other."""
     assert codes_in_the_source() == set(REFUSALS)
     assert all(sentence.endswith(".") and len(sentence) < 200 for sentence in REFUSALS.values())
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -11,25 +12,30 @@ import pytest
 
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.plan import Intent
+from eventrouter.domain.signals import Event, Side, Signal
+from eventrouter.domain.understand import StrategyRules, ask_of
 from eventrouter.store.connect import Conn, Database, Pool
 from eventrouter.store.signals import Stored, StoredAlert, purge_windows, store_alerts
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+FIRED = NOON.replace(second=5)
 BODY = b'{"kind": "ENTRY", "trade_id": "T1", "direction": "LONG"}'
 
 
-def alert(after_s: float = 0.0, *, raw: bytes = BODY, strategy: str = "orb", **key: Any) -> StoredAlert:
-    """An entry received so many seconds after noon."""
+def alert(
+    after_s: float = 0.0, *, raw: bytes = BODY, strategy: str = "orb", window_s: float = 30.0, **said: Any
+) -> StoredAlert:
+    """An entry of trade T1, received so many seconds after noon; `said` are further fields of its signal."""
+    values = {"event": Event.ENTRY, "trade_id": "T1", "side": Side.LONG, **said}
+    signal = Signal(family="generic", **values)
     return StoredAlert(
         uid=uuid4(),
         strategy=strategy,
         received_at=NOON + timedelta(seconds=after_s),
         raw=raw,
-        trade_id="T1",
-        event_type="ENTRY",
-        payload={"kind": "ENTRY"},
+        ask=ask_of(signal, StrategyRules()),
         intents=(Intent("paper", None),),
-        key=duplicate_key(raw, **key),
+        key=duplicate_key(raw, signal, window_s=window_s),
     )
 
 
@@ -89,7 +95,20 @@ async def test_a_repeated_commit_is_no_duplicate(conn: Conn) -> None:
     """An alert with the same uid, given again because the commit's answer was lost, is the first itself."""
     first = alert()
     before, after = (await store(conn, first))[0], (await store(conn, first))[0]
-    assert (before, after.duplicate) == (after, False)
+    assert (before, after.duplicate, after.repeated) == (after, False, True)
+
+
+async def test_a_repeated_commit_opens_no_window(conn: Conn, owner: psycopg.Connection[Any]) -> None:
+    """Given again after its window has ended, or passed to the next, it still answers what it was, and makes nothing."""
+    first, repeat, later = alert(), alert(5), alert(40)
+    before = [(await store(conn, each))[0] for each in (first, repeat, later)]
+    after = [(await store(conn, each))[0] for each in (first, repeat, later)]
+    assert [replace(each, repeated=False) for each in after] == before
+    assert [each.duplicate for each in after] == [False, True, False]
+    owner.execute("DELETE FROM alert_windows")
+    assert [replace(each, repeated=False) for each in await store(conn, first, repeat, later)] == before
+    assert owner.execute("SELECT count(*) FROM alert_windows").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM execution_tasks").fetchone() == (2,)
 
 
 @pytest.mark.parametrize(
@@ -97,18 +116,32 @@ async def test_a_repeated_commit_is_no_duplicate(conn: Conn) -> None:
     [
         pytest.param({"source_id": "a1"}, {"source_id": "a1"}, True, id="same id, an hour later"),
         pytest.param({"source_id": "a1"}, {"source_id": "a2"}, False, id="other id, same body"),
+        pytest.param({"fire_time": FIRED}, {"fire_time": FIRED}, True, id="same fire time and action, an hour later"),
         pytest.param(
-            {"fire_time": NOON, "identity": ("MNQ", "EXIT", "1")},
-            {"fire_time": NOON, "identity": ("MNQ", "ENTRY", "2")},
+            {"fire_time": FIRED, "symbol": "MNQ1!", "order_id": "1"},
+            {"fire_time": FIRED, "symbol": "MNQ1!", "order_id": "2"},
+            False,
+            id="two orders in one second",
+        ),
+        pytest.param(
+            {"fire_time": FIRED, "event": Event.EXIT, "side": Side.SHORT},
+            {"fire_time": FIRED, "event": Event.ENTRY, "side": Side.LONG},
             False,
             id="two legs of a reversal in one second",
         ),
         pytest.param(
-            {"fire_time": NOON, "identity": ("MNQ", "ENTRY", "1")},
-            {"fire_time": NOON, "identity": ("MNQ", "ENTRY", "1")},
-            True,
-            id="same fire time and action",
+            {"fire_time": FIRED, "position": "LONG", "position_size": Decimal(1)},
+            {"fire_time": FIRED, "position": "LONG", "position_size": Decimal(2)},
+            False,
+            id="two positions in one second",
         ),
+        pytest.param(
+            {"fire_time": FIRED, "position": "LONG", "position_size": Decimal("1.0")},
+            {"fire_time": FIRED, "position": "LONG", "position_size": Decimal(1)},
+            True,
+            id="one position, written in two ways",
+        ),
+        pytest.param({"fire_time": NOON}, {"fire_time": NOON}, False, id="a whole minute may be a bar's"),
         pytest.param({"window_s": 0.0}, {"window_s": 0.0}, False, id="window switched off"),
     ],
 )

@@ -284,10 +284,12 @@ CALLABLE = {
     "ingest_signals",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "prepare_signals",
     "product_of",
     "purge_alert_windows",
     "revoke_strategy_tokens",
     "route_task",
+    "trade_facts",
 }
 
 

@@ -6,18 +6,23 @@ from typing import Any
 from uuid import uuid4
 
 from eventrouter.domain.plan import Intent
+from eventrouter.domain.products import root_of
+from eventrouter.domain.trades import Ask
 from eventrouter.store.connect import Conn
 from eventrouter.store.reports import signals
-from eventrouter.store.signals import StoredAlert, store_alerts
+from eventrouter.store.signals import StoredAlert, open_trades, store_alerts
 from tests.store.stored_task import value
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 def alert(event_type: str = "ENTRY", *, trade: str = "T1", symbol: str | None = "ES", **more: Any) -> StoredAlert:
-    """An understood alert with a task for account a."""
-    payload = {"kind": event_type} | ({"symbol": symbol} if symbol else {})
-    values = {"trade_id": trade, "event_type": event_type, "payload": payload, "intents": (Intent("a", 60.0),)}
+    """An understood alert that names its trade, with a task for account a."""
+    event = "EXIT" if event_type.startswith("EXIT") else event_type
+    payload = {"kind": event} | ({"symbol": symbol} if symbol else {})
+    record = {**payload, "family": "generic"}
+    ask = Ask(event, event_type, payload, record, trade_id=trade, root=symbol and root_of(symbol), side="LONG")
+    values = {"ask": ask, "intents": (Intent("a", 60.0),)}
     return StoredAlert(uuid4(), "orb", NOW, b'{"raw"}\x00\xff', **{**values, **more})
 
 
@@ -53,12 +58,13 @@ async def test_a_uid_is_stored_once(conn: Conn) -> None:
     """A batch that is given again, in whole or in part, answers with what stands and stores only what is new."""
     old, new = alert(intents=(Intent("a", None), Intent("b", None))), alert(trade="T2")
     (stored,) = await store_alerts(conn, [old])
-    changed = replace(old, trade_id="T9", intents=(Intent("c", None),))
+    changed = replace(alert(trade="T9", intents=(Intent("c", None),)), uid=old.uid)
     fresh, again = await store_alerts(conn, [new, changed])
-    assert again == stored
+    assert (again, again.repeated, again.made) == (stored, True, ())
     assert not fresh.duplicate
     assert await value(conn, "SELECT count(*) FROM automated_signals") == 2
     assert await value(conn, "SELECT string_agg(trade_id, ',' ORDER BY id) FROM execution_tasks") == "T1,T1,T2"
+    assert [trade.trade_id for trade in await open_trades(conn, "orb")] == ["T1", "T2"]
 
 
 async def test_one_uid_twice_in_a_batch(conn: Conn) -> None:
@@ -86,5 +92,7 @@ async def test_an_exit_follows_its_trade(conn: Conn) -> None:
         "a/GC",
         "a/-",
     ]
-    parsed = await value(conn, "SELECT array_agg(parsed ->> 'symbol' ORDER BY id) FROM automated_signals WHERE id > 1")
-    assert parsed == ["CL", "GC", "GC", None]
+    symbols = "SELECT array_agg(payload ->> 'symbol' ORDER BY id) FROM execution_tasks WHERE id > 1"
+    assert await value(conn, symbols) == ["CL", "GC", "GC", None]
+    said = "SELECT array_agg(parsed ->> 'symbol' ORDER BY id) FROM automated_signals WHERE id > 1"
+    assert await value(conn, said) == [None, "GC", None, None]

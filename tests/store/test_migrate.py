@@ -24,6 +24,7 @@ TABLES = [
     "automated_signals",
     "execution_logs",
     "execution_tasks",
+    "open_trades",
     "product_families",
     "schema_migrations",
     "strategy_tokens",
