@@ -26,6 +26,7 @@ BEGIN
            a.strategy, a.key, a.uid, a.received_at, a.received_at + make_interval(secs => a.window_s)
     FROM unnest(p_strategies, p_keys, p_uids, p_received, p_windows) WITH ORDINALITY AS a (strategy, key, uid, received_at, window_s, ord)
     WHERE a.key IS NOT NULL
+      AND NOT EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid)  -- it had its window, or was refused
     ORDER BY a.strategy, a.key, a.ord
     ON CONFLICT (strategy, key) DO UPDATE
         SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at

@@ -127,7 +127,7 @@ async def _store_run(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
     prepared = await _prepare(conn, alerts)
     batch = _resolved(alerts, prepared)
     tasks = await _planned(conn, alerts, batch)
-    rows = await _insert(conn, alerts, batch, tasks)
+    rows = await _insert(conn, [alert for alert in alerts if not prepared[alert.uid].stored], batch, tasks)
     legs: defaultdict[UUID, list[_Task]] = defaultdict(list)
     for task in tasks:
         legs[task[0]].append(task)
@@ -138,7 +138,7 @@ async def _store_run(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
         uid: replace(one, repeated=False) for uid, one in (await _stored_before(conn, firsts - stored.keys())).items()
     }
     for uid, first in batch.duplicates.items():
-        stored[uid] = replace(stored[first], duplicate=True, made=(), repeated=prepared[uid].stored)
+        stored[uid] = replace(stored[first], duplicate=True, made=(), repeated=False)
     return [stored[alert.uid] for alert in asked]
 
 
@@ -174,9 +174,11 @@ def _resolved(alerts: Sequence[StoredAlert], prepared: Mapping[UUID, _Prepared])
             batch.open[alert.strategy].setdefault(trade.trade_id, trade)
     for alert in alerts:
         known = prepared[alert.uid]
+        if known.stored:
+            continue
         if known.duplicate_of is not None and known.duplicate_of not in batch.refused:
             batch.duplicates[alert.uid] = known.duplicate_of
-        elif alert.ask is not None and not known.stored:
+        elif alert.ask is not None:
             _resolve_one(alert, alert.ask, batch)
     return batch
 
