@@ -37,6 +37,11 @@ class Ask:
     opposite: str = "refuse"
 
     @property
+    def of_product(self) -> bool:
+        """Whether it may be about other trades of its product than the one that it names."""
+        return self.trade_id is None or self.event == Event.REVERSE
+
+    @property
     def units(self) -> Decimal | None:
         """The quantity in units of the instrument; None when there is none, or it counts something else."""
         quantity = self.payload.get("quantity")
@@ -111,7 +116,7 @@ def resolve(ask: Ask, open_trades: Sequence[OpenTrade], fresh_id: str) -> Resolv
 
 def _concerned(ask: Ask, open_trades: Sequence[OpenTrade]) -> list[OpenTrade]:
     """The open trades that the alert may be about."""
-    if ask.trade_id is not None and ask.event != Event.REVERSE:
+    if not ask.of_product:
         return [trade for trade in open_trades if trade.trade_id == ask.trade_id]
     if ask.event == Event.FLATTEN and ask.root is None:
         return list(open_trades)

@@ -153,7 +153,7 @@ async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Pre
             "received": [a.received_at for a in alerts],
             "asks": [a.ask is not None for a in alerts],
             "trade_ids": [a.ask.trade_id if a.ask else None for a in alerts],
-            "roots": [a.ask.root if a.ask else None for a in alerts],
+            "roots": [a.ask.root if a.ask and a.ask.of_product else None for a in alerts],
         },
     )
     return {
