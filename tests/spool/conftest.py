@@ -15,6 +15,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from eventrouter.domain.plan import Intent
+from eventrouter.domain.trades import Ask
 from eventrouter.store.embedded import EmbeddedServer, open_server
 from eventrouter.store.migrate import migrate
 from eventrouter.store.signals import StoredAlert
@@ -31,9 +32,15 @@ def alert(number: int = 0, *, uid: UUID | None = None, raw: bytes = b"{}") -> St
         received_at=RECEIVED_AT + timedelta(seconds=number),
         raw=raw,
         headers={"User-Agent": "Go-http-client/1.1"},
-        trade_id=f"T-{number}",
-        event_type="ENTRY",
-        payload={"kind": "ENTRY", "direction": "LONG", "symbol": "MNQ1!", "entry_price": 21040.75},
+        ask=Ask(
+            event="ENTRY",
+            event_type="ENTRY",
+            payload={"kind": "ENTRY", "direction": "LONG", "symbol": "MNQ1!", "entry_price": 21040.75},
+            record={"family": "stage13b"},
+            trade_id=f"T-{number}",
+            root="MNQ",
+            side="LONG",
+        ),
         intents=(Intent("paper", None),),
     )
 

@@ -48,7 +48,7 @@ async def test_a_full_spool_is_answered_503(
         async with site.session.post(site.public(f"/webhook/{token}"), data=json.dumps(ENTRY)) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert (await answer.json())["code"] == "SPOOL_FULL"
-        refused, _ = await site.alert(token, b"buy MNQ")
+        refused, _ = await site.alert(token, b"hello " * 200)
         assert refused == 503
         postgres.start()
         await drained(site)
@@ -100,10 +100,11 @@ async def test_what_no_database_takes_is_kept_for_a_person(dsn: str, postgres: P
         await site.stop()
     spool = Spool(place, segment.parent.name)
     strange = alert(2, raw=b"strange")
+    assert strange.ask is not None
     spool.append(
         [
             alert(1),
-            replace(strange, payload={"symbol": "\ud800"}),
+            replace(strange, ask=replace(strange.ask, payload={"symbol": "\ud800"})),
             replace(strange, uid=UUID(int=3), strategy="\0"),
             alert(4),
         ]

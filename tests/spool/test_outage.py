@@ -86,13 +86,13 @@ async def test_a_refused_alert_is_spooled_before_it_is_answered(
     monkeypatch.setattr(health, "_ANSWER_WITHIN_S", 0.3)
     async with spooling(dsn, tmp_path) as (site, token):
         postgres.stop()
-        status, answer = await site.alert(token, b"buy MNQ")
-        assert (status, answer["code"]) == (422, "BODY_NOT_JSON")
+        status, answer = await site.alert(token, b"hello MNQ")
+        assert (status, answer["code"]) == (422, "FORMAT_UNKNOWN")
         assert await spool_of(site) == {"state": "waiting", "alerts": 1}
         assert (await site.get("/readyz"))[1]["spool"] == {"state": "waiting", "alerts": 1}
         postgres.start()
         await drained(site)
-    assert rows(dsn, "raw, code, message")[1:] == [(b"buy MNQ", "BODY_NOT_JSON", answer["message"])]
+    assert rows(dsn, "raw, code, message")[1:] == [(b"hello MNQ", "FORMAT_UNKNOWN", answer["message"])]
     assert len(rows(dsn, "id", "execution_tasks")) == 1
 
 

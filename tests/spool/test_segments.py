@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventrouter.domain.trades import Ask
 from eventrouter.errors import SpoolError, SpoolFull, StoreUnavailable
 from eventrouter.spool import Spool
 from eventrouter.spool.record import decode, encode
@@ -24,9 +25,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=4,
 )
+json_objects = st.dictionaries(st.text(), json_values, max_size=3)
 any_alert = st.builds(
     StoredAlert,
-    payload=st.none() | st.dictionaries(st.text(), json_values, max_size=3),
+    ask=st.none() | st.builds(Ask, payload=json_objects, record=json_objects),
     headers=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
@@ -72,7 +74,7 @@ def test_a_damaged_line_is_no_alert(written: StoredAlert, data: st.DataObject) -
 
 def test_every_field_of_an_alert_is_kept() -> None:
     """A field that is added to the alert later cannot be forgotten here."""
-    values = {field.name for field in dataclasses.fields(StoredAlert)}
+    values = {field.name for kind in (StoredAlert, Ask) for field in dataclasses.fields(kind)}
     assert all(f'"{name}":'.encode() in encode(alert()) for name in values)
 
 

@@ -75,7 +75,8 @@ async def test_the_content_type_does_not_matter(site: Site, token: str) -> None:
     ("body", "code", "field"),
     [
         (b"", "BODY_EMPTY", None),
-        (b"buy MNQ", "BODY_NOT_JSON", None),
+        (b"hello MNQ", "FORMAT_UNKNOWN", None),
+        (b'{"kind": "ENTRY"', "BODY_NOT_JSON", None),
         (b"\xff\xfe\x00{", "BODY_NOT_UTF8", None),
         (b"[]", "BODY_NOT_OBJECT", None),
         (b'{"kind": "ENTRY", "direction": "LONG"}', "FIELD_MISSING", "trade_id"),
@@ -138,7 +139,7 @@ async def test_a_body_over_64_kib_is_refused(
     async with site.session.post(site.public(f"/webhook/{token}"), data=body if announced else chunks()) as answer:
         assert (answer.status, (await answer.json())["code"]) == (
             expected,
-            "BODY_TOO_LARGE" if expected == 413 else "BODY_NOT_JSON",
+            "BODY_TOO_LARGE" if expected == 413 else "FORMAT_UNKNOWN",
         )
     assert len(stored(sql)) == (expected == 422)
 
@@ -207,8 +208,8 @@ async def test_a_header_costs_nobody_an_alert(site: Site, token: str, sql: Sql, 
 
 
 async def test_other_requests_have_the_same_error_shape(site: Site) -> None:
-    """405 and 404 are JSON with code and message too."""
-    wrong = [("GET", "x", 405), ("PUT", "x", 405), ("POST", "", 404), ("POST", "x/y", 404)]
+    """405, 404 and 401 are JSON with code and message too."""
+    wrong = [("GET", "x", 405), ("PUT", "x", 405), ("GET", "", 405), ("POST", "", 401), ("POST", "x/y", 404)]
     for method, path, expected in wrong:
         async with site.session.request(method, site.public(f"/webhook/{path}")) as answer:
             assert (method, path, answer.status) == (method, path, expected)
