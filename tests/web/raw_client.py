@@ -5,6 +5,7 @@ import json
 import re
 from contextlib import suppress
 
+from tests.processes import PATIENCE_S
 from tests.web.live_site import ENTRY, request
 
 HALF = b"POST /webhook/x HTTP/1.1\r\nHost: localhost\r\nContent-"
@@ -47,16 +48,18 @@ class RawClient:
 
     async def answer(self) -> int:
         """The status of the next answer, which is read to its end."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"Content-Length: (\d+)", head)
-        assert length is not None
-        await self._reader.readexactly(int(length[1]))
+        async with asyncio.timeout(PATIENCE_S):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"Content-Length: (\d+)", head)
+            assert length is not None
+            await self._reader.readexactly(int(length[1]))
         return int(head.split()[1])
 
     async def rest(self) -> bytes:
         """Everything until the server closes the connection."""
         with suppress(ConnectionError):
-            return await self._reader.read()
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._reader.read()
         return b""
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from eventrouter.web import connections, webhook
 from eventrouter.web.connections import Connections
 from tests.processes import PATIENCE_S, until_async
 from tests.web.feed_reader import READERS
-from tests.web.live_site import ENTRY, Site, configuration, exchange, request, running
+from tests.web.live_site import ENTRY, Site, configuration, request, running
 from tests.web.raw_client import HALF, RawClient, alert_to
 
 Connect = Callable[..., Any]
@@ -36,8 +36,7 @@ async def connect() -> AsyncIterator[Connect]:
         await client.send(data)
         return client
 
-    async with asyncio.timeout(PATIENCE_S):
-        yield connected
+    yield connected
     for client in clients:
         client.close()
 
@@ -64,9 +63,9 @@ async def holding(dsn: str, most: int) -> AsyncIterator[Site]:
         yield site
 
 
-def table(site: Site) -> Connections:
-    """The connections of the public listener."""
-    return next(each.connections for each in site.listeners.opened if each.name == "public")
+def table(site: Site, name: str = "public") -> Connections:
+    """The connections of a listener."""
+    return next(each.connections for each in site.listeners.opened if each.name == name)
 
 
 async def settled(site: Site, *, idle: int, in_hand: int = 0, evicted: int = 0) -> None:
@@ -116,9 +115,8 @@ async def test_slow_clients_hold_up_no_alert(site: Site, token: str, connect: Co
         slow.append(await connect(site.public_address, alert_to(token, f"T-{number}")[:-100]))
         slow[-1].drip(b" ")
     await settled(site, idle=300, in_hand=50)
-    status, _ = await exchange(site.public_address, request(f"/webhook/{token}", json.dumps(ENTRY).encode()))
-    assert status == 200
-    await settled(site, idle=300, in_hand=50)
+    assert await (await connect(site.public_address, alert_to(token))).answer() == 200
+    await settled(site, idle=301, in_hand=50)
     assert all(client.open for client in slow)
 
 
@@ -199,8 +197,11 @@ async def test_a_busy_sender_is_never_cut_off(dsn: str, connect: Connect) -> Non
 # requests in hand
 
 
-async def hurry(slow: list[RawClient], monkeypatch: pytest.MonkeyPatch, another: Callable[[], Any]) -> None:
-    """Has the last of these slow clients evicted by another one, which then runs out of time."""
+async def crowd(held: Connections, monkeypatch: pytest.MonkeyPatch, another: Callable[[], Any]) -> None:
+    """Eleven slow clients, of which each evicts the one before, and the last runs out of time, as all others would."""
+    for each in held._open.values():
+        each.idle_until = 0.0
+    slow = [await another() for _ in range(10)]
     monkeypatch.setattr(connections, "_HEADERS_WITHIN_S", 0.1)
     slow.append(await another())
     for client in slow:
@@ -214,8 +215,7 @@ async def test_a_request_in_hand_is_never_closed(dsn: str, connect: Connect, mon
         token, gate = await site.token(), Gate(site, monkeypatch)
         senders = [await connect(site.public_address, alert_to(token, f"T-{number}")) for number in range(2)]
         await settled(site, idle=0, in_hand=2)
-        slow = [await connect(site.public_address, HALF) for _ in range(10)]
-        await hurry(slow, monkeypatch, lambda: connect(site.public_address, HALF))
+        await crowd(table(site), monkeypatch, lambda: connect(site.public_address, HALF))
         assert closed(site) == {"evicted": 10, "slow": 1}
         gate.open()
         assert [await sender.answer() for sender in senders] == [200, 200]
@@ -249,8 +249,7 @@ async def test_a_feed_is_in_hand(dsn: str, connect: Connect, monkeypatch: pytest
         for feed in feeds:
             stack.push_async_callback(feed.aclose)
             assert (await anext(feed))[1] is None
-        slow = [await connect(site.listeners.operator, HALF) for _ in range(10)]
-        await hurry(slow, monkeypatch, lambda: connect(site.listeners.operator, HALF))
+        await crowd(table(site, "operator"), monkeypatch, lambda: connect(site.listeners.operator, HALF))
         assert closed(site, "operator") == {"evicted": 10, "slow": 1}
         _, answer = await site.alert(await site.token(), ENTRY)
         for feed in feeds:
@@ -273,8 +272,9 @@ async def test_an_answer_that_nobody_takes(dsn: str, connect: Connect) -> None:
             await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
             asking = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
             with suppress(ConnectionError):
-                while True:
-                    await asyncio.get_running_loop().sock_sendall(sock, asking)
+                async with asyncio.timeout(PATIENCE_S):
+                    while True:
+                        await asyncio.get_running_loop().sock_sendall(sock, asking)
         assert closed(site, "operator") == {"slow": 1}
 
 
