@@ -21,7 +21,18 @@ _LONG = frozenset({"LONG", "BUY", "BULLISH"})
 _SHORT = frozenset({"SHORT", "SELL", "BEARISH"})
 _OTHERS = frozenset({"action", "side", "ticker", "data", "command"})
 _FIELDS = (
-    *("kind", "trade_id", "direction", "entry_price", "stop_loss", "session", "bias", "symbol", "strategy", "signal_id"),
+    *(
+        "kind",
+        "trade_id",
+        "direction",
+        "entry_price",
+        "stop_loss",
+        "session",
+        "bias",
+        "symbol",
+        "strategy",
+        "signal_id",
+    ),
     *("quantity", "exit_type", "exit_price", "final_be_mfe", "final_no_be_mfe"),
 )
 _WRITTEN = {name.replace("_", ""): name for name in _FIELDS}
