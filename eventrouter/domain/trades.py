@@ -147,7 +147,7 @@ def _bare_opposite(ask: Ask, opposite: Sequence[OpenTrade], fresh_id: str) -> Re
             "trade or reverse it. Send exit or reverse, or a position with it, or set opposite for the strategy.",
             "action",
         )
-    payload = exit_payload(ask.payload, "EXIT")
+    payload = exit_payload(ask.payload, "EXIT") | ({} if ask.units is None else {"quantity": ask.payload["quantity"]})
     closing = replace(ask, event=str(Event.EXIT), event_type="EXIT", payload=payload, side=held)
     resolved = _exit(closing, opposite, fresh_id)
     return replace(resolved, notes=(f"{word} closes the open {held} trade, as opposite = exit says.",))

@@ -8,7 +8,7 @@ from eventrouter.domain.limits import Limits, check
 from eventrouter.domain.parsers import Reading
 from eventrouter.domain.payloads import payload_of, record_of
 from eventrouter.domain.products import root_of
-from eventrouter.domain.signals import Event, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Event, OrderType, QuantityKind, Side, Signal
 from eventrouter.domain.trades import Ask
 from eventrouter.errors import SignalRefused
 
@@ -95,8 +95,13 @@ def _closing_half(signal: Signal, refusal: SignalRefused) -> Signal:
         signal,
         event=Event.EXIT,
         side=left,
+        trade_id=None,  # the new trade's, which nobody opens
         quantity=None,
         quantity_kind=QuantityKind.FIXED,
+        order_type=OrderType.MARKET,
+        limit_price=None,
+        stop_price=None,
+        trail=None,
         stop_loss=None,
         take_profit=None,
         notes=(*signal.notes, note),
