@@ -12,7 +12,7 @@ import pytest
 
 from eventrouter import app
 from eventrouter.config import Address
-from eventrouter.domain.signals import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.ingest import Alert
 from eventrouter.logs import configure_logging
 from eventrouter.web import connections, webhook

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eventrouter.config import parse_address
 from eventrouter.store.connect import Database
-from eventrouter.store.signals import add_token
+from eventrouter.store.tokens import add_token
 from tests.processes import PATIENCE_S, address_of, environment, service
 from tests.web.live_site import ENTRY, exchange, request
 from tests.web.raw_client import HALF, RawClient
