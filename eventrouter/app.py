@@ -23,6 +23,7 @@ from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.web import api, feed, guard, health
+from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
@@ -32,6 +33,7 @@ _log = get_logger("eventrouter")
 _WATCH_EVERY_S = 1.0
 _PURGE_EVERY_S = 600.0
 _EXPLAINED_BYTES = 8 * MOST_BYTES  # an alert inside of JSON may take six bytes for one
+_OPERATOR_CONNECTIONS = 200  # 64 of them may follow the feed
 
 
 @dataclass(slots=True)
@@ -259,48 +261,40 @@ class Listeners:
 
     public: Address | None
     operator: Address
-    runners: list[web.AppRunner]
+    opened: list[Listener]
 
     async def close(self) -> None:
         """Takes no more requests and lets those in hand finish."""
-        for runner in self.runners:
-            await runner.cleanup()
+        for listener in self.opened:
+            await listener.close()
 
 
 async def listen(service: Service) -> Listeners:
     """Binds the listeners of a service. Raises EventrouterError when an address is taken or not ours."""
-    runners: list[web.AppRunner] = []
+    server, metrics = service.config.server, service.metrics
+    opened: list[Listener] = []
     try:
         public = None
         if service.with_web:
-            public = await _bind(public_app(service), service.config.server.public, "public", runners)
-        operator = await _bind(operator_app(service), service.config.server.operator, "operator", runners)
+            opened.append(Listener(public_app(service), "public", affordable(server.max_connections), metrics))
+            public = await _bind(opened[-1], server.public)
+        opened.append(Listener(operator_app(service), "operator", _OPERATOR_CONNECTIONS, metrics))
+        operator = await _bind(opened[-1], server.operator)
     except BaseException:
-        for runner in runners:
-            await runner.cleanup()
+        for listener in opened:
+            await listener.close()
         raise
-    return Listeners(public, operator, runners)
+    return Listeners(public, operator, opened)
 
 
-async def _bind(app: web.Application, address: Address, key: str, runners: list[web.AppRunner]) -> Address:
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=guard.PROTOCOL_LOG,
-        handle_signals=False,
-        keepalive_timeout=15.0,
-        shutdown_timeout=5.0,
-    )
-    await runner.setup()
-    runners.append(runner)
+async def _bind(listener: Listener, address: Address) -> Address:
     try:
-        await web.TCPSite(runner, address.host, address.port).start()
+        return await listener.open(address)
     except OSError as error:
         raise EventrouterError(
-            f"Cannot listen on {address} ([server] {key}): {error.strerror or error}. "
-            f"Choose another address, for example with EVENTROUTER_SERVER__{key.upper()}=127.0.0.1:9000."
+            f"Cannot listen on {address} ([server] {listener.name}): {error.strerror or error}. "
+            f"Choose another address, for example with EVENTROUTER_SERVER__{listener.name.upper()}=127.0.0.1:9000."
         ) from error
-    return Address(address.host, runner.addresses[0][1])
 
 
 def setup(

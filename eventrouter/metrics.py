@@ -18,6 +18,12 @@ class Metrics:
 
         self.signals = self._counter("signals_total", "Number of alerts received, by verdict.", "verdict")
         self.webhook_answers = self._counter("webhook_answers_total", "Number of HTTP answers to webhooks.", "status")
+        self.connections_closed = self._counter(
+            "connections_closed_total",
+            "Number of connections closed as slow, evicted to make room, or refused without it.",
+            "listener",
+            "reason",
+        )
         self.transitions = self._counter(
             "transitions_total",
             "Number of status changes of tasks committed by this process.",

@@ -67,12 +67,20 @@ def command(
 
 @contextmanager
 def service(
-    *arguments: str, env: Mapping[str, str], log: Path, cwd: Path | None = None
+    *arguments: str, env: Mapping[str, str], log: Path, cwd: Path | None = None, files: tuple[int, int] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """An `eventrouter` process that runs until the block ends; what it says goes to `log`. A survivor is killed."""
+    """An `eventrouter` process that runs until the block ends; what it says goes to `log`. A survivor is killed.
+
+    `files`: how many it may open at first, and at most.
+    """
+    limited = ["sh", "-c", f'ulimit -Sn {files[0]}; ulimit -Hn {files[1]}; exec "$@"', "sh"] if files else []
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "eventrouter", *arguments], env=dict(env), cwd=cwd or "/", stdout=out, stderr=out
+            [*limited, sys.executable, "-m", "eventrouter", *arguments],
+            env=dict(env),
+            cwd=cwd or "/",
+            stdout=out,
+            stderr=out,
         )
     try:
         yield process

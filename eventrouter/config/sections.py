@@ -169,6 +169,7 @@ class ServerConfig(_Section):
     allowed_sources: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), strict=False)
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), strict=False)
     max_requests: int = Field(default=1000, ge=1, le=100_000)
+    max_connections: int = Field(default=2000, ge=1, le=100_000)
     operator_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = Field(default=(), strict=False)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     spool: bool = True

@@ -19,7 +19,8 @@ _log = get_logger("eventrouter.web")
 RETRY_AFTER_S = 5
 # aiohttp logs requests that are no HTTP with their bytes, which may hold a secret anywhere and come as often as somebody likes.
 PROTOCOL_LOG = logging.getLogger("eventrouter.http")
-PROTOCOL_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+_SENDERS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+PROTOCOL_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _SENDERS_FAULTS)))
 
 
 def error(status: int, code: str, message: str, *, field: str | None = None) -> web.Response:
@@ -49,10 +50,17 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
     except web.HTTPException as answer:
-        return error(answer.status, answer.reason.upper().replace(" ", "_"), f"{answer.status} {answer.reason}.")
+        return _http_error(answer)
     except Exception:
         _log.exception("handler_fault", route=_route(request))
         return error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
+
+
+def _http_error(answer: web.HTTPException) -> web.Response:
+    said = error(answer.status, answer.reason.upper().replace(" ", "_"), f"{answer.status} {answer.reason}.")
+    if "Allow" in answer.headers:  # of a 405: the methods that there are
+        said.headers["Allow"] = answer.headers["Allow"]
+    return said
 
 
 def _unavailable(request: web.Request, why: StoreError) -> web.Response:

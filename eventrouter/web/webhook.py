@@ -79,7 +79,7 @@ def _candidates(raw: bytes) -> list[str]:
 
 async def _body(request: web.Request) -> bytes | web.Response:
     """The body, or the answer to one that is too large, too slow or broken. The limit holds inside any application."""
-    too_large = error(413, "BODY_TOO_LARGE", f"The body is larger than {MOST_BYTES // 1024} KiB.")
+    too_large = _last(413, "BODY_TOO_LARGE", f"The body is larger than {MOST_BYTES // 1024} KiB.")
     if (request.content_length or 0) > MOST_BYTES:
         return too_large
     body = bytearray()
@@ -90,10 +90,17 @@ async def _body(request: web.Request) -> bytes | web.Response:
                 if len(body) > MOST_BYTES:
                     return too_large
     except TimeoutError:
-        return error(408, "BODY_SLOW", f"The body did not arrive within {_BODY_WITHIN_S:g} s.")
-    except (HttpProcessingError, web.RequestPayloadError, ClientPayloadError):
-        return error(400, "BODY_BROKEN", "The body does not arrive as its headers say (encoding or length).")
+        return _last(408, "BODY_SLOW", f"The body did not arrive within {_BODY_WITHIN_S:g} s.")
+    except (HttpProcessingError, web.RequestPayloadError, ClientPayloadError, ConnectionError):
+        return _last(400, "BODY_BROKEN", "The body does not arrive as its headers say (encoding or length).")
     return bytes(body)
+
+
+def _last(status: int, code: str, message: str) -> web.Response:
+    """The answer to a body that was not read to its end: no other request can follow on the same connection."""
+    answer = error(status, code, message)
+    answer.force_close()
+    return answer
 
 
 def _text(header: str) -> str:

@@ -9,6 +9,7 @@ from eventrouter.metrics import CONTENT_TYPE, Metrics
 COUNTERS = {
     "signals": ("verdict",),
     "webhook_answers": ("status",),
+    "connections_closed": ("listener", "reason"),
     "transitions": ("from_status", "to_status"),
     "store_errors": ("operation",),
     "listener_reconnects": (),

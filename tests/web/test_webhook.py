@@ -208,11 +208,12 @@ async def test_a_header_costs_nobody_an_alert(site: Site, token: str, sql: Sql, 
 
 
 async def test_other_requests_have_the_same_error_shape(site: Site) -> None:
-    """405, 404 and 401 are JSON with code and message too."""
+    """405, 404 and 401 are JSON with code and message too; a 405 says which methods there are."""
     wrong = [("GET", "x", 405), ("PUT", "x", 405), ("GET", "", 405), ("POST", "", 401), ("POST", "x/y", 404)]
     for method, path, expected in wrong:
         async with site.session.request(method, site.public(f"/webhook/{path}")) as answer:
             assert (method, path, answer.status) == (method, path, expected)
+            assert answer.headers.get("Allow") == ("POST" if expected == 405 else None)
             assert (await answer.json()).keys() == {"code", "message"}
 
 
