@@ -35,8 +35,7 @@ def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
 
     `known_secrets`, such as the token that came with it, are taken out wherever they stand.
     """
-    raw = _without(raw, known_secrets)
-    findings = Findings()
+    findings = Findings(known=tuple(filter(None, known_secrets)))
     signal: Signal | None = None
     refusal: SignalRefused | None = None
     try:
@@ -48,16 +47,17 @@ def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
             "READING_FAILED", "The alert could not be read, by a fault of eventrouter; please report it with the body."
         )
     redacted, secrets = redact(raw, findings.secrets)
+    hidden = (*findings.known, *secrets)
     if signal is not None:
-        signal = replace(signal, repairs=tuple(_telling(sentence, secrets) for sentence in findings.repairs))
+        signal = replace(signal, repairs=tuple(_telling(sentence, hidden) for sentence in findings.repairs))
     if refusal is not None:
-        field = None if refusal.field is None else _telling(refusal.field, secrets)
-        refusal = SignalRefused(refusal.code, _telling(refusal.message, secrets), field)
-    return Reading(redacted, secrets, signal, refusal, findings.family)
+        field = None if refusal.field is None else _telling(refusal.field, hidden)
+        refusal = SignalRefused(refusal.code, _telling(refusal.message, hidden), field)
+    return Reading(_without(redacted, findings.known), secrets, signal, refusal, findings.family)
 
 
 def _without(raw: bytes, secrets: tuple[str, ...]) -> bytes:
-    for secret in filter(None, secrets):
+    for secret in secrets:
         raw = raw.replace(secret.encode("utf-8", "surrogateescape"), REDACTED.encode())
     return raw
 

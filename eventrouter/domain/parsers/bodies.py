@@ -70,8 +70,7 @@ def _shaped(text: str, findings: Findings) -> Signal:
         return _structured(fields, findings)
     phrase = read_phrase(text, findings)
     findings.family = phrase.style
-    secrets = tuple(secret.value for secret in findings.secrets)
-    phrase.words = [(str(scrubbed(word, secrets)), start) for word, start in phrase.words]
+    phrase.words = [(str(scrubbed(word, findings.hidden)), start) for word, start in phrase.words]
     return read_words(phrase)
 
 
@@ -83,7 +82,7 @@ def _structured(value: Value, findings: Findings) -> Signal:
         value = value[0] if value else None
     if not isinstance(value, Mapping):
         raise SignalRefused("BODY_NOT_OBJECT", "The alert must be a JSON object: { … }.", None)
-    tree = scrubbed(value, tuple(secret.value for secret in findings.secrets))
+    tree = scrubbed(value, findings.hidden)
     assert isinstance(tree, Mapping)
     _refuse_unsafe_texts("The alert", tree)
     _refuse_several(tree)

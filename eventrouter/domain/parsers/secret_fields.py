@@ -67,12 +67,21 @@ class Layer(NamedTuple):
 
 @dataclass(slots=True)
 class Findings:
-    """What the readers report besides the values: secrets by place, repairs, and the format that was recognised."""
+    """What the readers report besides the values: secrets by place, repairs, and the format that was recognised.
 
+    `known` are secrets that need no finding: wherever they stand, no value may hold them.
+    """
+
+    known: tuple[str, ...] = ()
     secrets: list[Secret] = field(default_factory=list)
     repairs: dict[str, None] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     family: str | None = None
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Every secret by its value, known or found."""
+        return (*self.known, *(secret.value for secret in self.secrets))
 
     def secret(self, start: int, end: int, value: str) -> None:
         """Remember a secret; its place is in the innermost layer's text."""
