@@ -49,7 +49,7 @@ def test_the_commands_of_the_contract() -> None:
     result = command("--help", env=environment())
     assert result.returncode == 0
     looking = ["tasks", "logs", "dead", "retry", "discard", "verify"]
-    expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", *looking]
+    expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", "explain", *looking]
     assert set(expected) <= {words[0] for words in all_commands() if words}
     assert all(f"  {name} " in result.stdout.decode() for name in expected)
 

@@ -171,3 +171,39 @@ def test_a_canary_anywhere_in_json(name: str, tree: dict[str, Any], order: bool,
 def test_a_canary_anywhere_in_pairs(name: str, separator: str, parts: list[str], at: int) -> None:
     """Between well-formed and malformed neighbours."""
     check(separator.join([*parts[:at], f"{name}={CANARY}", *parts[at:]]).encode(), alone=False)
+
+
+KNOWN = "Kn0wn-" * 5 + "xy"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({**ORDER, "token": KNOWN}),
+        json.dumps({**ORDER, "comment": KNOWN}),
+        json.dumps({**ORDER, KNOWN: {"nested": [KNOWN]}}),
+        f"key={KNOWN};command=PLACE;account=a;instrument=MNQ1!;action=BUY;qty=1;",
+        f"action=buy&symbol=MNQ1%21&quantity=1&token={KNOWN}",
+        f"{KNOWN},buy,MNQ1!,qty=1",
+        f"{KNOWN}\nlong MNQ1! q=1",
+        f"buy MNQ1! qty=1 token={KNOWN}",
+    ],
+)
+def test_a_known_secret_does_not_change_the_reading(body: str) -> None:
+    """Whatever the format, the alert is understood as if its token were not known, and the token is nowhere in it."""
+    reading, unknowing = read_alert(body.encode(), known_secrets=(KNOWN,)), read_alert(body.encode())
+    assert reading.signal is not None
+    assert unknowing.signal is not None
+    assert (reading.signal.event, reading.signal.symbol, reading.family) == ("ENTRY", "MNQ1!", unknowing.family)
+    assert reading.signal.quantity == unknowing.signal.quantity
+    assert KNOWN not in everything_in(reading)
+
+
+@pytest.mark.parametrize(
+    "body", [f"hello {KNOWN}", json.dumps({**ORDER, "action": KNOWN}), f'{{"a": "{KNOWN}", "b": ', KNOWN]
+)
+def test_a_known_secret_is_in_no_refusal(body: str) -> None:
+    """Also where it stands in a place that the refusal quotes."""
+    reading = read_alert(body.encode(), known_secrets=("", KNOWN))
+    assert reading.refusal is not None
+    assert KNOWN not in everything_in(reading)
