@@ -79,6 +79,34 @@ async def test_age_counts_from_the_receipt(dsn: str, postgres: Postgres, tmp_pat
     ]
 
 
+async def test_alerts_of_an_outage_are_paired_in_order(dsn: str, postgres: Postgres, tmp_path: Path) -> None:
+    """Entry, reversal and exit that name no trade, all spooled, become what they would have been, and run like that."""
+    bodies = [b"action=buy;side=long;symbol=MES1!;quantity=2", b"action=reverse;side=short;symbol=MES1!;quantity=1"]
+    async with spooling(dsn, tmp_path, with_router=True) as (site, token):
+        postgres.stop()
+        for body in bodies:
+            assert (await site.alert(token, body))[0] == 202
+        postgres.start()
+        await drained(site)
+        held = rows(dsn, "trade_id, side, units, 1 AS id", "open_trades")
+        status, answer = await site.alert(token, b"exit MES1!")
+        assert (status, answer["event_type"]) == (200, "EXIT")
+
+        async def all_done() -> bool:
+            return not {status for (status,) in rows(dsn, "status", "execution_tasks")} & {"PENDING", "SENDING"}
+
+        await until_async(all_done, within_s=20, what="every task's end")
+    _, (old, _), (new, trades), (closed, _) = rows(dsn, "trade_id, trades")
+    assert (trades, closed, old == new) == ([old, new], new, False)
+    assert [row[:3] for row in held if row[0] != "first"] == [(new, "SHORT", 1)]
+    assert rows(dsn, "event_type, trade_id", "execution_tasks")[1:] == [
+        ("ENTRY", old),
+        ("EXIT_REVERSE", old),
+        ("ENTRY", new),
+        ("EXIT", new),
+    ]
+
+
 async def test_a_refused_alert_is_spooled_before_it_is_answered(
     dsn: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
