@@ -134,10 +134,11 @@ def _too_old(task: DueTask, expires_at: datetime, now: datetime) -> str:
 def _not_flat(task: DueTask) -> LogEntry | None:
     """Why the opening half of a reversal waits or is refused; None once every trade before it is closed."""
     for trade_id, trade in task.trade.after.items():
-        if trade.sending is not None or trade.unsent or (trade.exit is not None and trade.exit[1] in _UNDECIDED):
+        exits = [found[1] for found in (trade.exit, trade.closed) if found is not None]
+        if trade.sending is not None or trade.unsent or any(status in _UNDECIDED for status in exits):
             message = f"Trade {trade_id}, which it reverses, is being closed."
             return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_EXIT", message, run_in_s=RECHECK_S)
-        if trade.opened is not None and (trade.closed is None or trade.closed[1] != Status.SUCCESS):
+        if trade.opened is not None and trade.closed is None:
             how = f"its exit (task {trade.exit[0]}) is {trade.exit[1]}" if trade.exit else "it has no exit"
             message = f"Trade {trade_id}, which it reverses, is not closed: {how}."
             return _refuse(task, Status.DENIED, "NOT_FLAT", message)
