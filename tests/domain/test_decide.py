@@ -376,6 +376,13 @@ def test_an_entry_after_an_exit(status: str) -> None:
     assert all(entry.run_in_s for entry in decisions.others if entry.status == "PENDING")
 
 
+def test_an_exit_that_failed_before_does_not_hide_one_that_works() -> None:
+    """Of several exits the one that is working, or done, counts."""
+    failed = (2, "FAILED", "EXIT")
+    assert outcome(decided([after(OPEN, failed, (3, "ACCEPTED", "EXIT"))])) == {9: ("PENDING", "WAITS_FOR_EXIT")}
+    assert outcome(decided([after(OPEN, failed, (3, "SUCCESS", "EXIT"))])) == {9: SENT}
+
+
 def test_it_says_which_trade_is_open() -> None:
     """The sentence of a denied entry names the trade, its exit, and what became of that."""
     (failed,) = decided([after(OPEN, (2, "FAILED", "EXIT_REVERSE"))]).others
