@@ -4,7 +4,8 @@
 -- p_keys, p_windows: what makes the alert the same as another, and for how many seconds; null: it has no duplicates.
 -- p_asks: whether the alert was accepted; p_trade_ids, p_roots: which trades it may be about: that one, else those of the
 -- instrument, else all of its strategy.
--- Returns one row an alert, in order; duplicate_of is the first alert with its key.
+-- Returns one row an alert, in order; duplicate_of is the first alert with its key, trades are [seconds when opened, trade_id, root,
+-- side, units].
 CREATE OR REPLACE FUNCTION prepare_signals(
     p_uids UUID[], p_strategies TEXT[], p_keys BYTEA[], p_windows FLOAT8[], p_received TIMESTAMPTZ[], p_asks BOOLEAN[],
     p_trade_ids TEXT[], p_roots TEXT[]
@@ -35,7 +36,7 @@ BEGIN
     -- A statement of its own: it sees what another session's batch, waited for above, has just committed.
     RETURN QUERY
     SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid),
-           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, o.units::TEXT) ORDER BY o.opened_at, o.trade_id)
+           (SELECT jsonb_agg(jsonb_build_array(extract(epoch FROM o.opened_at), o.trade_id, o.root, o.side, o.units::TEXT) ORDER BY o.opened_at, o.trade_id)
             FROM open_trades o
             WHERE a.asks AND o.strategy = a.strategy AND (o.trade_id = a.trade_id OR o.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL)))
     FROM unnest(p_uids, p_strategies, p_keys, p_asks, p_trade_ids, p_roots) WITH ORDINALITY AS a (uid, strategy, key, asks, trade_id, root, ord)

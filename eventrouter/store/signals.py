@@ -73,16 +73,19 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the database knows of an alert before it is stored."""
+    """What the database knows of an alert before it is stored. `open_trades`: when each was opened (seconds), and it."""
 
     stored: bool
     duplicate_of: UUID | None
-    open_trades: tuple[OpenTrade, ...]
+    open_trades: tuple[tuple[float, OpenTrade], ...]
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What a batch comes to, alert by alert in order: `open` are the strategies' trades as they stand after each."""
+    """What a batch comes to, alert by alert in order: `open` are the strategies' trades as they stand after each, oldest first.
+
+    `touched`: when a trade that stands otherwise than before was opened or closed.
+    """
 
     resolved: dict[UUID, Resolved] = field(default_factory=dict)
     refused: dict[UUID, SignalRefused] = field(default_factory=dict)
@@ -157,7 +160,7 @@ async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Pre
         },
     )
     return {
-        uid: _Prepared(stored, duplicate_of, tuple(_open_trade(*trade) for trade in trades or ()))
+        uid: _Prepared(stored, duplicate_of, tuple((at, _open_trade(*trade)) for at, *trade in trades or ()))
         for uid, stored, duplicate_of, trades in await cursor.fetchall()
     }
 
@@ -169,9 +172,11 @@ def _open_trade(trade_id: str, root: str | None, side: str | None, units: str | 
 def _resolved(alerts: Sequence[StoredAlert], prepared: Mapping[UUID, _Prepared]) -> _Batch:
     """Decides in order which trade each alert is about: a later one sees what an earlier one of the batch has begun."""
     batch = _Batch()
-    for alert in alerts:
-        for trade in prepared[alert.uid].open_trades:
-            batch.open[alert.strategy].setdefault(trade.trade_id, trade)
+    known_trades = {
+        (at, a.strategy, trade.trade_id): trade for a in alerts for at, trade in prepared[a.uid].open_trades
+    }
+    for (_, strategy, trade_id), trade in sorted(known_trades.items(), key=lambda known: known[0]):
+        batch.open[strategy][trade_id] = trade
     for alert in alerts:
         known = prepared[alert.uid]
         if known.stored:
@@ -194,9 +199,11 @@ def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
     for trade_id in resolved.ended:
         trades.pop(trade_id, None)
         batch.touched[alert.strategy, trade_id] = alert.received_at
-    if resolved.began is not None:
-        trades[resolved.began.trade_id] = resolved.began
-        batch.touched[alert.strategy, resolved.began.trade_id] = alert.received_at
+    if (began := resolved.began) is not None:
+        if began.trade_id not in trades:
+            batch.touched[alert.strategy, began.trade_id] = alert.received_at
+        batch.touched.setdefault((alert.strategy, began.trade_id), alert.received_at)
+        trades[began.trade_id] = began
 
 
 async def _planned(conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch) -> list[_Task]:

@@ -1,0 +1,435 @@
+"""Alerts that name no trade are paired with their strategy's open trades: across batches, within one, and at once."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from eventrouter.domain.duplicates import duplicate_key
+from eventrouter.domain.parsers import read_alert
+from eventrouter.domain.plan import Intent
+from eventrouter.domain.products import root_of
+from eventrouter.domain.trades import OpenTrade
+from eventrouter.domain.understand import StrategyRules, ask_of, understand
+from eventrouter.store.connect import Conn, Database
+from eventrouter.store.signals import Stored, StoredAlert, fresh_trade_id, open_trades, store_alerts
+from tests.processes import until_async
+from tests.store.stored_task import value
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+ONE = (Intent("a", 60.0),)
+TWO = (Intent("a", 60.0), Intent("b", 60.0))
+BUY = "action=buy;side=long;symbol=MNQ1!;quantity=2"
+SELL = "action=sell;side=short;symbol=MNQ1!;quantity=1"
+EXIT = "action=exit;symbol=MNQ1!"
+REVERSE = "action=reverse;side=short;symbol=MNQ1!;quantity=3"
+BARE_SELL = "action=sell;symbol=MNQ1!;quantity=1"
+FLATTEN = "action=flatten"
+
+Owner = psycopg.Connection[Any]
+
+
+def alert(
+    body: str,
+    after_s: float = 0.0,
+    *,
+    strategy: str = "orb",
+    intents: tuple[Intent, ...] = ONE,
+    opposite: str = "refuse",
+) -> StoredAlert:
+    """An alert as ingest hands it on, received so many seconds after noon. Its uid tells the seconds."""
+    received_at, rules = NOON + timedelta(seconds=after_s), StrategyRules(opposite=opposite)
+    reading = read_alert(body.encode())
+    signal = understand(reading, strategy, rules, received_at=received_at, in_time=True)
+    return StoredAlert(
+        uid=UUID(int=(round(after_s * 1000) + 1) << 96 | int.from_bytes(strategy.encode())),
+        strategy=strategy,
+        received_at=received_at,
+        raw=reading.redacted,
+        ask=ask_of(signal, rules),
+        intents=intents,
+        key=duplicate_key(reading.redacted, signal),
+    )
+
+
+async def store(conn: Conn, *alerts: StoredAlert) -> list[Stored]:
+    """Stores the alerts in one commit."""
+    async with conn.transaction():
+        return await store_alerts(conn, alerts)
+
+
+async def store_in(conn: Conn, batches: Sequence[Sequence[StoredAlert]]) -> list[Stored]:
+    """Stores batch by batch."""
+    return [stored for batch in batches for stored in await store(conn, *batch)]
+
+
+async def tasks(conn: Conn) -> list[tuple[Any, ...]]:
+    """Account, event and trade of every task, in order."""
+    rows = await conn.execute("SELECT account, event_type, trade_id FROM execution_tasks ORDER BY id")
+    return [tuple(row) for row in await rows.fetchall()]
+
+
+def split(alerts: Sequence[StoredAlert], *, together: bool) -> list[list[StoredAlert]]:
+    """All alerts in one batch, or each in its own."""
+    return [list(alerts)] if together else [[each] for each in alerts]
+
+
+both = pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+
+
+@both
+async def test_an_exit_finds_its_entry(conn: Conn, together: bool) -> None:
+    """Entry, addition and exit without a trade_id have one trade, which then is open no more."""
+    alerts = [alert(BUY), alert("action=add;side=long;symbol=CME_MINI:MNQ1!;quantity=1", 1), alert(EXIT, 2)]
+    trade = fresh_trade_id(alerts[0])
+    assert trade.startswith("MNQ-20261120-120000-")
+    stored = await store_in(conn, split(alerts, together=together))
+    assert [(each.event_type, each.trade_id) for each in stored] == [("ENTRY", trade), ("ADD", trade), ("EXIT", trade)]
+    assert await tasks(conn) == [("a", "ENTRY", trade), ("a", "ADD", trade), ("a", "EXIT", trade)]
+    assert await open_trades(conn, "orb") == []
+
+
+@both
+async def test_the_size_is_counted(conn: Conn, together: bool) -> None:
+    """What the alerts told is added up exactly: an exit of less reduces, and the exit of the rest closes."""
+    alerts = [
+        alert(BUY),
+        alert("action=buy;side=long;symbol=MNQ1!;quantity=0.1", 1),
+        alert("action=exit;symbol=MNQ1!;quantity=0.3", 2),
+    ]
+    trade = fresh_trade_id(alerts[0])
+    stored = await store_in(conn, split(alerts, together=together))
+    assert [each.event_type for each in stored] == ["ENTRY", "ENTRY", "REDUCE"]
+    assert await open_trades(conn, "orb") == [OpenTrade(trade, "MNQ", "LONG", Decimal("1.8"))]
+    (rest,) = await store(conn, alert("action=exit;symbol=MNQ1!;quantity=1.8", 3))
+    assert (rest.event_type, rest.trade_id) == ("EXIT", trade)
+    assert await open_trades(conn, "orb") == []
+
+
+@both
+async def test_strategies_and_products_are_kept_apart(conn: Conn, together: bool) -> None:
+    """An exit closes its own strategy's trade of its own product."""
+    buy_other = alert("action=buy;side=long;symbol=MES1!;quantity=1", 2)
+    alerts = [alert(BUY), alert(BUY, 1, strategy="vwap"), buy_other, alert(EXIT, 3)]
+    stored = await store_in(conn, split(alerts, together=together))
+    assert stored[3].trade_id == fresh_trade_id(alerts[0])
+    assert [trade.trade_id for trade in await open_trades(conn, "orb")] == [fresh_trade_id(buy_other)]
+    assert [trade.trade_id for trade in await open_trades(conn, "vwap")] == [fresh_trade_id(alerts[1])]
+
+
+@both
+async def test_a_reversal(conn: Conn, owner: Owner, together: bool) -> None:
+    """An exit and an entry on every account, in this order; the entry waits for the exit's trade."""
+    alerts = [alert(BUY, intents=TWO), alert(REVERSE, 1, intents=TWO)]
+    old, new = map(fresh_trade_id, alerts)
+    _, stored = await store_in(conn, split(alerts, together=together))
+    assert (stored.event_type, stored.trade_id, len(stored.task_ids)) == ("REVERSE", new, 4)
+    assert (await tasks(conn))[2:] == [
+        ("a", "EXIT_REVERSE", old),
+        ("b", "EXIT_REVERSE", old),
+        ("a", "ENTRY", new),
+        ("b", "ENTRY", new),
+    ]
+    rows = owner.execute(
+        "SELECT payload ->> 'quantity', payload -> 'after', expires_at IS NULL, opening, lane FROM execution_tasks ORDER BY id"
+    ).fetchall()
+    assert rows[2:] == [(None, None, True, False, f"{a}/NQ") for a in "ab"] + [
+        ("3", [old], False, True, f"{a}/NQ") for a in "ab"
+    ]
+    assert owner.execute("SELECT trade_id, trades FROM automated_signals ORDER BY id").fetchall() == [
+        (old, None),
+        (new, [old, new]),
+    ]
+    assert await open_trades(conn, "orb") == [OpenTrade(new, "MNQ", "SHORT", Decimal(3))]
+
+
+async def test_what_closes_follows_its_trade(conn: Conn) -> None:
+    """To an account that trades the strategy no more, and with no entry there."""
+    buy = alert(BUY, intents=TWO)
+    await store_in(conn, [[buy], [alert(REVERSE, 1)]])
+    old, new = fresh_trade_id(buy), fresh_trade_id(alert(REVERSE, 1))
+    assert (await tasks(conn))[2:] == [("a", "EXIT_REVERSE", old), ("b", "EXIT_REVERSE", old), ("a", "ENTRY", new)]
+
+
+@both
+async def test_flatten_closes_every_trade(conn: Conn, together: bool) -> None:
+    """Of any product, named or not, and only of its strategy; the signal's tasks are listed for all of them."""
+    opened = [
+        alert(BUY),
+        alert("action=buy;side=long;symbol=MES1!;quantity=1", 1),
+        alert('{"kind": "ENTRY", "trade_id": "T7", "direction": "SHORT"}', 2),
+        alert(BUY, 3, strategy="vwap"),
+    ]
+    stored = (await store_in(conn, split([*opened, alert(FLATTEN, 4)], together=together)))[-1]
+    names = [fresh_trade_id(opened[0]), fresh_trade_id(opened[1]), "T7"]
+    assert (await tasks(conn))[4:] == [("a", "EXIT_FLATTEN", name) for name in names]
+    assert (stored.event_type, len(stored.task_ids)) == ("EXIT_FLATTEN", 3)
+    assert await open_trades(conn, "orb") == []
+    assert len(await open_trades(conn, "vwap")) == 1
+    again, repeat = await store(conn, alert(FLATTEN, 4), alert(FLATTEN, 4.5))
+    assert (again.task_ids, again.repeated) == (stored.task_ids, True)
+    assert (repeat.task_ids, repeat.duplicate, repeat.signal_id) == (stored.task_ids, True, stored.signal_id)
+
+
+async def test_symbols_of_what_flatten_closes(conn: Conn, owner: Owner) -> None:
+    """It names no symbol: each exit has its trade's, and so its lane."""
+    await store(conn, alert(BUY), alert("action=buy;side=long;symbol=MES1!;quantity=1", 1), alert(FLATTEN, 4))
+    rows = owner.execute("SELECT payload ->> 'symbol', lane FROM execution_tasks ORDER BY id OFFSET 2").fetchall()
+    assert rows == [("MNQ1!", "a/NQ"), ("MES1!", "a/ES")]
+
+
+# refused by the pairing
+
+
+@both
+async def test_an_alert_with_two_meanings_is_stored_refused(conn: Conn, owner: Owner, together: bool) -> None:
+    """With its code, without tasks; the open trade stays as it is."""
+    alerts = [alert(BUY), alert(BARE_SELL, 1)]
+    _, stored = await store_in(conn, split(alerts, together=together))
+    assert stored.refusal is not None
+    assert (stored.refusal.code, stored.refusal.field, stored.task_ids, stored.duplicate) == (
+        "AMBIGUOUS",
+        "action",
+        (),
+        False,
+    )
+    row = owner.execute(
+        "SELECT code, field, trade_id, event_type, message FROM automated_signals ORDER BY id DESC"
+    ).fetchone()
+    assert row == ("AMBIGUOUS", "action", None, None, stored.refusal.message)
+    assert await open_trades(conn, "orb") == [OpenTrade(fresh_trade_id(alerts[0]), "MNQ", "LONG", Decimal(2))]
+
+
+async def test_a_refused_alert_gives_its_window_back(conn: Conn, owner: Owner) -> None:
+    """The same words a moment later, with the position gone, are no repeat of it: they are a signal."""
+    stored = await store_in(conn, [[alert(BUY)], [alert(BARE_SELL, 1)], [alert(EXIT, 2)], [alert(BARE_SELL, 3)]])
+    assert [each.refusal and each.refusal.code for each in stored] == [None, "AMBIGUOUS", None, None]
+    assert (stored[3].event_type, stored[3].duplicate) == ("ENTRY", False)
+    (repeat,) = await store(conn, alert(BARE_SELL, 5))
+    assert (repeat.duplicate, repeat.signal_id) == (True, stored[3].signal_id)
+    assert owner.execute("SELECT count(*) FROM alert_windows").fetchone() == (3,)
+
+
+async def test_a_refused_alert_that_is_given_again(conn: Conn, owner: Owner) -> None:
+    """After a commit whose answer was lost it says the same, and holds no window that makes others its repeats."""
+    refused = alert(BARE_SELL, 1)
+    _, before = await store_in(conn, [[alert(BUY)], [refused]])
+    (after,) = await store(conn, refused)
+    assert before.refusal is not None
+    assert after.refusal is not None
+    assert (after.signal_id, after.refusal.code, after.repeated) == (before.signal_id, "AMBIGUOUS", True)
+    await store(conn, alert(EXIT, 2))
+    (fresh,) = await store(conn, alert(BARE_SELL, 3))
+    assert (fresh.duplicate, fresh.event_type) == (False, "ENTRY")
+    assert owner.execute("SELECT count(*) FROM automated_signals WHERE code IS NOT NULL").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("opposite", "events"), [("exit", ["REDUCE"]), ("reverse", ["EXIT_REVERSE", "ENTRY"])])
+async def test_a_strategy_may_say_what_a_bare_word_means(conn: Conn, opposite: str, events: list[str]) -> None:
+    """Its setting travels with the alert."""
+    _, stored = await store(conn, alert(BUY), alert(BARE_SELL, 1, opposite=opposite))
+    assert (stored.refusal, [event for _, event, _ in await tasks(conn)][1:]) == (None, events)
+    assert len(stored.notes) == 1
+    said = await value(conn, "SELECT parsed -> 'notes' FROM automated_signals ORDER BY id DESC LIMIT 1")
+    assert said == list(stored.notes)
+
+
+# given again
+
+
+async def test_what_is_stored_already_changes_no_trade(conn: Conn, owner: Owner) -> None:
+    """A batch that is given again, in whole or with new alerts, pairs nothing twice."""
+    buy, reverse, exit_ = alert(BUY), alert(REVERSE, 1), alert(EXIT, 2)
+    before = [replace(each, notes=()) for each in await store(conn, buy, reverse)]
+    trades = await open_trades(conn, "orb")
+    again = await store(conn, buy, reverse)
+    assert [(replace(each, repeated=False), each.made) for each in again] == [(each, ()) for each in before]
+    assert await open_trades(conn, "orb") == trades
+    *again, closed = await store(conn, reverse, buy, exit_)
+    assert [each.repeated for each in again] == [True, True]
+    assert closed.trade_id == fresh_trade_id(reverse)
+    assert [each.event_type for each in await store(conn, exit_, buy)] == ["EXIT", "ENTRY"]
+    assert await open_trades(conn, "orb") == []
+    assert owner.execute("SELECT count(*) FROM execution_tasks").fetchone() == (4,)
+
+
+async def test_a_repeat_changes_no_trade(conn: Conn) -> None:
+    """A repeated entry does not make its trade larger, whether it comes with the first or later."""
+    await store_in(conn, [[alert(BUY), alert(BUY, 0.5)], [alert(BUY, 5)]])
+    assert [trade.units for trade in await open_trades(conn, "orb")] == [Decimal(2)]
+
+
+@both
+async def test_trades_are_known_oldest_first(conn: Conn, together: bool) -> None:
+    """A trade is as old as its first entry, whatever is done to it later and whichever is named first."""
+    first = alert('{"kind": "ENTRY", "trade_id": "T1", "direction": "LONG", "symbol": "MNQ1!"}')
+    second = alert('{"kind": "ENTRY", "trade_id": "A2", "direction": "LONG", "symbol": "MNQ1!"}', 1)
+    grown = alert("action=add;side=long;symbol=MNQ1!;quantity=1;trade_id=T1", 2)
+    await store_in(conn, split([first, second, grown], together=together))
+    assert [trade.trade_id for trade in await open_trades(conn, "orb")] == ["T1", "A2"]
+    moved = alert("action=modify;symbol=MNQ1!;sl=4;trade_id=T1", 3)
+    joins = alert(BUY, 4)
+    last = alert("action=modify;symbol=MNQ1!;sl=4;trade_id=A2", 5)
+    stored = await store_in(conn, split([last, joins, moved], together=together))
+    assert stored[1].trade_id == "A2"
+    flat = await store_in(
+        conn, split([alert("action=modify;symbol=MNQ1!;sl=5;trade_id=A2", 6), alert(FLATTEN, 7)], together=together)
+    )
+    assert flat[1].task_ids == tuple(sorted(flat[1].task_ids))
+    assert [trade for _, event, trade in await tasks(conn) if event == "EXIT_FLATTEN"] == ["T1", "A2"]
+
+
+# at once
+
+
+async def test_two_processes_pair_one_after_the_other(any_dsn: str, owner: Owner) -> None:
+    """The second waits until the first has committed, and then sees its trade."""
+    database = Database(any_dsn)
+    async with await database.connect("first") as first, await database.connect("second") as second:
+        async with first.transaction():
+            (begun,) = await store_alerts(first, [alert(BUY)])
+            later = asyncio.create_task(store(second, alert(EXIT, 1)))
+            pid = second.info.backend_pid
+
+            async def waits() -> bool:
+                held = owner.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
+                return held == (True,)
+
+            await until_async(waits, within_s=30)
+        (closed,) = await later
+    assert (closed.event_type, closed.trade_id) == ("EXIT", begun.trade_id)
+    assert owner.execute("SELECT count(*) FROM open_trades").fetchone() == (0,)
+
+
+async def test_another_strategy_waits_for_nobody(any_dsn: str) -> None:
+    """Only alerts of one strategy are paired in turn, and a refused one waits for none."""
+    database = Database(any_dsn)
+    async with (
+        await database.connect("first") as first,
+        await database.connect("second") as second,
+        first.transaction(),
+        asyncio.timeout(30),
+    ):
+        await store_alerts(first, [alert(BUY)])
+        await store(second, alert(BUY, strategy="vwap"))
+        refused = StoredAlert(UUID(int=7), "orb", NOON, b"?", code="FORMAT_UNKNOWN", message="No.")
+        assert (await store(second, refused))[0].task_ids == ()
+
+
+async def test_many_at_once_leave_one_side(any_dsn: str, owner: Owner) -> None:
+    """Entries of both sides from many sessions: every one reverses what the one before it began, and nothing is lost."""
+    async with Database(any_dsn).pool("test", size=8) as pool:
+
+        async def one(number: int) -> Stored:
+            async with pool.connection() as conn:
+                return (await store(conn, alert(BUY if number % 2 else SELL, 60 * number)))[0]
+
+        answers = await asyncio.gather(*(one(number) for number in range(40)))
+    count = "count(*) FILTER (WHERE opening), count(DISTINCT trade_id) FILTER (WHERE opening)"
+    count += ", count(*) FILTER (WHERE NOT opening), count(DISTINCT trade_id) FILTER (WHERE NOT opening)"
+    ((entries, begun, exits, ended),) = owner.execute(f"SELECT {count} FROM execution_tasks").fetchall()
+    assert (entries, exits) == (40, ended)
+    assert begun == ended + 1
+    assert owner.execute("SELECT count(*) FROM open_trades").fetchone() == (1,)
+    assert sum(len(answer.task_ids) for answer in answers) == entries + exits
+
+
+async def test_opposite_orders_do_not_deadlock(any_dsn: str, owner: Owner) -> None:
+    """Batches that name the same strategies and bodies in opposite orders wait in turn, and none is thrown out."""
+    names = ["alpha", "Beta", "gamma", "delta"]
+    async with Database(any_dsn).pool("test", size=6) as pool:
+
+        async def one(number: int) -> list[Stored]:
+            order = names if number % 2 else names[::-1]
+            bodies = [BUY, EXIT] if number % 2 else [EXIT, BUY]
+            alerts = [
+                alert(body, 60 * number + 0.1 * place, strategy=name)
+                for name in order
+                for place, body in enumerate(bodies)
+            ]
+            async with pool.connection() as conn:
+                return await store(conn, *alerts)
+
+        answers = await asyncio.gather(*(one(number) for number in range(24)))
+    assert sum(map(len, answers)) == 24 * 8
+    assert owner.execute("SELECT count(*) FROM automated_signals").fetchone() == (24 * 8,)
+
+
+# products
+
+
+SYMBOLS = [
+    *(
+        "MNQ1!",
+        "MNQ2!",
+        "CME_MINI:MNQ1!",
+        "cme_mini:mnq1!",
+        " MNQ1! ",
+        "MNQZ2026",
+        "MNQZ6",
+        "MNQZ26",
+        "CME_MINI:MNQZ2026",
+    ),
+    *("MNQ 12-26", "MNQ 03-27", "NQ", "NQ1!", "NQH7", "MES1!", "ESU2026", "M2K1!", "M2KZ6", "RTY1!", "MYM1!", "YMZ26"),
+    *(
+        "MGC1!",
+        "GCZ6",
+        "CL1!",
+        "MCLF27",
+        "QM1!",
+        "6E1!",
+        "M6EZ6",
+        "6EZ2026",
+        "ZB1!",
+        "ZN 12-26",
+        "MBT1!",
+        "BTC1!",
+        "SI1!",
+    ),
+    *(
+        "AAPL",
+        "NASDAQ:AAPL",
+        "BRK.B",
+        "BRK-B",
+        "EURUSD",
+        "FX:EURUSD",
+        "EUR/USD",
+        "BTCUSDT",
+        "BINANCE:BTCUSDT.P",
+        "XAUUSD",
+    ),
+    *(
+        "US30",
+        "GER40",
+        "CHN50",
+        "UK100",
+        "SPX500",
+        "NIFTY1!",
+        "M&M",
+        "ES",
+        "F1!",
+        "ABCD1!",
+        "ABCDE1!",
+        "A",
+        "1!",
+        "MNQ!",
+    ),
+    *("ESZ", "ESZ20260", "ESZ1999", "ESZ126", "ABCDZ6", "CBOT:ZC1!", "NYMEX:NG1!", "COIN-USD", "X" * 80),
+]
+
+
+async def test_roots_are_the_same_everywhere(conn: Conn) -> None:
+    """What pairs alerts in Python is what orders lanes in SQL, but for the families that SQL alone knows."""
+    rows = await (await conn.execute("SELECT root, family FROM product_families")).fetchall()
+    families = dict(rows)
+    assert len(families) > 5
+    for symbol in SYMBOLS:
+        root = root_of(symbol)
+        product = await value(conn, "SELECT product_of(%s)", symbol)
+        assert (symbol, families.get(root, root)) == (symbol, product)
