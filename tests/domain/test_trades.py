@@ -22,7 +22,13 @@ NAMED = OpenTrade("T7", "MNQ", "LONG", Decimal(5))
 def ask(event: str, side: str | None = None, quantity: float | None = None, **more: Any) -> Ask:
     """What an alert for MNQ asks for; `kind` is what its quantity counts, where that is not units."""
     kind = more.pop("kind", None)
-    values: dict[str, Any] = {"kind": event, "symbol": "MNQ1!", "strategy": "orb", "direction": side, "entry_price": 100}
+    values: dict[str, Any] = {
+        "kind": event,
+        "symbol": "MNQ1!",
+        "strategy": "orb",
+        "direction": side,
+        "entry_price": 100,
+    }
     values |= {"quantity": quantity, "quantity_kind": kind}
     payload = {name: value for name, value in values.items() if value is not None}
     return Ask(event, **{"event_type": event, "payload": payload, "record": {}, "root": "MNQ", "side": side, **more})
