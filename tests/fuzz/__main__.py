@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -30,10 +31,9 @@ _SETTLE_EVERY = 50_000
 _MOST_FINDINGS = 25
 
 
-async def fuzz(dsn: str, *, minutes: float, seed: int) -> Prober:
+async def fuzz(dsn: str, *, minutes: float, seed: int, published: Sequence[bytes]) -> Prober:
     """Posts for so long, or until there are too many findings; then lets the router finish and checks the history."""
     random = Random(seed)
-    published = published_bodies()
     slowest: list[tuple[float, bytes]] = []
     config = configuration(dsn, strategies=STRATEGIES, accounts=[{"name": "paper"}, {"name": "second"}])
     with Faults().watching() as faults, psycopg.connect(dsn, autocommit=True) as sql:
@@ -88,13 +88,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--samples",
+        type=Path,
+        help="a file of published bodies, one JSON object a line; default: beside the repository",
+    )
     arguments = parser.parse_args()
     configure_logging("json", "warning", Path("/dev/null").open("w"))
     home = private_directory()
     server = open_server(home / "db", settings={"fsync": "off"})
     try:
         migrate(server.admin_dsn)
-        prober = asyncio.run(fuzz(server.admin_dsn, minutes=arguments.minutes, seed=arguments.seed))
+        published = published_bodies(*filter(None, [arguments.samples]))
+        prober = asyncio.run(
+            fuzz(server.admin_dsn, minutes=arguments.minutes, seed=arguments.seed, published=published)
+        )
     finally:
         server.close()
         shutil.rmtree(home, ignore_errors=True)

@@ -17,7 +17,17 @@ MOST = 70_000  # bytes: a little more than the service reads
 
 _JSON_FAMILIES: dict[str, tuple[str, ...]] = {
     "stage13b": ("kind", "trade_id", "symbol", "direction", "entry_price", "stop_loss", "session", "bias", "exit_type"),
-    "traderspost": ("ticker", "action", "sentiment", "quantity", "price", "stopLoss", "takeProfit", "time", "orderType"),
+    "traderspost": (
+        "ticker",
+        "action",
+        "sentiment",
+        "quantity",
+        "price",
+        "stopLoss",
+        "takeProfit",
+        "time",
+        "orderType",
+    ),
     "pickmytrade": ("symbol", "date", "data", "quantity", "price", "tp", "sl", "token", "percentage_tp", "dollar_sl"),
     "octobot": ("SIGNAL", "SYMBOL", "VOLUME", "STOP_PRICE", "price", "key", "leverage", "order_type"),
     "3commas": ("secret", "bot_uuid", "action", "tv_instrument", "timestamp", "max_lag", "order"),
@@ -60,7 +70,10 @@ def _json(family: str) -> Callable[[Random], bytes]:
             key = random.choice(tuple(KINDS)) if random.random() < 0.8 else str(hostile(random))[:80]
             fields[key] = value_of(random, key, hostility)
         if random.random() < 0.1:
-            fields = {random.choice(("order", "strategy", "signal", "alert", "data", "x")): fields, **dict([_pair(random)])}
+            fields = {
+                random.choice(("order", "strategy", "signal", "alert", "data", "x")): fields,
+                **dict([_pair(random)]),
+            }
         return _encoded(_dumped(random, [fields] if random.random() < 0.02 else fields))
 
     return make
@@ -98,7 +111,18 @@ def _crosstrade(random: Random) -> bytes:
     """key=value pairs, joined by one of the usual separators."""
     join = random.choice((";", ";\n", "\n", ",", "; ", "\\n", "\r\n"))
     colon = random.choice(("=", "=", "=", ":", " = "))
-    names = ("key", "command", "account", "instrument", "action", "qty", "order_type", "limit_price", "stop_price", "tif")
+    names = (
+        "key",
+        "command",
+        "account",
+        "instrument",
+        "action",
+        "qty",
+        "order_type",
+        "limit_price",
+        "stop_price",
+        "tif",
+    )
     pairs = _fields(random, names)
     if random.random() < 0.8:
         pairs = [(key, "PLACE" if key == "command" else value) for key, value in pairs]
@@ -133,7 +157,9 @@ def _comma(random: Random) -> bytes:
 
 def _words(random: Random) -> bytes:
     words = [name(random), symbol(random), action(random), str(quantity(random))]
-    words += random.choice(((), ("x3",), ("limit:a7:1012",), ("cancel:all",), ("position", "-50"), (f"q={quantity(random)}",)))
+    words += random.choice(
+        ((), ("x3",), ("limit:a7:1012",), ("cancel:all",), ("position", "-50"), (f"q={quantity(random)}",))
+    )
     if random.random() < 0.3:
         words[random.randrange(len(words))] = str(hostile(random))
     lines = [" ".join(words[random.choice((0, 1, 1, 2)) :])]
@@ -150,7 +176,9 @@ def _prose(random: Random) -> bytes:
 
 def _large(random: Random) -> bytes:
     """Near the limit, on either side of it."""
-    unit = random.choice((b"a", b'{"a":', b"[", b"token=", b'"key":', b"a=b;", b'"', b"\\", b"%7B", b"\xff", b" ", b"a,b\n"))
+    unit = random.choice(
+        (b"a", b'{"a":', b"[", b"token=", b'"key":', b"a=b;", b'"', b"\\", b"%7B", b"\xff", b" ", b"a,b\n")
+    )
     size = random.choice((1000, 20_000, 65_535, 65_536, 65_537, MOST))
     return (unit * (size // len(unit) + 1))[:size]
 
@@ -199,7 +227,11 @@ def _number_grown(random: Random, raw: bytes) -> bytes:
     if not places:
         return raw
     at = random.choice(places)
-    return raw[:at] + random.choice((b"9" * 17, b"1e15", b"12e15", b"0", b"-1", b"1e-15", b"9" * 5000, b"NaN")) + raw[at + 1 :]
+    return (
+        raw[:at]
+        + random.choice((b"9" * 17, b"1e15", b"12e15", b"0", b"-1", b"1e-15", b"9" * 5000, b"NaN"))
+        + raw[at + 1 :]
+    )
 
 
 def _nested(random: Random, raw: bytes) -> bytes:
@@ -222,7 +254,16 @@ def _escaped(random: Random, raw: bytes) -> bytes:
 def _punctuated(random: Random, raw: bytes) -> bytes:
     """The slips of people who write JSON by hand."""
     old, new = random.choice(
-        ((b'"', b"'"), (b'"', b""), (b",", b""), (b"}", b",}"), (b":", b"="), (b",", b"\n"), (b"{", b"{ // x\n"), (b";", b"\n"))
+        (
+            (b'"', b"'"),
+            (b'"', b""),
+            (b",", b""),
+            (b"}", b",}"),
+            (b":", b"="),
+            (b",", b"\n"),
+            (b"{", b"{ // x\n"),
+            (b";", b"\n"),
+        )
     )
     return raw.replace(old, new, random.choice((1, 2, -1)))
 

@@ -72,10 +72,23 @@ def _shown(value: Any) -> str:
 
 def _stage13b(random: Random) -> str:
     long = random.random() < 0.5
-    fields: dict[str, Any] = {"kind": "ENTRY", "direction": "LONG" if long else "SHORT", "symbol": random.choice(_SYMBOLS)}
-    fields |= {"entry_price": Bare("100.5"), "stop_loss": Bare("90" if long else "110"), "session": "NY", "bias": "Bullish"}
+    fields: dict[str, Any] = {
+        "kind": "ENTRY",
+        "direction": "LONG" if long else "SHORT",
+        "symbol": random.choice(_SYMBOLS),
+    }
+    fields |= {
+        "entry_price": Bare("100.5"),
+        "stop_loss": Bare("90" if long else "110"),
+        "session": "NY",
+        "bias": "Bullish",
+    }
     if random.random() < 0.4:
-        fields = {"kind": "EXIT", "exit_type": random.choice(("SL", "TP", "BE", "EXIT_" + "Z" * 20)), "final_be_mfe": Bare("2.25")}
+        fields = {
+            "kind": "EXIT",
+            "exit_type": random.choice(("SL", "TP", "BE", "EXIT_" + "Z" * 20)),
+            "final_be_mfe": Bare("2.25"),
+        }
     fields |= {"trade_id": f"T-{random.randrange(8)}"}
     return f"{{{','.join(f'{json.dumps(name)}:{_shown(value)}' for name, value in fields.items())}}}"
 
@@ -101,7 +114,11 @@ def _pairs(random: Random) -> str:
     close = random.random() < 0.3
     command = random.choice(("CLOSEPOSITION", "FLATTEN", "CANCELALLORDERS")) if close else "PLACE"
     fields = {"key": secret(random), "command": command, "account": "sim101", "instrument": random.choice(_SYMBOLS)}
-    fields |= {} if close else {"action": random.choice(("BUY", "SELL")), "qty": _number(random), "order_type": "MARKET", "tif": "DAY"}
+    fields |= (
+        {}
+        if close
+        else {"action": random.choice(("BUY", "SELL")), "qty": _number(random), "order_type": "MARKET", "tif": "DAY"}
+    )
     return random.choice((";", ";\n")).join(f"{name}={value}" for name, value in fields.items()) + ";"
 
 

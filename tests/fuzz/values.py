@@ -28,12 +28,67 @@ _TIMES = (
     *("2026-02-30T00:00:00Z", "2026-03-10T24:00:00Z", "2026-03-10T14:31:05", "9999999999999"),
 )
 _NUMBERS = (
-    *("0", "-0", "0e0", "-1", "1e15", "12e15", "999999999999999e15", "1e-15", "1e-16", "999999999999999", "1e400", "1E+2"),
-    *("1234567890123456", "0.1234567890123456789", "00012", "+5", ".5", "5.", "1_000", "1,000", "0x10", "NaN", "-Infinity"),
-    *("1e999999999", "9" * 400, "0." + "0" * 300 + "1", "1e-999", "٣", "１２", "½", "--1", "1e", "Infinity", "nan", "inf"),
+    *(
+        "0",
+        "-0",
+        "0e0",
+        "-1",
+        "1e15",
+        "12e15",
+        "999999999999999e15",
+        "1e-15",
+        "1e-16",
+        "999999999999999",
+        "1e400",
+        "1E+2",
+    ),
+    *(
+        "1234567890123456",
+        "0.1234567890123456789",
+        "00012",
+        "+5",
+        ".5",
+        "5.",
+        "1_000",
+        "1,000",
+        "0x10",
+        "NaN",
+        "-Infinity",
+    ),
+    *(
+        "1e999999999",
+        "9" * 400,
+        "0." + "0" * 300 + "1",
+        "1e-999",
+        "٣",
+        "１２",
+        "½",
+        "--1",
+        "1e",
+        "Infinity",
+        "nan",
+        "inf",
+    ),
 )
 _TEXTS = (
-    *("", " ", "\0", "\x01", "\x7f", "\n", "\r\n", "\t", "\ud800", "\udfff", "\ufeff", "\u200b", "\u202e", "😀", "ü", "日本"),
+    *(
+        "",
+        " ",
+        "\0",
+        "\x01",
+        "\x7f",
+        "\n",
+        "\r\n",
+        "\t",
+        "\ud800",
+        "\udfff",
+        "\ufeff",
+        "\u200b",
+        "\u202e",
+        "😀",
+        "ü",
+        "日本",
+    ),
     *("{{close}}", "{{strategy.order.action}}", "${qty}", "%last_price%", "{{", "}}", "a;action=sell", "x&symbol=ES1!"),
     *("null", "true", "None", "[redacted]", "'; DROP TABLE execution_tasks; --", "../../etc/passwd", "<script>", "\\"),
     *('"', "'", "%00", "%", "%zz", "\\u0000", "\\ud800", "=", ":", ",", "|", "//", "/*", "key=", "token:", "a" * 201),
@@ -110,9 +165,13 @@ def hostile(random: Random, depth: int = 0) -> Any:
 
 
 KINDS: dict[str, Callable[[Random], Any]] = {
-    **dict.fromkeys(("symbol", "ticker", "instrument", "tv_instrument", "Symbol", "pair", "SYMBOL", "contract"), symbol),
+    **dict.fromkeys(
+        ("symbol", "ticker", "instrument", "tv_instrument", "Symbol", "pair", "SYMBOL", "contract"), symbol
+    ),
     **dict.fromkeys(("action", "data", "side", "direction", "command", "signal", "order_action", "SIGNAL"), action),
-    **dict.fromkeys(("sentiment", "market_position", "marketPosition", "prev_market_position", "positionSide"), position),
+    **dict.fromkeys(
+        ("sentiment", "market_position", "marketPosition", "prev_market_position", "positionSide"), position
+    ),
     **dict.fromkeys(("time", "timenow", "timestamp", "date", "bar_time", "fire_time", "signalTime"), moment),
     **dict.fromkeys(("quantity", "qty", "contracts", "amount", "size", "volume", "position_size", "VOLUME"), quantity),
     **dict.fromkeys(("market_position_size", "prev_market_position_size", "risk_percent", "usd", "risk"), quantity),
