@@ -12,6 +12,8 @@ from eventrouter.domain.signals import Event, OrderType, QuantityKind, Side, Sig
 from eventrouter.domain.trades import Ask
 from eventrouter.errors import SignalRefused
 
+_LONGEST_AGE_S = 31_536_000
+
 
 @dataclass(frozen=True, slots=True)
 class StrategyRules:
@@ -67,9 +69,12 @@ def ask_of(signal: Signal, rules: StrategyRules) -> Ask:
 
 
 def max_age_of(signal: Signal, rules: StrategyRules) -> float | None:
-    """Seconds after which what opens is too old: the strategy's limit, or the alert's own where that is shorter."""
-    limits = [rules.max_age_s, None if signal.max_age_s is None else float(signal.max_age_s)]
-    return min((limit for limit in limits if limit), default=None)
+    """Seconds after which what opens is too old: the strategy's limit, or the alert's own where that is shorter.
+
+    An alert that asks for more than a year has no limit of its own; no database counts as far as its digits go.
+    """
+    own = None if signal.max_age_s is None or signal.max_age_s > _LONGEST_AGE_S else max(-1.0, float(signal.max_age_s))
+    return min((limit for limit in (rules.max_age_s, own) if limit), default=None)
 
 
 def _of_strategy(signal: Signal, strategy: str) -> Signal:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eventrouter.errors import StoreError, StoreUnavailable
 from eventrouter.store.connect import Pool, session, translated
@@ -21,7 +21,7 @@ class Sender:
     """A strategy, and the token that speaks for it."""
 
     strategy: str
-    token: str
+    token: str = field(repr=False)
 
 
 class TokenCache:

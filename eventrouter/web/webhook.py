@@ -2,11 +2,12 @@
 
 import asyncio
 from itertools import islice
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from eventrouter.domain.parsers import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES, clean_text
 from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import Alert
 from eventrouter.logs import get_logger
@@ -42,14 +43,16 @@ async def webhook(request: web.Request) -> web.Response:
         sender = await context.tokens.sender(_candidates(raw))
         if sender is None:
             return _token_unknown(origin)
-    headers = {name: _text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
+    secrets = (sender.token,)
+    kept = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+    headers = {name: clean_text(_text(value), secrets) for name, value in kept.items()}
     alert = Alert.now(
         raw,
         sender.strategy,
-        secrets=(sender.token,),
+        secrets=secrets,
         content_type=headers.get("Content-Type"),
         headers=headers,
-        source_ip=_text(origin),
+        source_ip=clean_text(_text(origin), secrets),
     )
     receipt = await context.ingest.accept(alert)
     if isinstance(receipt, Spooled):
@@ -72,9 +75,12 @@ def _token_unknown(origin: str) -> web.Response:
 
 
 def _candidates(raw: bytes) -> list[str]:
-    """What in a body has the form of a token; the first few, since each costs a look."""
-    found = (match.group().decode("ascii") for match in TOKEN_FORM.finditer(raw))
-    return list(islice(dict.fromkeys(found), _MOST_CANDIDATES))
+    """What in a body has the form of a token; the first few, since each costs a look. In a form, %22 may stand before it."""
+    texts = (raw, unquote_to_bytes(raw)) if b"%" in raw else (raw,)
+    found = (
+        match.group().decode("ascii") for text in texts for match in islice(TOKEN_FORM.finditer(text), _MOST_CANDIDATES)
+    )
+    return list(dict.fromkeys(found))
 
 
 async def _body(request: web.Request) -> bytes | web.Response:

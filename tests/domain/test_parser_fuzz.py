@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from eventrouter.domain.parsers.secret_fields import Findings
 from eventrouter.domain.parsers.values import Number, Value
 from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.signals import Event, Level, Side, Signal
+from tests.domain.readings import code_of, signal_of
 
 SEEDS = [
     '{"kind": "ENTRY", "trade_id": "T", "direction": "LONG", "entry_price": 10.5, "stop_loss": 10, "symbol": "MNQ1!"}',
@@ -174,6 +176,22 @@ def test_mutated_alerts(seed: str, cuts: list[tuple[int, int, str]]) -> None:
 def test_arbitrary_pairs(pairs: list[tuple[str, str]], separator: str) -> None:
     """Random values in pairs."""
     check(separator.join(f"{name}={value}" for name, value in pairs).encode())
+
+
+def test_a_refusal_says_nothing_that_no_store_takes() -> None:
+    """A name is quoted without its NUL, also where it is refused before anybody looks for one."""
+    refusal = check(b"a%00b=1&a%00b=2").refusal
+    assert refusal is not None
+    assert (refusal.code, "\0" in f"{refusal} {refusal.field}") == ("KEY_REPEATED", False)
+
+
+@pytest.mark.parametrize("number", ["12e15", "999999999999999e15", "1e16"])
+def test_a_number_is_read_as_far_as_it_can_be_ordered(number: str) -> None:
+    """What the executor would deny as absurd is refused while its sender listens."""
+    order = '{"action": "buy", "symbol": "MNQ1!", "quantity": %s}'
+    assert code_of(order % number) == "NUMBER_WRONG"
+    assert signal_of(order % "1e15").quantity == Decimal("1e15")
+    assert signal_of(order % "1e-15").quantity == Decimal("1e-15")
 
 
 @settings(deadline=None)

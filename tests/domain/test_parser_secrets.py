@@ -11,6 +11,7 @@ from eventrouter.domain.parsers import read_alert
 from tests.domain.readings import everything_in
 
 CANARY = "cAnary7-Secr3t-9zX"
+OWN = "0wn_T0ken-0wn_T0ken-0wn_T0ken-ab"
 ORDER = {"action": "buy", "symbol": "MNQ1!", "quantity": 1}
 USUAL = [
     *(
@@ -106,6 +107,59 @@ def test_bodies_that_are_no_text() -> None:
     """Bytes that are not UTF-8, and UTF-16, are refused; their secrets are removed no less."""
     check(b'\xff{"token": "%s"}\xfe' % CANARY.encode(), kept=b'\xff{"token": "[redacted]"}\xfe')
     check(json.dumps({"token": CANARY, **ORDER}).encode("utf-16"))
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_letters_hide_nothing(codec: str) -> None:
+    """Also beside letters that are not ASCII, where the body is cut off, and where a secret is repeated; the rest stays."""
+    body = f'{{"grüße": "日本", "token": "{CANARY}", "c": "{CANARY}"}}'
+    reading = read_alert(body.encode(codec))
+    assert reading.redacted.decode(codec) == body.replace(CANARY, "[redacted]")
+    cut = read_alert(body.encode(codec)[:-3])
+    assert CANARY.encode() not in cut.redacted.replace(b"\0", b"")
+
+
+SPELLINGS = {
+    "plain": OWN,
+    "percent codes": "".join(f"%{ord(letter):02x}" for letter in OWN),
+    "percent codes twice": "".join(f"%25{ord(letter):02X}" for letter in OWN),
+    "escapes": "".join(f"\\u{ord(letter):04x}" for letter in OWN),
+    "escapes twice": "".join(f"\\\\u{ord(letter):04X}" for letter in OWN),
+    "some": f"{OWN[:5]}%{ord(OWN[5]):02X}{OWN[6:]}",
+}
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-32-be"])
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_the_senders_own_token_goes_wherever_it_stands(spelling: str, codec: str) -> None:
+    """In fields whose names announce no secret, in words, in any encoding."""
+    for body in (
+        f'{{"action": "buy", "symbol": "{spelling}", "note": "x {spelling} y"}}',
+        f"buy {spelling}",
+        f"a=b;symbol={spelling}",
+    ):
+        reading = read_alert(body.encode(codec), known_secrets=(OWN,))
+        assert reading.redacted.decode(codec) == body.replace(spelling, "[redacted]")
+        assert OWN not in everything_in(reading)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://me:{}@example.org/x", "redis://:{}@h", "https://example.org/api/webhooks/12/{}", "http://h/webhook/{}"],
+)
+def test_an_address_may_hold_a_secret(url: str) -> None:
+    """A password before the host, and what comes after /webhook/, in a field of any name."""
+    for body in (
+        json.dumps({**ORDER, "chart": url.format(CANARY)}),
+        f"action=buy;chart={url.format(CANARY)};symbol=X",
+        f"see {url.format(CANARY)} please now",
+    ):
+        check(body.encode(), kept=body.replace(CANARY, "[redacted]").encode(), alone=False)
+
+
+def test_a_reading_shows_no_secrets() -> None:
+    """What prints a reading, such as a traceback, prints none."""
+    assert CANARY not in repr(read_alert(json.dumps({**ORDER, "token": CANARY}).encode()))
 
 
 def test_a_number_may_be_a_secret() -> None:

@@ -26,7 +26,7 @@ ENTRY = {
 EXIT = {"kind": "EXIT", "trade_id": "T-100", "exit_type": "BE", "exit_price": 21040.75, "final_be_mfe": 2.25}
 
 
-def configuration(dsn: str, **sections: Mapping[str, Any]) -> Config:
+def configuration(dsn: str, **sections: Any) -> Config:
     """The defaults on this database, on free ports and without a spool, changed where a section says so."""
     server = {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", "spool": False, **sections.pop("server", {})}
     database = {"dsn": dsn, **sections.pop("database", {})}

@@ -4,14 +4,17 @@ The shape of the body decides the format, never its content type: JSON, a form, 
 out before anything is understood, so that none can reach a signal, a refusal or a note.
 """
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 
 from eventrouter.domain.parsers.bodies import MOST_BYTES, read_body
-from eventrouter.domain.parsers.secret_fields import REDACTED, Findings, redact, scrubbed
+from eventrouter.domain.parsers.secret_fields import Findings, redact, scrubbed, without_known
 from eventrouter.domain.signals import Signal
 from eventrouter.errors import SignalRefused
 
-__all__ = ["MOST_BYTES", "Reading", "read_alert"]
+__all__ = ["MOST_BYTES", "Reading", "clean_text", "read_alert"]
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Reading:
     """
 
     redacted: bytes
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     signal: Signal | None
     refusal: SignalRefused | None
     family: str | None = None
@@ -33,9 +36,11 @@ class Reading:
 def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
     """Reads a body. Never raises, for any bytes; linear in their number.
 
-    `known_secrets`, such as the token that came with it, are taken out wherever they stand.
+    `known_secrets`, such as the token that came with it, are taken out wherever they stand, in any encoding.
     """
     findings = Findings(known=tuple(filter(None, known_secrets)))
+    for secret in findings.known:  # as it is written it stays until the end: [redacted] in its place has another shape
+        raw = without_known(raw, secret, but_plain=True)
     signal: Signal | None = None
     refusal: SignalRefused | None = None
     try:
@@ -56,12 +61,17 @@ def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
     return Reading(_without(redacted, findings.known), secrets, signal, refusal, findings.family)
 
 
+def clean_text(text: str, known_secrets: tuple[str, ...]) -> str:
+    """A text that came beside the body, such as a header, without the known secrets and those that it announces."""
+    return str(scrubbed(_without(text.encode(), known_secrets).decode("utf-8", "replace"), known_secrets))
+
+
 def _without(raw: bytes, secrets: tuple[str, ...]) -> bytes:
     for secret in secrets:
-        raw = raw.replace(secret.encode("utf-8", "surrogateescape"), REDACTED.encode())
+        raw = without_known(raw, secret)
     return raw
 
 
 def _telling(text: str, secrets: tuple[str, ...]) -> str:
     """A sentence that quotes the body, without what must not be told and what no store takes."""
-    return str(scrubbed(text, secrets)).encode("utf-8", "replace").decode()
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(scrubbed(text, secrets)).encode("utf-8", "replace").decode())

@@ -7,6 +7,7 @@ names that announce a secret. Both work on the text as it came, so that the rest
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from eventrouter.domain.parsers.values import Number, Odd, Value, word_set
@@ -40,6 +41,9 @@ _NAMED = re.compile(
 )
 _COLON = re.compile(r"[\\\"'\u2018-\u201e]{1,9}[ \t]{0,8}[:=]")
 _QUOTED = re.compile(r"\\{0,8}[\"']([^\"'\\\s]{8,256})[\"'\\]")
+_ADDRESS = re.compile(
+    r"://[^\s:@/\"'\\]{0,64}:([^\s@/\"'\\]{1,256})@|/webhooks?/(?:\d{1,32}/)?([^\s\"'\\<>;,&|?]{1,256})", re.IGNORECASE
+)
 _OPENS = re.compile(r"(\\{0,8})([\"'\u2018\u201c])")
 _CLOSES = {'"': '"', "'": "'", "\u2018": "\u2019", "\u201c": "\u201d"}
 _BARE = re.compile(
@@ -150,20 +154,70 @@ def scrubbed(value: Value, secrets: tuple[str, ...]) -> Value:
 
 def redact(raw: bytes, found: Iterable[Secret]) -> tuple[bytes, tuple[str, ...]]:
     """The body without its secrets, and the secrets in the order found. Works for any bytes, in linear time."""
-    codec = _codec(raw)
-    text = raw.decode(codec, "surrogateescape")
-    known = sorted(found) if codec == "utf-8" else []
-    text = _cut(text, known)
+    text = _cut(raw.decode("utf-8", "surrogateescape"), known := sorted(found))
     more = announced(text)
-    values = (secret.value.encode("utf-8", "replace").decode() for secret in known + more)
-    secrets = tuple(dict.fromkeys(values))[:MOST_SECRETS]
-    return without(_cut(text, more), secrets).encode(codec, "surrogateescape"), secrets
+    secrets = _distinct(known + more)
+    redacted = without(_cut(text, more), secrets).encode("utf-8", "surrogateescape")
+    return _redact_wide(redacted, secrets) if b"\0" in redacted else (redacted, secrets)
+
+
+def without_known(raw: bytes, secret: str, *, but_plain: bool = False) -> bytes:
+    """The bytes without this secret, in whatever encoding it stands there: percent codes, \\u escapes, UTF-16, UTF-32.
+
+    `but_plain`: where it is written in plain letters it stays.
+    """
+    if not secret:
+        return raw
+    if b"\0" not in raw:
+        plain = secret.encode("utf-8", "surrogateescape") if but_plain else None
+        return _spelled(secret).sub(lambda found: plain if plain == found[0] else REDACTED.encode(), raw)
+    return _cut_wide(raw, [found.span() for found in _spelled(secret).finditer(raw.replace(b"\0", b""))])
+
+
+@lru_cache(maxsize=256)
+def _spelled(secret: str) -> re.Pattern[bytes]:
+    """Each of its bytes in each of its spellings; what may be repeated is bounded, so that a search stays linear."""
+    spellings = (
+        b"(?:%s|%%(?:25){0,3}(?i:%02x)|\\\\{1,8}u00(?i:%02x))" % (re.escape(bytes([byte])), byte, byte)
+        for byte in secret.encode("utf-8", "surrogateescape")
+    )
+    return re.compile(b"".join(spellings))
+
+
+def _redact_wide(raw: bytes, secrets: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
+    """The same for a body with NULs between its letters, as UTF-16 has them: it is refused, and its secrets go no less."""
+    text = raw.replace(b"\0", b"").decode("latin-1")
+    more = announced(text)
+    secrets = tuple(dict.fromkeys((*secrets, *_distinct(more))))[:MOST_SECRETS]
+    long = [re.escape(secret) for secret in secrets if len(secret) >= LONG_ENOUGH]
+    again = [found.span() for secret in long for found in re.finditer(secret, text)]
+    return _cut_wide(raw, [*((secret.start, secret.end) for secret in more), *again]), secrets
+
+
+def _cut_wide(raw: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """The bytes without these stretches, which count no NULs; [redacted] gets as many between its letters."""
+    places = [*(at for at, byte in enumerate(raw) if byte), len(raw)]
+    parts: list[bytes] = []
+    position = 0
+    for start, end in sorted((places[start], places[end]) for start, end in spans):
+        if start >= position and end > start:
+            found = raw[start:end]
+            between = bytes(min(3, len(found) - 1 - len(found[1:].lstrip(b"\0"))))
+            after = found[len(found.rstrip(b"\0")) :]
+            parts += [raw[position:start], between.join(bytes([letter]) for letter in REDACTED.encode()), after]
+        position = max(position, end)
+    return b"".join([*parts, raw[position:]])
+
+
+def _distinct(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    values = (secret.value.encode("utf-8", "replace").decode() for secret in secrets)
+    return tuple(dict.fromkeys(values))[:MOST_SECRETS]
 
 
 def announced(text: str) -> list[Secret]:
-    """Every value whose name says that it is a secret, in a text of whatever syntax."""
-    found: list[Secret] = []
+    """Every value whose name says that it is a secret, in a text of whatever syntax; and what is secret in addresses."""
     lowered = text.lower()
+    found = _in_addresses(text) if "://" in text or "/webhook" in lowered else []
     position = 0 if any(hint in lowered for hint in _HINTS) or _LETTER.search(text) else len(text)
     while match := _NAMED.search(text, position):
         position = match.end()
@@ -182,6 +236,14 @@ def announced(text: str) -> list[Secret]:
             found.append(Secret(start, end, value))
         position = max(after, position)
     return found
+
+
+def _in_addresses(text: str) -> list[Secret]:
+    """The passwords before hosts, and what comes after /webhook/."""
+    places = ((match, 1 if match[1] is not None else 2) for match in _ADDRESS.finditer(text))
+    return [
+        Secret(*match.span(group), match[group]) for match, group in places if not match[group].startswith(REDACTED)
+    ]
 
 
 def _value_at(text: str, start: int) -> tuple[int, int, int]:
@@ -219,15 +281,3 @@ def _cut(text: str, secrets: list[Secret]) -> str:
         parts += [text[position : secret.start], REDACTED]
         position = secret.end
     return "".join([*parts, text[position:]])
-
-
-def _codec(raw: bytes) -> str:
-    """UTF-8, unless NULs between the letters show UTF-16: such a body is refused, and its secrets are removed no less."""
-    if b"\0" in raw[:64]:
-        for codec in ("utf-16-le", "utf-16-be"):
-            try:
-                if raw.decode(codec).lstrip("\ufeff").isascii():
-                    return codec
-            except UnicodeDecodeError:
-                continue
-    return "utf-8"

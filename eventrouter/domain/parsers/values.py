@@ -92,7 +92,7 @@ def text_of(name: str, value: Value) -> str:
 
 
 def decimal_of(name: str, value: Value) -> Decimal:
-    """The value as an exact number of at most 15 digits. Raises SignalRefused."""
+    """The value as an exact number of at most 15 digits, none more than 15 places from the point. Raises SignalRefused."""
     text = text_of(name, value)
     if not _DECIMAL.fullmatch(text):
         what = "a finite number" if is_nan(text) else "a number"
@@ -102,7 +102,7 @@ def decimal_of(name: str, value: Value) -> Decimal:
     except InvalidOperation:
         raise SignalRefused("NUMBER_WRONG", f"{name} is {text[:40]!r}; it must be a number.", name) from None
     digits, exponent = number.as_tuple().digits, int(number.as_tuple().exponent)
-    if len(digits) > MOST_DIGITS or abs(exponent) > MOST_DIGITS:
+    if len(digits) > MOST_DIGITS or abs(exponent) > MOST_DIGITS or (number and abs(number.adjusted()) > MOST_DIGITS):
         raise SignalRefused("NUMBER_WRONG", f"{name} has more than {MOST_DIGITS} digits.", name)
     return number
 
