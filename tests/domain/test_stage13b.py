@@ -205,7 +205,7 @@ NUMBERS = st.builds(
     lambda digits, exponent: Decimal(digits).scaleb(exponent),
     st.integers(1, 10**MOST_DIGITS - 1),
     st.integers(-MOST_DIGITS, MOST_DIGITS),
-)
+).filter(lambda number: abs(number.adjusted()) <= MOST_DIGITS)
 
 
 @given(NUMBERS, st.booleans(), st.booleans())
