@@ -5,6 +5,7 @@ Prints what was posted by family and status, and every finding with its body in 
 
 import argparse
 import asyncio
+import io
 import shutil
 import sys
 import time
@@ -23,8 +24,8 @@ from tests.conftest import private_directory
 from tests.fuzz.bodies import body_of
 from tests.fuzz.posts import odd_requests, post_of
 from tests.fuzz.prober import Faults, Prober
-from tests.fuzz.strategies import STRATEGIES, published_bodies
-from tests.web.live_site import configuration, running
+from tests.fuzz.strategies import STRATEGIES, fuzzed_configuration, published_bodies
+from tests.web.live_site import running
 
 _AT_ONCE = 16
 _SETTLE_EVERY = 50_000
@@ -35,9 +36,8 @@ async def fuzz(dsn: str, *, minutes: float, seed: int, published: Sequence[bytes
     """Posts for so long, or until there are too many findings; then lets the router finish and checks the history."""
     random = Random(seed)
     slowest: list[tuple[float, bytes]] = []
-    config = configuration(dsn, strategies=STRATEGIES, accounts=[{"name": "paper"}, {"name": "second"}])
     with Faults().watching() as faults, psycopg.connect(dsn, autocommit=True) as sql:
-        async with running(config) as site:
+        async with running(fuzzed_configuration(dsn)) as site:
             tokens = {strategy["name"]: await site.token(strategy["name"]) for strategy in STRATEGIES}
             prober = Prober(site, sql, faults)
             odd = odd_requests(tokens["plain"])
@@ -94,7 +94,7 @@ def main() -> int:
         help="a file of published bodies, one JSON object a line; default: beside the repository",
     )
     arguments = parser.parse_args()
-    configure_logging("json", "warning", Path("/dev/null").open("w"))
+    configure_logging("json", "warning", io.StringIO())
     home = private_directory()
     server = open_server(home / "db", settings={"fsync": "off"})
     try:

@@ -61,7 +61,7 @@ def post_of(random: Random, body: Body, tokens: Mapping[str, str], number: int) 
     raw = _with_token(random, body.raw, token) if place in ("body", "both") else body.raw
     coding = random.choice(_CODINGS)
     headers = {"X-Request-Id": f"fuzz-{number}", "Content-Type": random.choice(_CONTENT_TYPES)}
-    headers["User-Agent"] = random.choice(_USER_AGENTS)
+    headers["User-Agent"] = random.choice((*_USER_AGENTS, f"sent with {token}"))
     if coding is not None:
         headers["Content-Encoding"] = coding.partition("-")[0]
     sent = raw if coding in (None, "identity") else zlib.compress(raw) if coding == "deflate" else gzip.compress(raw)

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eventrouter.config import Config
 from tests.conftest import SHARED
+from tests.web.live_site import configuration
 
 STRATEGIES: list[dict[str, Any]] = [
     {"name": "plain"},
@@ -17,6 +19,12 @@ STRATEGIES: list[dict[str, Any]] = [
         "accounts": ["second"],
     },
 ]
+
+
+def fuzzed_configuration(dsn: str) -> Config:
+    """Those strategies and two accounts on this database."""
+    sections: dict[str, Any] = {"strategies": STRATEGIES, "accounts": [{"name": "paper"}, {"name": "second"}]}
+    return configuration(dsn, **sections)
 
 
 def published_bodies(samples: Path = SHARED / "webhook_samples.jsonl") -> list[bytes]:

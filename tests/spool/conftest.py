@@ -49,7 +49,7 @@ class Postgres:
     """A server that a test may take away. Databases are copies of a migrated one."""
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self.home = home
         self._numbers = count(1)
         self._opened: EmbeddedServer = open_server(home, settings={"fsync": "off", "max_connections": "50"})
         self._running = True
@@ -76,7 +76,7 @@ class Postgres:
     def start(self) -> None:
         """Runs again, where it does not."""
         if not self._running:
-            self._opened = open_server(self._home, settings={"fsync": "off", "max_connections": "50"})
+            self._opened = open_server(self.home, settings={"fsync": "off", "max_connections": "50"})
             self._running = True
 
     @contextmanager
@@ -92,7 +92,7 @@ class Postgres:
                 os.kill(pid, signal.SIGCONT)
 
     def _processes(self) -> list[int]:
-        postmaster = int((self._home / "pgdata" / "postmaster.pid").read_text().split()[0])
+        postmaster = int((self.home / "pgdata" / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         return [postmaster, *map(int, children)]
 

@@ -5,7 +5,7 @@ names that announce a secret. Both work on the text as it came, so that the rest
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,6 +28,8 @@ _PARTS = re.compile(r"token|secret|passphrase|password|passwd|passcode|apikey|ac
 _ENDS_IN_KEY = re.compile(r"[a-z0-9](?:[_\-. ]key|Key)s?$")
 _NO_SECRETS = frozenset({"idempotencykey", "dedupkey", "dedupekey", "tokensymbol", "tokenname"})
 _NOT_ALNUM = re.compile(r"[^a-z0-9]")
+_CODED = re.compile(rb"\0|%(?:25){0,3}(?:22|27|3[aAdD])")
+_LETTERS = re.compile(rb"%(?:25){0,3}([0-9A-Fa-f]{2})|[^%\0]+|%")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 _HINTS = word_set(
@@ -156,9 +158,9 @@ def redact(raw: bytes, found: Iterable[Secret]) -> tuple[bytes, tuple[str, ...]]
     """The body without its secrets, and the secrets in the order found. Works for any bytes, in linear time."""
     text = _cut(raw.decode("utf-8", "surrogateescape"), known := sorted(found))
     more = announced(text)
-    secrets = _distinct(known + more)
+    secrets = _distinct(secret.value for secret in known + more)
     redacted = without(_cut(text, more), secrets).encode("utf-8", "surrogateescape")
-    return _redact_wide(redacted, secrets) if b"\0" in redacted else (redacted, secrets)
+    return _redact_coded(redacted, secrets) if _CODED.search(redacted) else (redacted, secrets)
 
 
 def without_known(raw: bytes, secret: str, *, but_plain: bool = False) -> bytes:
@@ -171,7 +173,9 @@ def without_known(raw: bytes, secret: str, *, but_plain: bool = False) -> bytes:
     if b"\0" not in raw:
         plain = secret.encode("utf-8", "surrogateescape") if but_plain else None
         return _spelled(secret).sub(lambda found: plain if plain == found[0] else REDACTED.encode(), raw)
-    return _cut_wide(raw, [found.span() for found in _spelled(secret).finditer(raw.replace(b"\0", b""))])
+    places = [at for at, byte in enumerate(raw) if byte]
+    found = _spelled(secret).finditer(raw.replace(b"\0", b""))
+    return _cut_coded(raw, [*places, len(raw)], [match.span() for match in found])
 
 
 @lru_cache(maxsize=256)
@@ -184,19 +188,36 @@ def _spelled(secret: str) -> re.Pattern[bytes]:
     return re.compile(b"".join(spellings))
 
 
-def _redact_wide(raw: bytes, secrets: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
-    """The same for a body with NULs between its letters, as UTF-16 has them: it is refused, and its secrets go no less."""
-    text = raw.replace(b"\0", b"").decode("latin-1")
+def _redact_coded(raw: bytes, secrets: tuple[str, ...]) -> tuple[bytes, tuple[str, ...]]:
+    """The same for what no reader decoded: letters with NULs between them, as UTF-16 has them, and percent codes."""
+    text, places = _decoded(raw)
     more = announced(text)
-    secrets = tuple(dict.fromkeys((*secrets, *_distinct(more))))[:MOST_SECRETS]
-    long = [re.escape(secret) for secret in secrets if len(secret) >= LONG_ENOUGH]
-    again = [found.span() for secret in long for found in re.finditer(secret, text)]
-    return _cut_wide(raw, [*((secret.start, secret.end) for secret in more), *again]), secrets
+    secrets = tuple(dict.fromkeys((*secrets, *_distinct(_utf8(secret.value) for secret in more))))[:MOST_SECRETS]
+    long = [secret.encode("utf-8", "replace").decode("latin-1") for secret in secrets if len(secret) >= LONG_ENOUGH]
+    again = [found.span() for secret in long for found in re.finditer(re.escape(secret), text)]
+    return _cut_coded(raw, places, [*((secret.start, secret.end) for secret in more), *again]), secrets
 
 
-def _cut_wide(raw: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """The bytes without these stretches, which count no NULs; [redacted] gets as many between its letters."""
-    places = [*(at for at, byte in enumerate(raw) if byte), len(raw)]
+def _decoded(raw: bytes) -> tuple[str, list[int]]:
+    """A letter for each byte that is meant, and where each of them begins in the body, its end last."""
+    letters = bytearray()
+    places: list[int] = []
+    for match in _LETTERS.finditer(raw):
+        if code := match[1]:
+            letters.append(int(code, 16))
+            places.append(match.start())
+        else:
+            letters += match[0]
+            places += range(match.start(), match.end())
+    return letters.decode("latin-1"), [*places, len(raw)]
+
+
+def _utf8(text: str) -> str:
+    return text.encode("latin-1").decode("utf-8", "replace")
+
+
+def _cut_coded(raw: bytes, places: Sequence[int], spans: Iterable[tuple[int, int]]) -> bytes:
+    """The bytes without these stretches of what they mean; [redacted] gets as many NULs between its letters."""
     parts: list[bytes] = []
     position = 0
     for start, end in sorted((places[start], places[end]) for start, end in spans):
@@ -209,9 +230,8 @@ def _cut_wide(raw: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
     return b"".join([*parts, raw[position:]])
 
 
-def _distinct(secrets: Iterable[Secret]) -> tuple[str, ...]:
-    values = (secret.value.encode("utf-8", "replace").decode() for secret in secrets)
-    return tuple(dict.fromkeys(values))[:MOST_SECRETS]
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.encode("utf-8", "replace").decode() for value in values))[:MOST_SECRETS]
 
 
 def announced(text: str) -> list[Secret]:
