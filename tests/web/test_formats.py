@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
@@ -16,9 +16,9 @@ from tests.processes import until_async
 from tests.web.live_site import ENTRY, Site, configuration, running
 
 Sql = psycopg.Connection[Any]
-BUY = {"ticker": "MNQ1!", "action": "buy", "sentiment": "long", "quantity": 2}
-EXIT = {"ticker": "MNQ1!", "action": "exit"}
-REVERSE = {"ticker": "MNQ1!", "action": "sell", "sentiment": "short", "quantity": 1}
+BUY: dict[str, Any] = {"ticker": "MNQ1!", "action": "buy", "sentiment": "long", "quantity": 2}
+EXIT: dict[str, Any] = {"ticker": "MNQ1!", "action": "exit"}
+REVERSE: dict[str, Any] = {"ticker": "MNQ1!", "action": "sell", "sentiment": "short", "quantity": 1}
 CANARY = "c4n4ry-Passphrase-77"
 
 
@@ -50,7 +50,7 @@ async def post(site: Site, body: str | bytes, path: str = "/webhook", **headers:
 # the token in the body
 
 
-BODIES = {
+BODIES: dict[str, Callable[[str, str], str]] = {
     "json": lambda secret, canary: json.dumps({**BUY, "token": secret, "passphrase": canary}),
     "nested json": lambda secret, canary: json.dumps({**BUY, "auth": {"key": secret, "password": canary}}),
     "stage 13B": lambda secret, canary: json.dumps({**ENTRY, "secret": secret, "apiKey": canary}),
