@@ -80,9 +80,10 @@ async def explain(config: Config, conn: Conn | None, raw: bytes, *, strategy: st
         told.notes.append("The database was not asked: open trades, positions and repeats are not known.")
     rules, now = rules_of(config, strategy), datetime.now(UTC)
     try:
-        signal = understand(reading, strategy, rules, received_at=now, in_time=True)
+        understood = understand(reading, strategy, rules, received_at=now, in_time=True)
+        signal = understood.signal
         _describe(told, signal)
-        ask = ask_of(signal, rules)
+        ask = ask_of(understood, rules)
         trades = await open_trades(conn, strategy) if conn is not None else []
         resolved = resolve(ask, trades, NEW_TRADE)
     except SignalRefused as refusal:

@@ -12,9 +12,8 @@ from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.limits import Pace
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.plan import Intent
-from eventrouter.domain.signals import Signal
 from eventrouter.domain.tasks import Status
-from eventrouter.domain.understand import StrategyRules, ask_of, max_age_of, understand
+from eventrouter.domain.understand import StrategyRules, Understood, ask_of, max_age_of, understand
 from eventrouter.errors import RowRefused, SignalRefused
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -104,31 +103,34 @@ class SignalIngest:
         """Reads an alert and stores its signal and tasks."""
         rules = self._rules(alert.strategy)
         try:
-            signal = self._understand(alert, rules)
+            understood = self._understand(alert, rules)
         except SignalRefused as refusal:
             await self._store_refused(alert, refusal)
             raise
-        if signal.opening:
-            return await self.handle_entry_signal(alert, signal, rules)
-        return await self.handle_exit_signal(alert, signal, rules)
+        if understood.signal.opening:
+            return await self.handle_entry_signal(alert, understood, rules)
+        return await self.handle_exit_signal(alert, understood, rules)
 
-    async def handle_entry_signal(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+    async def handle_entry_signal(
+        self, alert: Alert, understood: Understood, rules: StrategyRules
+    ) -> Receipt | Spooled:
         """Stores what opens (ENTRY, ADD, REVERSE) and enqueues one task for each account of its strategy."""
-        return await self._store(alert, signal, rules)
+        return await self._store(alert, understood, rules)
 
-    async def handle_exit_signal(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+    async def handle_exit_signal(self, alert: Alert, understood: Understood, rules: StrategyRules) -> Receipt | Spooled:
         """Stores what closes, cancels or moves a stop and enqueues its tasks; without a symbol they follow their trade's."""
-        return await self._store(alert, signal, rules)
+        return await self._store(alert, understood, rules)
 
-    def _understand(self, alert: Alert, rules: StrategyRules) -> Signal:
+    def _understand(self, alert: Alert, rules: StrategyRules) -> Understood:
         in_time = self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
         return understand(alert.reading, alert.strategy, rules, received_at=alert.received_at, in_time=in_time)
 
-    async def _store(self, alert: Alert, signal: Signal, rules: StrategyRules) -> Receipt | Spooled:
+    async def _store(self, alert: Alert, understood: Understood, rules: StrategyRules) -> Receipt | Spooled:
+        signal = understood.signal
         max_age_s = max_age_of(signal, rules)
         row = replace(
             _row(alert),
-            ask=ask_of(signal, rules),
+            ask=ask_of(understood, rules),
             intents=tuple(replace(intent, max_age_s=max_age_s) for intent in self._planner(alert.strategy)),
             fired_at=signal.fire_time,
             key=duplicate_key(alert.reading.redacted, signal, window_s=rules.duplicate_window_s),

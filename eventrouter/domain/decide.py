@@ -9,6 +9,7 @@ from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
 
 RECHECK_S = 1.0
+_RECHECK_EXIT_S = 10.0
 _RECHECK_LONGEST_S = 60.0
 _OPENING = ("ENTRY", "ADD")
 _UNDECIDED = (Status.PENDING, Status.HELD, Status.SENDING, Status.UNKNOWN, Status.REVIEW, Status.ACCEPTED)
@@ -119,7 +120,7 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
     if task.opening and task.expires_at is not None and now >= task.expires_at:
         return _refuse(task, Status.EXPIRED, "TOO_OLD", _too_old(task, task.expires_at, now))
     if task.opening:
-        return _trade_closed(task) or _not_flat(task) or _nothing_to_add_to(task)
+        return _trade_closed(task) or _not_flat(task, now) or _nothing_to_add_to(task)
     return None
 
 
@@ -131,13 +132,20 @@ def _too_old(task: DueTask, expires_at: datetime, now: datetime) -> str:
     return f"It fired too long before it came: it was {-limit_s:.1f} s over its age limit on arrival."
 
 
-def _not_flat(task: DueTask) -> LogEntry | None:
+def _not_flat(task: DueTask, now: datetime) -> LogEntry | None:
     """Why the opening half of a reversal waits or is refused; None once every trade before it is closed."""
     for trade_id, trade in task.trade.after.items():
         exits = [found[1] for found in (trade.exit, trade.closed) if found is not None]
         if trade.sending is not None or trade.unsent or any(status in _UNDECIDED for status in exits):
             message = f"Trade {trade_id}, which it reverses, is being closed."
-            return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_EXIT", message, run_in_s=RECHECK_S)
+            return LogEntry(
+                task.id,
+                task.version,
+                Status.PENDING,
+                "WAITS_FOR_EXIT",
+                message,
+                run_in_s=_recheck_s(task, now, _RECHECK_LONGEST_S),
+            )
         if trade.opened is not None and trade.closed is None:
             how = f"its exit (task {trade.exit[0]}) is {trade.exit[1]}" if trade.exit else "it has no exit"
             message = f"Trade {trade_id}, which it reverses, is not closed: {how}."
@@ -184,18 +192,29 @@ def _without_object(task: DueTask, now: datetime) -> LogEntry | None:
         return _refuse(task, Status.DENIED, "NOTHING_TO_CANCEL", "No order of this trade is waiting or working.")
     if trade.sending is not None:
         message = f"Task {trade.sending} of the same trade is being sent or looked up; what is open is not known yet."
-        return LogEntry(task.id, task.version, Status.PENDING, "TRADE_UNDECIDED", message, run_in_s=RECHECK_S)
+        return LogEntry(
+            task.id,
+            task.version,
+            Status.PENDING,
+            "TRADE_UNDECIDED",
+            message,
+            run_in_s=_recheck_s(task, now, _RECHECK_EXIT_S),
+        )
     reason = "NOTHING_OPEN" if task.event_type == "MOVE_STOP" else "NOTHING_TO_CLOSE"
     if trade.closed is not None:
         return _refuse(task, Status.DENIED, reason, f"The trade was closed by task {trade.closed[0]} already.")
     if trade.opened is None and _waiting_entries(task) and not is_exit(task.event_type):
         message = "The entry of its trade is not sent yet."
-        age_s = (now - task.created_at).total_seconds()
-        wait_s = min(max(RECHECK_S, age_s / 2), _RECHECK_LONGEST_S)
+        wait_s = _recheck_s(task, now, _RECHECK_LONGEST_S)
         return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_ENTRY", message, run_in_s=wait_s)
     if trade.opened is None:
         return _refuse(task, Status.DENIED, reason, f"{_no_entry(task)}.")
     return None
+
+
+def _recheck_s(task: DueTask, now: datetime, longest_s: float) -> float:
+    """When to look again: the less often the longer it waits, for each look is a log row."""
+    return min(max(RECHECK_S, (now - task.created_at).total_seconds() / 10), longest_s)
 
 
 def _waiting_entries(task: DueTask) -> list[tuple[int, int]]:

@@ -19,6 +19,15 @@ ON_OPPOSITE = ("refuse", "exit", "reverse")
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """Why the strategy's limits forbid what the alert would open. What it would close is closed all the same."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What an accepted alert asks for, in the form in which it can wait on disk until its trade is known.
 
@@ -35,6 +44,7 @@ class Ask:
     side: str | None = None
     bare: bool = False
     opposite: str = "refuse"
+    veto: Veto | None = None
 
     @property
     def of_product(self) -> bool:
@@ -96,6 +106,10 @@ def resolve(ask: Ask, open_trades: Sequence[OpenTrade], fresh_id: str) -> Resolv
     Raises SignalRefused where the alert has more than one meaning.
     """
     found = _concerned(ask, open_trades)
+    if ask.veto is not None:
+        found = _closable(ask, found)
+        if not found:
+            raise SignalRefused(ask.veto.code, ask.veto.message, ask.veto.field)
     match Event(ask.event):
         case Event.ENTRY:
             return _entry(ask, found, fresh_id)
@@ -128,9 +142,27 @@ def _concerned(ask: Ask, open_trades: Sequence[OpenTrade]) -> list[OpenTrade]:
     return [trade for trade in open_trades if trade.root == ask.root]
 
 
+def _closable(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+    """What an alert closes that may not open anything."""
+    if ask.event == Event.REVERSE:
+        return list(found)
+    if ask.event != Event.ENTRY or ask.trade_id is not None or (ask.bare and ask.opposite == "refuse"):
+        return []
+    return _other_side(ask, found)
+
+
+def _other_side(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+    return [trade for trade in found if trade.side is not None and trade.side != ask.side]
+
+
 def _entry(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+    opposite = _other_side(ask, found)
+    if opposite and ask.trade_id is not None:
+        sentence = (
+            f"Trade {ask.trade_id} is open, and {opposite[0].side}; a {ask.side} trade needs a trade_id of its own."
+        )
+        raise SignalRefused("CONTRADICTION", sentence, "trade_id")
     if ask.trade_id is None:
-        opposite = [trade for trade in found if trade.side is not None and trade.side != ask.side]
         if opposite and ask.bare and ask.opposite != "reverse":
             return _bare_opposite(ask, opposite, fresh_id)
         if opposite:
@@ -155,10 +187,13 @@ def _bare_opposite(ask: Ask, opposite: Sequence[OpenTrade], fresh_id: str) -> Re
 
 def _reversal(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
     """Closes what is open, and opens a trade that waits until that is closed. From flat it is an entry."""
-    trade_id = ask.trade_id or fresh_id
-    closed = tuple(trade.trade_id for trade in found if trade.trade_id != trade_id)
+    closed = tuple(trade.trade_id for trade in found)
+    trade_id = fresh_id if ask.trade_id is None or ask.trade_id in closed else ask.trade_id
+    exits = tuple(Leg(each, "EXIT_REVERSE", exit_payload(ask.payload, "REVERSE")) for each in closed)
+    if ask.veto is not None:
+        note = f"Only the closing half of the reversal is done. {ask.veto.code}: {ask.veto.message}"
+        return Resolved("EXIT_REVERSE", exits, ended=closed, notes=(note,))
     payload = {**ask.payload, "kind": "ENTRY"} | ({"after": list(closed)} if closed else {})
-    exits = [Leg(each, "EXIT_REVERSE", exit_payload(ask.payload, "REVERSE")) for each in closed]
     began = OpenTrade(trade_id, ask.root, ask.side, ask.units)
     return Resolved(
         str(Event.REVERSE) if closed else str(Event.ENTRY),

@@ -8,8 +8,8 @@ from eventrouter.domain.limits import Limits, check
 from eventrouter.domain.parsers import Reading
 from eventrouter.domain.payloads import payload_of, record_of
 from eventrouter.domain.products import root_of
-from eventrouter.domain.signals import Event, OrderType, QuantityKind, Side, Signal
-from eventrouter.domain.trades import Ask
+from eventrouter.domain.signals import Event, Signal
+from eventrouter.domain.trades import Ask, Veto
 from eventrouter.errors import SignalRefused
 
 _LONGEST_AGE_S = 31_536_000
@@ -31,10 +31,18 @@ class StrategyRules:
     limits: Limits = field(default_factory=Limits)
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A strategy's signal, and what its limits say against opening anything with it."""
+
+    signal: Signal
+    veto: Veto | None = None
+
+
 def understand(
     reading: Reading, strategy: str, rules: StrategyRules, *, received_at: datetime, in_time: bool
-) -> Signal:
-    """The signal of this strategy's alert. `in_time`: it keeps to the strategy's alerts per minute. Raises SignalRefused."""
+) -> Understood:
+    """What this strategy's alert means. `in_time`: it keeps to the strategy's alerts per minute. Raises SignalRefused."""
     if reading.signal is None:
         raise reading.refusal or SignalRefused("READING_FAILED", "The alert could not be read.", None)
     signal = _of_strategy(reading.signal, strategy)
@@ -44,17 +52,17 @@ def understand(
         raise SignalRefused(
             "FIELD_MISSING", "The alert names no instrument, and its strategy has none: send symbol.", "symbol"
         )
+    veto = None
     try:
         check(signal, rules.limits, in_time=in_time)
-    except SignalRefused as refusal:
-        if signal.event is not Event.REVERSE:
-            raise
-        signal = _closing_half(signal, refusal)
-    return _flagged(signal, rules, received_at)
+    except SignalRefused as refusal:  # what it would close is known only beside the strategy's open trades
+        veto = Veto(refusal.code, refusal.message, refusal.field)
+    return Understood(_flagged(signal, rules, received_at), veto)
 
 
-def ask_of(signal: Signal, rules: StrategyRules) -> Ask:
+def ask_of(understood: Understood, rules: StrategyRules) -> Ask:
     """The same in the form in which it is stored, or waits on disk."""
+    signal = understood.signal
     return Ask(
         event=str(signal.event),
         event_type=signal.event_type,
@@ -65,6 +73,7 @@ def ask_of(signal: Signal, rules: StrategyRules) -> Ask:
         side=None if signal.side is None else str(signal.side),
         bare=signal.bare,
         opposite=rules.opposite,
+        veto=understood.veto,
     )
 
 
@@ -90,27 +99,6 @@ def _of_strategy(signal: Signal, strategy: str) -> Signal:
         )
     note = f"The alert calls its strategy {said[:60]!r}; it counts for {strategy!r}, whose token it has."
     return replace(signal, strategy=strategy, notes=(*signal.notes, note))
-
-
-def _closing_half(signal: Signal, refusal: SignalRefused) -> Signal:
-    """A reversal whose opening half is refused still closes: nothing may keep a position from closing."""
-    left = None if signal.side is None else Side.SHORT if signal.side is Side.LONG else Side.LONG
-    note = f"Only the closing half of the reversal is done. {refusal.code}: {refusal.message}"
-    return replace(
-        signal,
-        event=Event.EXIT,
-        side=left,
-        trade_id=None,  # the new trade's, which nobody opens
-        quantity=None,
-        quantity_kind=QuantityKind.FIXED,
-        order_type=OrderType.MARKET,
-        limit_price=None,
-        stop_price=None,
-        trail=None,
-        stop_loss=None,
-        take_profit=None,
-        notes=(*signal.notes, note),
-    )
 
 
 def _flagged(signal: Signal, rules: StrategyRules, received_at: datetime) -> Signal:

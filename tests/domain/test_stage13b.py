@@ -44,7 +44,7 @@ def alert(given: dict[str, Any], **changed: Any) -> bytes:
 
 def understood(raw: bytes) -> Signal:
     """The signal of strategy orb, which has no rules of its own. Raises SignalRefused."""
-    return understand(read_alert(raw), "orb", StrategyRules(), received_at=NOW, in_time=True)
+    return understand(read_alert(raw), "orb", StrategyRules(), received_at=NOW, in_time=True).signal
 
 
 def refusal(raw: bytes) -> SignalRefused:
@@ -182,7 +182,7 @@ def survives(raw: bytes) -> None:
     except SignalRefused as refused:
         f"{refused.code}{refused.message}{refused.field}".encode()
         return
-    ask = ask_of(signal, StrategyRules())
+    ask = ask_of(Understood(signal), StrategyRules())
     text = json.dumps([ask.payload, ask.record], allow_nan=False)
     assert "\\u0000" not in text
     assert ask.trade_id is None or 1 <= len(ask.trade_id) <= 100

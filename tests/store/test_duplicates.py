@@ -13,7 +13,7 @@ import pytest
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Event, Side, Signal
-from eventrouter.domain.understand import StrategyRules, ask_of
+from eventrouter.domain.understand import StrategyRules, Understood, ask_of
 from eventrouter.store.connect import Conn, Database, Pool
 from eventrouter.store.signals import Stored, StoredAlert, purge_windows, store_alerts
 
@@ -33,7 +33,7 @@ def alert(
         strategy=strategy,
         received_at=NOON + timedelta(seconds=after_s),
         raw=raw,
-        ask=ask_of(signal, StrategyRules()),
+        ask=ask_of(Understood(signal), StrategyRules()),
         intents=(Intent("paper", None),),
         key=duplicate_key(raw, signal, window_s=window_s),
     )

@@ -46,13 +46,13 @@ def alert(
     """An alert as ingest hands it on, received so many seconds after noon. Its uid tells the seconds."""
     received_at, rules = NOON + timedelta(seconds=after_s), StrategyRules(opposite=opposite)
     reading = read_alert(body.encode())
-    signal = understand(reading, strategy, rules, received_at=received_at, in_time=True)
+    understood = understand(reading, strategy, rules, received_at=received_at, in_time=True)
     return StoredAlert(
         uid=UUID(int=(round(after_s * 1000) + 1) << 96 | int.from_bytes(strategy.encode())),
         strategy=strategy,
         received_at=received_at,
         raw=reading.redacted,
-        ask=ask_of(signal, rules),
+        ask=ask_of(understood, rules),
         intents=intents,
         key=duplicate_key(reading.redacted, signal),
     )
