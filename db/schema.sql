@@ -255,7 +255,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[])
+CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -267,16 +267,14 @@ BEGIN
     USING unnest(p_refused_uids, p_refused_strategies, p_refused_keys) AS r (uid, strategy, key)
     WHERE w.strategy = r.strategy AND w.key = r.key AND w.signal_uid = r.uid;
 
-    DELETE FROM open_trades o
-    USING unnest(p_ended_strategies, p_ended_trade_ids) AS e (strategy, trade_id)
-    WHERE o.strategy = e.strategy AND o.trade_id = e.trade_id;
-
-    INSERT INTO open_trades AS o (strategy, trade_id, root, side, units, opened_at)
-    SELECT b.strategy, b.trade_id, b.root, b.side, b.units, b.opened_at
-    FROM unnest(p_began_strategies, p_began_trade_ids, p_began_roots, p_began_sides, p_began_units, p_began_at)
-             AS b (strategy, trade_id, root, side, units, opened_at)
+    INSERT INTO strategy_trades AS o (strategy, trade_id, root, side, units, opened_at, ended_at, exit_fired_at)
+    SELECT b.*
+    FROM unnest(p_trade_strategies, p_trade_names, p_trade_roots, p_trade_sides, p_trade_units, p_trade_opened, p_trade_ended,
+                p_trade_exits_fired) AS b (strategy, trade_id, root, side, units, opened_at, ended_at, exit_fired_at)
     ORDER BY b.strategy, b.trade_id
-    ON CONFLICT (strategy, trade_id) DO UPDATE SET root = EXCLUDED.root, side = EXCLUDED.side, units = EXCLUDED.units;
+    ON CONFLICT (strategy, trade_id) DO UPDATE
+        SET root = EXCLUDED.root, side = EXCLUDED.side, units = EXCLUDED.units, ended_at = EXCLUDED.ended_at,
+            exit_fired_at = EXCLUDED.exit_fired_at;
 
     RETURN QUERY
     WITH stored AS (
@@ -413,7 +411,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, trades jsonb)
+CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, opened_at timestamp with time zone, trades jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -422,7 +420,7 @@ CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_key
 #variable_conflict use_column
 BEGIN
     -- Sorted, here and below, so that two batches cannot wait for each other.
-    PERFORM pg_advisory_xact_lock(hashtextextended(s.strategy, 'open_trades'::REGCLASS::OID::BIGINT))
+    PERFORM pg_advisory_xact_lock(hashtextextended(s.strategy, 'strategy_trades'::REGCLASS::OID::BIGINT))
     FROM (SELECT DISTINCT u.strategy COLLATE "C" AS strategy FROM unnest(p_strategies, p_asks) AS u (strategy, asks) WHERE u.asks
           ORDER BY 1) s;
 
@@ -437,14 +435,38 @@ BEGIN
         SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at
         WHERE w.expires_at <= EXCLUDED.started_at;
 
-    -- A statement of its own: it sees what another session's batch, waited for above, has just committed.
+    -- What the alerts told is corrected by what became of the tasks: a trade whose entries all failed is not open, and one
+    -- whose exit failed is open still. Statements of their own: they see what a session waited for above has just committed.
+    UPDATE strategy_trades o SET ended_at = o.opened_at
+    FROM (SELECT DISTINCT a.strategy, a.root FROM unnest(p_strategies, p_asks, p_trade_ids, p_roots) AS a (strategy, asks, trade_id, root)
+          WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
+    WHERE o.strategy = a.strategy AND (o.root = a.root OR a.root IS NULL) AND o.ended_at IS NULL AND trade_stands(o.trade_id) = 'none';
+
+    UPDATE strategy_trades o SET ended_at = NULL, exit_fired_at = NULL
+    FROM (SELECT DISTINCT l.strategy, l.trade_id
+          FROM (SELECT DISTINCT a.strategy, a.root FROM unnest(p_strategies, p_asks, p_trade_ids, p_roots) AS a (strategy, asks, trade_id, root)
+                WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
+          CROSS JOIN LATERAL (SELECT e.strategy, e.trade_id FROM strategy_trades e
+                              WHERE e.strategy = a.strategy AND (e.root = a.root OR a.root IS NULL) AND e.ended_at IS NOT NULL
+                              ORDER BY e.ended_at DESC LIMIT 5) l) late
+    WHERE o.strategy = late.strategy AND o.trade_id = late.trade_id AND trade_stands(o.trade_id) = 'open';
+
     RETURN QUERY
-    SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid),
-           (SELECT jsonb_agg(jsonb_build_array(extract(epoch FROM o.opened_at), o.trade_id, o.root, o.side, o.units::TEXT) ORDER BY o.opened_at, o.trade_id)
-            FROM open_trades o
-            WHERE a.asks AND o.strategy = a.strategy AND (o.trade_id = a.trade_id OR o.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL)))
+    SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid), w.started_at,
+           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, o.units::TEXT, o.opened_at, o.ended_at, o.exit_fired_at))
+            FROM (SELECT n.* FROM strategy_trades n
+                  WHERE a.asks AND n.strategy = a.strategy AND n.trade_id = a.trade_id
+                  UNION
+                  SELECT n.* FROM strategy_trades n
+                  WHERE a.asks AND n.strategy = a.strategy AND n.ended_at IS NULL
+                    AND (n.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL))
+                  UNION
+                  (SELECT n.* FROM strategy_trades n
+                   WHERE a.asks AND n.strategy = a.strategy AND n.root = a.root AND n.ended_at IS NOT NULL
+                   ORDER BY n.ended_at DESC LIMIT 5)) o)
     FROM unnest(p_uids, p_strategies, p_keys, p_asks, p_trade_ids, p_roots) WITH ORDINALITY AS a (uid, strategy, key, asks, trade_id, root, ord)
     LEFT JOIN alert_windows w ON w.strategy = a.strategy AND w.key = a.key
+        AND (w.signal_uid = ANY (p_uids) OR EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = w.signal_uid))
     ORDER BY a.ord;
 END
 $$;
@@ -458,6 +480,7 @@ DECLARE
 BEGIN
     v_root := regexp_replace(v_root, '^[A-Z0-9_]+:', '');            -- exchange prefix
     v_root := regexp_replace(v_root, ' [0-9]{2}-[0-9]{2}$', '');     -- NinjaTrader month
+    v_root := regexp_replace(v_root, '(?<=[A-Z0-9])[/_-](?=[A-Z0-9])', '', 'g');  -- BTC/USDT
     IF v_root ~ '^[A-Z0-9]{1,4}[0-9]!$' THEN
         v_root := regexp_replace(v_root, '[0-9]!$', '');             -- continuous
     ELSIF v_root ~ '^[A-Z0-9]{2,3}[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2})$' THEN
@@ -559,6 +582,23 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
                     SELECT o.id, o.status FROM execution_tasks o
                     WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.mode = p_mode AND o.id <> p_task_id
                     ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e));
+$$;
+
+CREATE FUNCTION public.trade_stands(p_trade_id text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+    SELECT CASE WHEN count(*) = 0 THEN 'none'
+                WHEN bool_and(EXISTS (
+                    SELECT FROM execution_tasks x
+                    WHERE x.trade_id = p_trade_id AND x.account = e.account AND x.mode = e.mode AND NOT x.opening AND x.event_type LIKE 'EXIT%'
+                      AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS'))) THEN 'closing'
+                ELSE 'open' END
+    FROM (SELECT DISTINCT t.account, t.mode FROM execution_tasks t
+          WHERE t.trade_id = p_trade_id AND t.opening
+            AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e;
 $$;
 
 CREATE TABLE public.alert_windows (
@@ -692,16 +732,6 @@ CREATE VIEW public.failed_tasks AS
   WHERE ((status)::text = 'FAILED'::text)
   ORDER BY created_at DESC;
 
-CREATE TABLE public.open_trades (
-    strategy text NOT NULL,
-    trade_id character varying(100) NOT NULL,
-    root text,
-    side text,
-    units numeric,
-    opened_at timestamp with time zone NOT NULL,
-    CONSTRAINT open_trades_side_check CHECK ((side = ANY (ARRAY['LONG'::text, 'SHORT'::text])))
-);
-
 CREATE VIEW public.pending_tasks AS
  SELECT count(*) AS pending_count
    FROM public.execution_tasks
@@ -761,6 +791,20 @@ ALTER TABLE public.strategy_tokens ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.strategy_trades (
+    strategy text NOT NULL,
+    trade_id character varying(100) NOT NULL,
+    root text,
+    side text,
+    units numeric,
+    opened_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    exit_fired_at timestamp with time zone,
+    CONSTRAINT strategy_trades_opened_at_check CHECK (((opened_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (opened_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT strategy_trades_side_check CHECK ((side = ANY (ARRAY['LONG'::text, 'SHORT'::text]))),
+    CONSTRAINT strategy_trades_units_check CHECK (((units > (0)::numeric) AND (units < '1000000000000000000000000000000'::numeric)))
+);
+
 ALTER TABLE ONLY public.alert_windows
     ADD CONSTRAINT alert_windows_pkey PRIMARY KEY (strategy, key);
 
@@ -779,9 +823,6 @@ ALTER TABLE ONLY public.execution_logs
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY public.open_trades
-    ADD CONSTRAINT open_trades_pkey PRIMARY KEY (strategy, trade_id);
-
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
 
@@ -793,6 +834,9 @@ ALTER TABLE ONLY public.strategy_tokens
 
 ALTER TABLE ONLY public.strategy_tokens
     ADD CONSTRAINT strategy_tokens_token_sha256_key UNIQUE (token_sha256);
+
+ALTER TABLE ONLY public.strategy_trades
+    ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
@@ -818,7 +862,9 @@ CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_
 
 CREATE INDEX execution_tasks_unrouted ON public.execution_tasks USING btree (id) WHERE (((status)::text = 'PENDING'::text) AND (account IS NULL));
 
-CREATE INDEX open_trades_root ON public.open_trades USING btree (strategy, root);
+CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strategy, root, ended_at DESC) WHERE (ended_at IS NOT NULL);
+
+CREATE INDEX strategy_trades_open ON public.strategy_trades USING btree (strategy, root) WHERE (ended_at IS NULL);
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
@@ -877,8 +923,8 @@ REVOKE ALL ON FUNCTION public.execution_tasks_prove() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_began_strategies text[], p_began_trade_ids text[], p_began_roots text[], p_began_sides text[], p_began_units numeric[], p_began_at timestamp with time zone[], p_ended_strategies text[], p_ended_trade_ids text[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 
@@ -905,6 +951,9 @@ GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accoun
 
 REVOKE ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.trade_stands(p_trade_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trade_stands(p_trade_id text) TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 
@@ -934,8 +983,6 @@ GRANT INSERT(updated_at) ON TABLE public.execution_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.failed_tasks TO eventrouter_app;
 
-GRANT SELECT ON TABLE public.open_trades TO eventrouter_app;
-
 GRANT SELECT ON TABLE public.pending_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.processing_rate TO eventrouter_app;
@@ -947,3 +994,5 @@ GRANT SELECT ON TABLE public.recent_execution_logs TO eventrouter_app;
 GRANT SELECT ON TABLE public.schema_migrations TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.strategy_tokens TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.strategy_trades TO eventrouter_app;

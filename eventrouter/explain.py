@@ -15,13 +15,13 @@ from eventrouter.domain.plan import Intent, opens, tasks_of
 from eventrouter.domain.products import root_of
 from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.signals import Signal
-from eventrouter.domain.trades import Leg, resolve
-from eventrouter.domain.understand import StrategyRules, ask_of, max_age_of, understand
+from eventrouter.domain.trades import Leg, begun_since, resolve
+from eventrouter.domain.understand import ask_of, max_age_of, understand
 from eventrouter.domain.wording import in_words
 from eventrouter.errors import SignalRefused
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn
-from eventrouter.store.signals import open_trades, repeated_signal
+from eventrouter.store.signals import repeated_signal, trades_of
 from eventrouter.store.tokens import token_hash, valid_tokens
 
 NEW_TRADE = "(a new trade)"
@@ -48,6 +48,14 @@ class _Explanation:
         """The alert ends here."""
         self.code, self.message, self.at_fault = refusal.code, refusal.message, refusal.field
         self.mend = REFUSALS.get(refusal.code)
+
+    def repeats(self) -> None:
+        """Sent now, it would be answered as the repeat that it is."""
+        self.notes.append(f"It repeats signal {self.duplicate_of}.")
+        message = f"It repeats signal {self.duplicate_of}, and makes no order."
+        self.accounts = [
+            {**row, "decision": "nothing", "reason": "DUPLICATE", "message": message} for row in self.accounts
+        ]
 
     def answer(self) -> dict[str, Any]:
         """{"understood", "code", "message", "signal", "accounts", …}."""
@@ -84,16 +92,23 @@ async def explain(config: Config, conn: Conn | None, raw: bytes, *, strategy: st
         signal = understood.signal
         _describe(told, signal)
         ask = ask_of(understood, rules)
-        trades = await open_trades(conn, strategy) if conn is not None else []
+        trades = await trades_of(conn, strategy, ask.root) if conn is not None else []
         resolved = resolve(ask, trades, NEW_TRADE)
     except SignalRefused as refusal:
         told.refuse(refusal)
         return told.answer()
     told.notes += resolved.notes
-    await _look_for_repeat(told, conn, reading, signal, rules)
+    key = duplicate_key(reading.redacted, signal, window_s=rules.duplicate_window_s)
+    first = await repeated_signal(conn, strategy, key) if conn is not None and key is not None else None
+    if first is not None and not begun_since(ask, trades, first[1]):
+        told.duplicate_of = first[0]
     intents = [replace(each, max_age_s=max_age_of(signal, rules)) for each in intents_of(config, strategy)]
+    if rules.limits.alerts_per_minute and signal.opening:
+        told.notes.append("Whether alerts_per_minute still allows it is known only to the service.")
     for leg in resolved.legs:
         told.accounts += await _decisions(config, conn, leg, intents, signal, now)
+    if told.duplicate_of is not None:
+        told.repeats()
     told.accounts += _bystanders(config, strategy, {row["account"] for row in told.accounts})
     return told.answer()
 
@@ -116,7 +131,7 @@ def _describe(told: _Explanation, signal: Signal) -> None:
 
 async def _strategy_of(config: Config, conn: Conn | None, reading: Reading, named: str | None) -> tuple[str, list[str]]:
     if named is not None:
-        return named, []
+        return named, await _doubts(config, conn, named)
     if conn is not None and reading.secrets:
         known = await valid_tokens(conn)
         for secret in reading.secrets:
@@ -133,15 +148,12 @@ async def _strategy_of(config: Config, conn: Conn | None, reading: Reading, name
     return "default", ["No strategy was named, so the defaults of a strategy hold."]
 
 
-async def _look_for_repeat(
-    told: _Explanation, conn: Conn | None, reading: Reading, signal: Signal, rules: StrategyRules
-) -> None:
-    key = duplicate_key(reading.redacted, signal, window_s=rules.duplicate_window_s)
-    if conn is None or key is None:
-        return
-    told.duplicate_of = await repeated_signal(conn, told.strategy, key)
-    if told.duplicate_of is not None:
-        told.notes.append(f"It repeats signal {told.duplicate_of}: sent now, it would make no order.")
+async def _doubts(config: Config, conn: Conn | None, strategy: str) -> list[str]:
+    if any(one.name == strategy for one in config.strategies):
+        return []
+    if conn is not None and strategy in (await valid_tokens(conn)).values():
+        return []
+    return [f"No strategy {strategy!r} is known: it has no token, and no block in the configuration."]
 
 
 async def _decisions(

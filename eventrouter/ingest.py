@@ -122,7 +122,8 @@ class SignalIngest:
         return await self._store(alert, understood, rules)
 
     def _understand(self, alert: Alert, rules: StrategyRules) -> Understood:
-        in_time = self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
+        opens = alert.reading.signal is not None and alert.reading.signal.opening
+        in_time = not opens or self._paces[alert.strategy].take(alert.received_at, rules.limits.alerts_per_minute)
         return understand(alert.reading, alert.strategy, rules, received_at=alert.received_at, in_time=in_time)
 
     async def _store(self, alert: Alert, understood: Understood, rules: StrategyRules) -> Receipt | Spooled:

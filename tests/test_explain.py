@@ -138,7 +138,7 @@ async def test_nothing_is_done(conn: Conn) -> None:
     await told(conn, b"nonsense")
     counts = await conn.execute(
         "SELECT (SELECT count(*) FROM automated_signals), (SELECT count(*) FROM execution_tasks),"
-        " (SELECT count(*) FROM open_trades), (SELECT count(*) FROM alert_windows)"
+        " (SELECT count(*) FROM strategy_trades WHERE ended_at IS NULL), (SELECT count(*) FROM alert_windows)"
     )
     assert await counts.fetchone() == (0, 0, 0, 0)
 

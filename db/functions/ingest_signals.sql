@@ -1,7 +1,7 @@
 -- Stores a batch of signals with their tasks, after prepare_signals in the same transaction. A signal whose uid is stored already
 -- is left as it is, so a batch whose commit had an unknown outcome can simply be given again. Returns the signals stored now.
 -- p_task_*: one element a task; p_task_uids names the signal that it belongs to.
--- p_began_*, p_ended_*: trades that are open from now on, or stand otherwise than before, and trades that are closed.
+-- p_trade_*: how the strategies' trades stand from now on, where that has changed.
 -- p_refused_*: windows of signals that turned out to be refused; no other alert can be a repeat of those.
 CREATE OR REPLACE FUNCTION ingest_signals(
     p_uids UUID[], p_strategies TEXT[], p_trade_ids TEXT[], p_trades TEXT[], p_event_types TEXT[], p_codes TEXT[], p_messages TEXT[],
@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION ingest_signals(
     p_received TIMESTAMPTZ[], p_fired TIMESTAMPTZ[], p_duplicates UUID[],
     p_task_uids UUID[], p_task_trade_ids TEXT[], p_task_event_types TEXT[], p_task_accounts TEXT[], p_task_payloads TEXT[],
     p_task_max_ages FLOAT8[],
-    p_began_strategies TEXT[], p_began_trade_ids TEXT[], p_began_roots TEXT[], p_began_sides TEXT[], p_began_units NUMERIC[],
-    p_began_at TIMESTAMPTZ[], p_ended_strategies TEXT[], p_ended_trade_ids TEXT[],
+    p_trade_strategies TEXT[], p_trade_names TEXT[], p_trade_roots TEXT[], p_trade_sides TEXT[], p_trade_units NUMERIC[],
+    p_trade_opened TIMESTAMPTZ[], p_trade_ended TIMESTAMPTZ[], p_trade_exits_fired TIMESTAMPTZ[],
     p_refused_uids UUID[], p_refused_strategies TEXT[], p_refused_keys BYTEA[]
 ) RETURNS TABLE (signal_uid UUID, signal_id BIGINT, task_ids BIGINT[])
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -24,16 +24,14 @@ BEGIN
     USING unnest(p_refused_uids, p_refused_strategies, p_refused_keys) AS r (uid, strategy, key)
     WHERE w.strategy = r.strategy AND w.key = r.key AND w.signal_uid = r.uid;
 
-    DELETE FROM open_trades o
-    USING unnest(p_ended_strategies, p_ended_trade_ids) AS e (strategy, trade_id)
-    WHERE o.strategy = e.strategy AND o.trade_id = e.trade_id;
-
-    INSERT INTO open_trades AS o (strategy, trade_id, root, side, units, opened_at)
-    SELECT b.strategy, b.trade_id, b.root, b.side, b.units, b.opened_at
-    FROM unnest(p_began_strategies, p_began_trade_ids, p_began_roots, p_began_sides, p_began_units, p_began_at)
-             AS b (strategy, trade_id, root, side, units, opened_at)
+    INSERT INTO strategy_trades AS o (strategy, trade_id, root, side, units, opened_at, ended_at, exit_fired_at)
+    SELECT b.*
+    FROM unnest(p_trade_strategies, p_trade_names, p_trade_roots, p_trade_sides, p_trade_units, p_trade_opened, p_trade_ended,
+                p_trade_exits_fired) AS b (strategy, trade_id, root, side, units, opened_at, ended_at, exit_fired_at)
     ORDER BY b.strategy, b.trade_id
-    ON CONFLICT (strategy, trade_id) DO UPDATE SET root = EXCLUDED.root, side = EXCLUDED.side, units = EXCLUDED.units;
+    ON CONFLICT (strategy, trade_id) DO UPDATE
+        SET root = EXCLUDED.root, side = EXCLUDED.side, units = EXCLUDED.units, ended_at = EXCLUDED.ended_at,
+            exit_fired_at = EXCLUDED.exit_fired_at;
 
     RETURN QUERY
     WITH stored AS (

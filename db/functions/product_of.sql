@@ -8,6 +8,7 @@ DECLARE
 BEGIN
     v_root := regexp_replace(v_root, '^[A-Z0-9_]+:', '');            -- exchange prefix
     v_root := regexp_replace(v_root, ' [0-9]{2}-[0-9]{2}$', '');     -- NinjaTrader month
+    v_root := regexp_replace(v_root, '(?<=[A-Z0-9])[/_-](?=[A-Z0-9])', '', 'g');  -- BTC/USDT
     IF v_root ~ '^[A-Z0-9]{1,4}[0-9]!$' THEN
         v_root := regexp_replace(v_root, '[0-9]!$', '');             -- continuous
     ELSIF v_root ~ '^[A-Z0-9]{2,3}[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2})$' THEN

@@ -1,16 +1,18 @@
 -- Alerts that name no trade are paired with the open trades of their strategy; some touch several trades.
 
-CREATE TABLE open_trades (
-    strategy  TEXT         NOT NULL,
-    trade_id  VARCHAR(100) NOT NULL,
-    root      TEXT,                   -- instrument root; null: no alert of it named a symbol
-    side      TEXT CHECK (side IN ('LONG', 'SHORT')),
-    units     NUMERIC,                -- its size as the alerts told it; null: they did not
-    opened_at TIMESTAMPTZ  NOT NULL,  -- when its first entry was received
+CREATE TABLE strategy_trades (
+    strategy      TEXT         NOT NULL,
+    trade_id      VARCHAR(100) NOT NULL,
+    root          TEXT,                   -- instrument root; null: no alert of it named a symbol
+    side          TEXT CHECK (side IN ('LONG', 'SHORT')),
+    units         NUMERIC CHECK (units > 0 AND units < 1e30),  -- its size as the alerts told it; null: they did not
+    opened_at     TIMESTAMPTZ  NOT NULL CHECK (opened_at BETWEEN '2000-01-01Z' AND '2200-01-01Z'),  -- its first entry's receipt
+    ended_at      TIMESTAMPTZ,            -- its exit's receipt; null: it is open
+    exit_fired_at TIMESTAMPTZ,            -- when that exit fired, as it says itself
     PRIMARY KEY (strategy, trade_id)
 );
-
-CREATE INDEX open_trades_root ON open_trades (strategy, root);
+CREATE INDEX strategy_trades_open ON strategy_trades (strategy, root) WHERE ended_at IS NULL;
+CREATE INDEX strategy_trades_ended ON strategy_trades (strategy, root, ended_at DESC) WHERE ended_at IS NOT NULL;
 
 -- Every trade that a signal touches, where that is not just its trade_id.
 ALTER TABLE automated_signals ADD COLUMN trades TEXT[];

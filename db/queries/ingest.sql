@@ -1,7 +1,7 @@
 -- Signals and tokens.
 
 -- name: prepare_signals
-SELECT signal_uid, stored, duplicate_of, trades
+SELECT signal_uid, stored, duplicate_of, opened_at, trades
 FROM prepare_signals(:uids, :strategies, :keys, :windows, :received, :asks, :trade_ids, :roots);
 
 -- name: ingest_signals
@@ -9,8 +9,8 @@ SELECT signal_uid, signal_id, task_ids
 FROM ingest_signals(:uids, :strategies, :trade_ids, :trades, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
                     :source_ips, :parsed, :received, :fired, :duplicates,
                     :task_uids, :task_trade_ids, :task_event_types, :task_accounts, :task_payloads, :task_max_ages,
-                    :began_strategies, :began_trade_ids, :began_roots, :began_sides, :began_units, :began_at,
-                    :ended_strategies, :ended_trade_ids, :refused_uids, :refused_strategies, :refused_keys);
+                    :trade_strategies, :trade_names, :trade_roots, :trade_sides, :trade_units, :trade_opened, :trade_ended,
+                    :trade_exits_fired, :refused_uids, :refused_strategies, :refused_keys);
 
 -- name: stored_signals
 -- What an earlier commit stored: when its answer was lost, or when an alert turned out to be a repeat of it.
@@ -20,12 +20,20 @@ SELECT s.signal_uid, s.id, s.trade_id, s.event_type, s.code, s.message, s.field,
 FROM automated_signals s
 WHERE s.signal_uid = ANY (:uids);
 
--- name: open_trades
--- The open trades of a strategy, oldest first.
-SELECT trade_id, root, side, units FROM open_trades WHERE strategy = :strategy ORDER BY opened_at, trade_id;
+-- name: strategy_trades
+-- A strategy's trades as its next alert would find them: open ones, and the latest that ended.
+(SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
+        CASE WHEN trade_stands(n.trade_id) = 'none' THEN n.opened_at END, NULL::TIMESTAMPTZ
+ FROM strategy_trades n WHERE n.strategy = :strategy AND n.ended_at IS NULL)
+UNION
+(SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
+        CASE WHEN trade_stands(n.trade_id) <> 'open' THEN n.ended_at END, n.exit_fired_at
+ FROM strategy_trades n WHERE n.strategy = :strategy AND n.root IS NOT DISTINCT FROM :root AND n.ended_at IS NOT NULL
+ ORDER BY n.ended_at DESC LIMIT 5)
+ORDER BY 5, 1;
 
 -- name: repeated_signal^
-SELECT s.id
+SELECT s.id, w.started_at
 FROM alert_windows w
 JOIN automated_signals s ON s.signal_uid = w.signal_uid
 WHERE w.strategy = :strategy AND w.key = :key AND w.expires_at > clock_timestamp();

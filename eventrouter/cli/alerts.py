@@ -96,7 +96,9 @@ def token_revoke(
         if as_json:
             show_json({"strategy": strategy, "revoked": ended})
         elif not ended:
-            raise EventrouterError(f"{strategy!r} has no such valid token. See: eventrouter token list")
+            raise EventrouterError(
+                f"{strategy!r} has no such valid token. The newest is ended only by its id. See: eventrouter token list"
+            )
         else:
             typer.echo(f"Revoked {', '.join(map(str, ended))}.")
 

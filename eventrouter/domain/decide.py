@@ -129,14 +129,15 @@ def _too_old(task: DueTask, expires_at: datetime, now: datetime) -> str:
     if limit_s > 0:
         age_s = (now - task.received_at).total_seconds()
         return f"The entry is {age_s:.1f} s old; the limit is {limit_s:g} s."
-    return f"It fired too long before it came: it was {-limit_s:.1f} s over its age limit on arrival."
+    return f"It fired too long before it came: it was {-limit_s:.1f} s over its age limit on arrival. Is its time that of a bar? Send {{{{timenow}}}}."
 
 
 def _not_flat(task: DueTask, now: datetime) -> LogEntry | None:
     """Why the opening half of a reversal waits or is refused; None once every trade before it is closed."""
     for trade_id, trade in task.trade.after.items():
         exits = [found[1] for found in (trade.exit, trade.closed) if found is not None]
-        if trade.sending is not None or trade.unsent or any(status in _UNDECIDED for status in exits):
+        unsent = any(entry < task.id for entry, _ in trade.unsent)  # a later one waits in line behind this task
+        if trade.sending is not None or unsent or any(status in _UNDECIDED for status in exits):
             message = f"Trade {trade_id}, which it reverses, is being closed."
             return LogEntry(
                 task.id,

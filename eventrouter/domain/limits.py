@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventrouter.domain.products import bare_symbol
+from eventrouter.domain.products import root_of
 from eventrouter.domain.signals import QuantityKind, Signal
 from eventrouter.errors import SignalRefused
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a strategy; empty, zero or None: none."""
+    """Limits of a strategy; empty, zero or None: none. `symbols` mean products: MES1! is MESZ2026 as well."""
 
     symbols: Sequence[str] = ()
     sides: Sequence[str] = ()
@@ -25,7 +25,7 @@ def check(signal: Signal, limits: Limits, *, in_time: bool = True) -> None:
     """Raises SignalRefused for an alert that would open what its strategy may not. `in_time`: it keeps to alerts_per_minute."""
     if not signal.opening:
         return
-    if limits.symbols and bare_symbol(signal.symbol or "") not in map(bare_symbol, limits.symbols):
+    if limits.symbols and root_of(signal.symbol or "") not in map(root_of, limits.symbols):
         allowed = ", ".join(limits.symbols)
         raise SignalRefused(
             "SYMBOL_NOT_ALLOWED", f"This strategy may trade {allowed}; the alert names {signal.symbol}.", "symbol"

@@ -20,15 +20,12 @@ _WORDS = {
 _AS_SAID = ("quantity", "limit_price", "stop_price", *_WORDS, *_LEVELS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One order for one account. `action` is OPEN, CLOSE, REDUCE, CANCEL or MOVE_STOP; `direction` LONG, SHORT or None when the
     alert named none. Numbers are texts. A stop loss, take profit or trail is a price, or a distance such as "20 ticks".
     """
 
-    client_order_id: str
-    account: str
-    trade_id: str
     action: str
     symbol: str | None = None
     direction: str | None = None
@@ -41,6 +38,9 @@ class Order:
     trail: str | None = None
     stop_loss: str | None = None
     take_profit: str | None = None
+    account: str
+    trade_id: str
+    client_order_id: str
 
     def request_hash(self) -> str:
         """SHA-256 over the order's canonical JSON: two orders with one hash ask for the same thing."""

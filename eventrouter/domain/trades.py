@@ -8,6 +8,7 @@ when its task is taken.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -32,7 +33,8 @@ class Ask:
     """What an accepted alert asks for, in the form in which it can wait on disk until its trade is known.
 
     `event` is one of Event, `root` the instrument root, `side` LONG, SHORT or None. `bare`: only the word buy or sell makes
-    it an entry; `opposite` is what such a one means against an open trade of the other side, one of ON_OPPOSITE.
+    it an entry; `opposite` is what such a one means against an open trade of the other side, one of ON_OPPOSITE. `fired_at`
+    is when the alert fired, to the second; None where that is not known so well.
     """
 
     event: str
@@ -45,6 +47,7 @@ class Ask:
     bare: bool = False
     opposite: str = "refuse"
     veto: Veto | None = None
+    fired_at: datetime | None = None
 
     @property
     def of_product(self) -> bool:
@@ -61,13 +64,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenTrade:
-    """A trade that a strategy has begun and not ended. `units`: its size as the alerts told it; None when they did not."""
+class Trade:
+    """A trade that a strategy has begun. `units`: its size as the alerts told it; None when they did not.
+
+    `opened_at` and `ended_at` are when its first entry and its exit were received (None: it is open), `exit_fired_at` when
+    that exit fired, as it says itself. Aware, UTC.
+    """
 
     trade_id: str
     root: str | None = None
     side: str | None = None
     units: Decimal | None = None
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_fired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Resolved:
 
     event_type: str
     legs: tuple[Leg, ...]
-    began: OpenTrade | None = None
+    began: Trade | None = None
     ended: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -100,19 +110,20 @@ class Resolved:
         return tuple(dict.fromkeys(leg.trade_id for leg in self.legs))
 
 
-def resolve(ask: Ask, open_trades: Sequence[OpenTrade], fresh_id: str) -> Resolved:
-    """What the alert comes to, given its strategy's open trades, oldest first. `fresh_id` names a trade that begins now.
+def resolve(ask: Ask, trades: Sequence[Trade], fresh_id: str) -> Resolved:
+    """What the alert comes to, given its strategy's trades, open ones and those that ended lately, oldest first.
 
-    Raises SignalRefused where the alert has more than one meaning.
+    `fresh_id` names a trade that begins now. Raises SignalRefused where the alert has more than one meaning, or none any more.
     """
-    found = _concerned(ask, open_trades)
+    _refuse_overtaken(ask, trades)
+    found = concerned(ask, trades)
     if ask.veto is not None:
         found = _closable(ask, found)
         if not found:
             raise SignalRefused(ask.veto.code, ask.veto.message, ask.veto.field)
     match Event(ask.event):
         case Event.ENTRY:
-            return _entry(ask, found, fresh_id)
+            return _entry(ask, found, trades, fresh_id)
         case Event.REVERSE:
             return _reversal(ask, found, fresh_id)
         case Event.ADD:
@@ -128,8 +139,33 @@ def resolve(ask: Ask, open_trades: Sequence[OpenTrade], fresh_id: str) -> Resolv
             return _each(ask, found, fresh_id, ends=False)
 
 
-def _concerned(ask: Ask, open_trades: Sequence[OpenTrade]) -> list[OpenTrade]:
-    """The open trades that the alert may be about."""
+def _refuse_overtaken(ask: Ask, trades: Sequence[Trade]) -> None:
+    """An entry that fired before an exit that is here already would open what that exit was to close."""
+    if ask.event not in (Event.ENTRY, Event.ADD) or ask.trade_id is not None or ask.fired_at is None:
+        return
+    for trade in trades:
+        if trade.root == ask.root and trade.exit_fired_at is not None and ask.fired_at < trade.exit_fired_at:
+            raise SignalRefused(
+                "OVERTAKEN",
+                f"It fired at {ask.fired_at:%H:%M:%S} UTC, before the exit of {trade.exit_fired_at:%H:%M:%S} that came first.",
+                None,
+            )
+
+
+def begun_since(ask: Ask, trades: Sequence[Trade], first_at: datetime) -> bool:
+    """Whether the alert closes something that was opened after `first_at`, when one like it came: then it repeats nothing."""
+    if ask.event in (Event.ENTRY, Event.ADD, Event.REVERSE):
+        return False
+    try:
+        found = concerned(ask, trades)
+    except SignalRefused:
+        return False
+    return any(trade.opened_at is not None and trade.opened_at > first_at for trade in found)
+
+
+def concerned(ask: Ask, trades: Sequence[Trade]) -> list[Trade]:
+    """The open trades that the alert may be about. Raises SignalRefused where that cannot be known."""
+    open_trades = [trade for trade in trades if trade.ended_at is None]
     if not ask.of_product:
         return [trade for trade in open_trades if trade.trade_id == ask.trade_id]
     if ask.event == Event.FLATTEN and ask.root is None:
@@ -142,7 +178,7 @@ def _concerned(ask: Ask, open_trades: Sequence[OpenTrade]) -> list[OpenTrade]:
     return [trade for trade in open_trades if trade.root == ask.root]
 
 
-def _closable(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+def _closable(ask: Ask, found: Sequence[Trade]) -> list[Trade]:
     """What an alert closes that may not open anything."""
     if ask.event == Event.REVERSE:
         return list(found)
@@ -151,11 +187,11 @@ def _closable(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
     return _other_side(ask, found)
 
 
-def _other_side(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+def _other_side(ask: Ask, found: Sequence[Trade]) -> list[Trade]:
     return [trade for trade in found if trade.side is not None and trade.side != ask.side]
 
 
-def _entry(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+def _entry(ask: Ask, found: Sequence[Trade], trades: Sequence[Trade], fresh_id: str) -> Resolved:
     opposite = _other_side(ask, found)
     if opposite and ask.trade_id is not None:
         sentence = (
@@ -168,10 +204,13 @@ def _entry(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
         if opposite:
             return _reversal(ask, opposite, fresh_id)
     trade_id = ask.trade_id or (found[-1].trade_id if found else fresh_id)
-    return Resolved(ask.event_type, (Leg(trade_id, ask.event_type, ask.payload),), began=_grown(ask, found, trade_id))
+    leg = Leg(trade_id, ask.event_type, ask.payload)
+    if not found and any(trade.trade_id == trade_id for trade in trades):
+        return Resolved(ask.event_type, (leg,))  # it has ended: an entry of it is denied and opens nothing
+    return Resolved(ask.event_type, (leg,), began=_grown(ask, found, trade_id))
 
 
-def _bare_opposite(ask: Ask, opposite: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+def _bare_opposite(ask: Ask, opposite: Sequence[Trade], fresh_id: str) -> Resolved:
     word, held = ("buy", "SHORT") if ask.side == "LONG" else ("sell", "LONG")
     if ask.opposite == "refuse":
         _ambiguous(
@@ -185,7 +224,7 @@ def _bare_opposite(ask: Ask, opposite: Sequence[OpenTrade], fresh_id: str) -> Re
     return replace(resolved, notes=(f"{word} closes the open {held} trade, as opposite = exit says.",))
 
 
-def _reversal(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+def _reversal(ask: Ask, found: Sequence[Trade], fresh_id: str) -> Resolved:
     """Closes what is open, and opens a trade that waits until that is closed. From flat it is an entry."""
     closed = tuple(trade.trade_id for trade in found)
     trade_id = fresh_id if ask.trade_id is None or ask.trade_id in closed else ask.trade_id
@@ -194,41 +233,63 @@ def _reversal(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
         note = f"Only the closing half of the reversal is done. {ask.veto.code}: {ask.veto.message}"
         return Resolved("EXIT_REVERSE", exits, ended=closed, notes=(note,))
     payload = {**ask.payload, "kind": "ENTRY"} | ({"after": list(closed)} if closed else {})
-    began = OpenTrade(trade_id, ask.root, ask.side, ask.units)
+    began = Trade(trade_id, ask.root, ask.side, ask.units)
     return Resolved(
         str(Event.REVERSE) if closed else str(Event.ENTRY),
         (*exits, Leg(trade_id, str(Event.ENTRY), payload)),
         began=began,
         ended=closed,
-        notes=(f"It reverses: {', '.join(closed)} is closed first.",) if closed else (),
+        notes=_reversal_notes(ask, found),
     )
 
 
-def _add(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+def _reversal_notes(ask: Ask, found: Sequence[Trade]) -> tuple[str, ...]:
+    if not found:
+        return ()
+    notes = (f"It reverses: {', '.join(trade.trade_id for trade in found)} is closed first.",)
+    sizes = [trade.units for trade in found if trade.units is not None]
+    if ask.event == Event.REVERSE or ask.units is None or not sizes or ask.units <= sum(sizes):
+        return notes
+    return (
+        *notes,
+        f"The quantity {ask.units} is taken as the new position's; if it counts the closed one as well, as contracts of "
+        "TradingView do, send market_position_size.",
+    )
+
+
+def _add(ask: Ask, found: Sequence[Trade], fresh_id: str) -> Resolved:
     joined = [trade for trade in found if ask.side is None or trade.side in (None, ask.side)]
     trade_id = ask.trade_id or (joined[-1].trade_id if joined else fresh_id)
     began = _grown(ask, joined, trade_id) if joined else None
     return Resolved(ask.event_type, (Leg(trade_id, ask.event_type, ask.payload),), began=began)
 
 
-def _exit(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
-    """Closes, or reduces where the quantity is certainly less than what is open."""
-    percent = ask.payload.get("quantity_kind") == QuantityKind.PERCENT_OF_POSITION
-    if percent and ask.payload["quantity"] < 100:
-        return _reduce(ask, found, fresh_id)
+def _exit(ask: Ask, found: Sequence[Trade], fresh_id: str) -> Resolved:
+    """Closes; reduces where the quantity may be less than what is open. A working order ends nothing before it is filled."""
     left = _left(ask, found)
-    if len(left) == 1 and ask.units is not None and left[0].units is not None and ask.units < left[0].units:
+    if ask.payload.get("quantity") is not None and not _covers(ask, left):
         return _reduce(ask, found, fresh_id)
-    return _each(ask, found, fresh_id, ends=True)
+    whole = {name: value for name, value in ask.payload.items() if name not in ("quantity", "quantity_kind")}
+    return _each(replace(ask, payload=whole), found, fresh_id, ends="order_type" not in whole)
 
 
-def _reduce(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
+def _covers(ask: Ask, left: Sequence[Trade]) -> bool:
+    """Whether the quantity is certainly all that is open, or nothing is."""
+    if ask.payload.get("quantity_kind") == QuantityKind.PERCENT_OF_POSITION:
+        return bool(ask.payload["quantity"] >= 100)
+    if not left:
+        return True
+    sizes = [trade.units for trade in left if trade.units is not None]
+    return ask.units is not None and len(sizes) == len(left) and ask.units >= sum(sizes)
+
+
+def _reduce(ask: Ask, found: Sequence[Trade], fresh_id: str) -> Resolved:
     """Makes one trade smaller; by all of it or more is its exit."""
     left = _left(ask, found)
     if len(left) > 1:
         named = ", ".join(trade.trade_id for trade in left)
         _ambiguous(f"The alert reduces a position without a trade_id, and {named} are open.", "trade_id")
-    trade = left[0] if left else OpenTrade(ask.trade_id or fresh_id)
+    trade = left[0] if left else Trade(ask.trade_id or fresh_id)
     rest = None if trade.units is None or ask.units is None else trade.units - ask.units
     if rest is not None and rest <= 0:
         payload = {**ask.payload, "kind": str(Event.EXIT), "exit_type": "EXIT"}
@@ -238,25 +299,34 @@ def _reduce(ask: Ask, found: Sequence[OpenTrade], fresh_id: str) -> Resolved:
     return Resolved(str(Event.REDUCE), (Leg(trade.trade_id, str(Event.REDUCE), payload),), began=began)
 
 
-def _each(ask: Ask, found: Sequence[OpenTrade], fresh_id: str, *, ends: bool) -> Resolved:
+def _each(ask: Ask, found: Sequence[Trade], fresh_id: str, *, ends: bool) -> Resolved:
     """The same for every trade concerned. Where none is open a task says so: what an account holds is known only there."""
-    trades = tuple(trade.trade_id for trade in _left(ask, found)) or (ask.trade_id or fresh_id,)
+    found = _left(ask, found)
+    trades = tuple(trade.trade_id for trade in found) or (ask.trade_id or fresh_id,)
     legs = tuple(Leg(trade_id, ask.event_type, ask.payload) for trade_id in trades)
-    return Resolved(ask.event_type, legs, ended=trades if ends else ())
+    nothing = () if found or ask.trade_id is not None else (_nothing_open(ask),)
+    return Resolved(ask.event_type, legs, ended=trades if ends else (), notes=nothing)
 
 
-def _left(ask: Ask, found: Sequence[OpenTrade]) -> list[OpenTrade]:
+def _nothing_open(ask: Ask) -> str:
+    what = " ".join(filter(None, (ask.side, ask.root)))
+    return f"No open {what + ' ' if what else ''}trade of this strategy is known."
+
+
+def _left(ask: Ask, found: Sequence[Trade]) -> list[Trade]:
     """Those of the side that the alert names, if it names one."""
     return [trade for trade in found if ask.side is None or trade.side in (None, ask.side)]
 
 
-def _grown(ask: Ask, found: Sequence[OpenTrade], trade_id: str) -> OpenTrade:
+def _grown(ask: Ask, found: Sequence[Trade], trade_id: str) -> Trade:
     before = found[-1] if found else None
     units = ask.units
     if before is not None:
         units = None if units is None or before.units is None else before.units + units
     root = ask.root if before is None else before.root or ask.root
-    return OpenTrade(trade_id, root, ask.side or (before.side if before else None), units)
+    if before is not None and before.trade_id == trade_id:
+        return replace(before, root=root, side=ask.side or before.side, units=units)
+    return Trade(trade_id, root, ask.side or (before.side if before else None), units)
 
 
 def _ambiguous(sentence: str, field: str) -> NoReturn:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from eventrouter.domain.duplicates import exact
 from eventrouter.domain.limits import Limits, check
 from eventrouter.domain.parsers import Reading
 from eventrouter.domain.payloads import payload_of, record_of
@@ -74,6 +75,7 @@ def ask_of(understood: Understood, rules: StrategyRules) -> Ask:
         bare=signal.bare,
         opposite=rules.opposite,
         veto=understood.veto,
+        fired_at=exact(signal.fire_time),
     )
 
 
@@ -104,7 +106,8 @@ def _of_strategy(signal: Signal, strategy: str) -> Signal:
 def _flagged(signal: Signal, rules: StrategyRules, received_at: datetime) -> Signal:
     """What closes is done at any age, and says so."""
     limit = max_age_of(signal, rules)
-    if signal.opening or signal.fire_time is None or limit is None:
+    opens_only = signal.opening and signal.event is not Event.REVERSE
+    if opens_only or signal.fire_time is None or limit is None:
         return signal
     age = Decimal(str((received_at - signal.fire_time).total_seconds()))
     if age <= Decimal(str(limit)):

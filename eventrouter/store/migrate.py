@@ -26,7 +26,7 @@ _TABLES = (
     "strategy_tokens",
     "product_families",
     "alert_windows",
-    "open_trades",
+    "strategy_trades",
 )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
 from eventrouter.domain.plan import Intent, opens, tasks_of
-from eventrouter.domain.trades import Ask, Leg, OpenTrade, Resolved, resolve
+from eventrouter.domain.trades import Ask, Leg, Resolved, Trade, begun_since, resolve
 from eventrouter.errors import SignalRefused
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
@@ -73,25 +73,26 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the database knows of an alert before it is stored. `open_trades`: when each was opened (seconds), and it."""
+    """What the database knows of an alert before it is stored. `first_at`: when the alert that it repeats was received."""
 
     stored: bool
     duplicate_of: UUID | None
-    open_trades: tuple[tuple[float, OpenTrade], ...]
+    first_at: datetime | None
+    trades: tuple[Trade, ...]
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What a batch comes to, alert by alert in order: `open` are the strategies' trades as they stand after each, oldest first.
+    """What a batch comes to, alert by alert in order: `trades` are the strategies' as they stand after each, oldest first.
 
-    `touched`: when a trade that stands otherwise than before was opened or closed.
+    `touched` are those that stand otherwise than before.
     """
 
     resolved: dict[UUID, Resolved] = field(default_factory=dict)
     refused: dict[UUID, SignalRefused] = field(default_factory=dict)
     duplicates: dict[UUID, UUID] = field(default_factory=dict)
-    open: defaultdict[str, dict[str, OpenTrade]] = field(default_factory=lambda: defaultdict(dict))
-    touched: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    trades: defaultdict[str, dict[str, Trade]] = field(default_factory=lambda: defaultdict(dict))
+    touched: set[tuple[str, str]] = field(default_factory=set)
 
 
 _Task = tuple[UUID, Leg, Intent]
@@ -160,36 +161,49 @@ async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Pre
         },
     )
     return {
-        uid: _Prepared(stored, duplicate_of, tuple((at, _open_trade(*trade)) for at, *trade in trades or ()))
-        for uid, stored, duplicate_of, trades in await cursor.fetchall()
+        uid: _Prepared(stored, duplicate_of, first_at, tuple(_trade(*trade) for trade in trades or ()))
+        for uid, stored, duplicate_of, first_at, trades in await cursor.fetchall()
     }
 
 
-def _open_trade(trade_id: str, root: str | None, side: str | None, units: str | Decimal | None) -> OpenTrade:
-    return OpenTrade(trade_id, root, side, None if units is None else Decimal(units))
+def _trade(
+    trade_id: str, root: str | None, side: str | None, units: str | Decimal | None, *times: str | datetime | None
+) -> Trade:
+    """A trade from a row, or from JSON, where its number and times are texts."""
+    opened_at, ended_at, fired_at = (datetime.fromisoformat(at) if isinstance(at, str) else at for at in times)
+    return Trade(trade_id, root, side, None if units is None else Decimal(units), opened_at, ended_at, fired_at)
 
 
 def _resolved(alerts: Sequence[StoredAlert], prepared: Mapping[UUID, _Prepared]) -> _Batch:
     """Decides in order which trade each alert is about: a later one sees what an earlier one of the batch has begun."""
     batch = _Batch()
     known_trades = {
-        (at, a.strategy, trade.trade_id): trade for a in alerts for at, trade in prepared[a.uid].open_trades
+        (trade.opened_at, a.strategy, trade.trade_id): trade for a in alerts for trade in prepared[a.uid].trades
     }
     for (_, strategy, trade_id), trade in sorted(known_trades.items(), key=lambda known: known[0]):
-        batch.open[strategy][trade_id] = trade
+        batch.trades[strategy][trade_id] = trade
     for alert in alerts:
         known = prepared[alert.uid]
         if known.stored:
             continue
-        if known.duplicate_of is not None and known.duplicate_of not in batch.refused:
+        if _repeats(alert, known, batch):
+            assert known.duplicate_of is not None
             batch.duplicates[alert.uid] = known.duplicate_of
         elif alert.ask is not None:
             _resolve_one(alert, alert.ask, batch)
     return batch
 
 
+def _repeats(alert: StoredAlert, known: _Prepared, batch: _Batch) -> bool:
+    """Whether the alert is another one again. What closes is not, once a trade has begun that the first could not mean."""
+    if known.duplicate_of is None or known.duplicate_of in batch.refused:
+        return False
+    trades = list(batch.trades[alert.strategy].values())
+    return alert.ask is None or known.first_at is None or not begun_since(alert.ask, trades, known.first_at)
+
+
 def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
-    trades = batch.open[alert.strategy]
+    trades = batch.trades[alert.strategy]
     try:
         resolved = resolve(ask, list(trades.values()), fresh_trade_id(alert))
     except SignalRefused as refusal:
@@ -197,13 +211,15 @@ def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
         return
     batch.resolved[alert.uid] = resolved
     for trade_id in resolved.ended:
-        trades.pop(trade_id, None)
-        batch.touched[alert.strategy, trade_id] = alert.received_at
+        ended = trades.get(trade_id)
+        if ended is not None or ask.fired_at is not None:  # what fired may overtake an entry that fired before it
+            ended = ended or Trade(trade_id, ask.root, opened_at=alert.received_at)
+            trades[trade_id] = replace(ended, ended_at=alert.received_at, exit_fired_at=ask.fired_at)
+            batch.touched.add((alert.strategy, trade_id))
     if (began := resolved.began) is not None:
-        if began.trade_id not in trades:
-            batch.touched[alert.strategy, began.trade_id] = alert.received_at
-        batch.touched.setdefault((alert.strategy, began.trade_id), alert.received_at)
-        trades[began.trade_id] = began
+        opened_at = began.opened_at or alert.received_at
+        trades[began.trade_id] = replace(began, opened_at=opened_at, ended_at=None, exit_fired_at=None)
+        batch.touched.add((alert.strategy, began.trade_id))
 
 
 async def _planned(conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch) -> list[_Task]:
@@ -277,21 +293,16 @@ def _task_columns(tasks: Sequence[_Task]) -> dict[str, Any]:
 
 
 def _trade_columns(batch: _Batch) -> dict[str, Any]:
-    began = [
-        (strategy, batch.open[strategy][name], at)
-        for (strategy, name), at in batch.touched.items()
-        if name in batch.open[strategy]
-    ]
-    ended = [(strategy, name) for strategy, name in batch.touched if name not in batch.open[strategy]]
+    touched = [(strategy, batch.trades[strategy][trade_id]) for strategy, trade_id in batch.touched]
     return {
-        "began_strategies": [strategy for strategy, _, _ in began],
-        "began_trade_ids": [trade.trade_id for _, trade, _ in began],
-        "began_roots": [trade.root for _, trade, _ in began],
-        "began_sides": [trade.side for _, trade, _ in began],
-        "began_units": [trade.units for _, trade, _ in began],
-        "began_at": [at for _, _, at in began],
-        "ended_strategies": [strategy for strategy, _ in ended],
-        "ended_trade_ids": [name for _, name in ended],
+        "trade_strategies": [strategy for strategy, _ in touched],
+        "trade_names": [trade.trade_id for _, trade in touched],
+        "trade_roots": [trade.root for _, trade in touched],
+        "trade_sides": [trade.side for _, trade in touched],
+        "trade_units": [trade.units for _, trade in touched],
+        "trade_opened": [trade.opened_at for _, trade in touched],
+        "trade_ended": [trade.ended_at for _, trade in touched],
+        "trade_exits_fired": [trade.exit_fired_at for _, trade in touched],
     }
 
 
@@ -345,16 +356,16 @@ async def _stored_before(conn: Conn, uids: Collection[UUID]) -> dict[UUID, Store
     return found | {uid: replace((found | first_rows)[first], duplicate=True) for uid, first in firsts.items()}
 
 
-async def open_trades(conn: Conn, strategy: str) -> list[OpenTrade]:
-    """A strategy's open trades, oldest first."""
-    cursor = await conn.execute(query("open_trades"), {"strategy": strategy})
-    return [_open_trade(*row) for row in await cursor.fetchall()]
+async def trades_of(conn: Conn, strategy: str, root: str | None) -> list[Trade]:
+    """A strategy's open trades and those of the instrument that ended lately, oldest first."""
+    cursor = await conn.execute(query("strategy_trades"), {"strategy": strategy, "root": root})
+    return [_trade(*row) for row in await cursor.fetchall()]
 
 
-async def repeated_signal(conn: Conn, strategy: str, key: DuplicateKey) -> int | None:
-    """The signal that an alert with this key would repeat now."""
+async def repeated_signal(conn: Conn, strategy: str, key: DuplicateKey) -> tuple[int, datetime] | None:
+    """The signal that an alert with this key would repeat now, and when it was received."""
     row = await (await conn.execute(query("repeated_signal"), {"strategy": strategy, "key": key.key})).fetchone()
-    return row[0] if row else None
+    return (row[0], row[1]) if row else None
 
 
 async def purge_windows(pool: Pool) -> int:

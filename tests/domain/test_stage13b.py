@@ -14,7 +14,7 @@ from eventrouter.domain.parsers.json_reader import MOST_DEPTH
 from eventrouter.domain.parsers.values import MOST_DIGITS
 from eventrouter.domain.payloads import Payload, payload_of, record_of
 from eventrouter.domain.signals import Signal
-from eventrouter.domain.understand import StrategyRules, ask_of, understand
+from eventrouter.domain.understand import StrategyRules, Understood, ask_of, understand
 from eventrouter.errors import SignalRefused
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

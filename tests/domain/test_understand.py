@@ -9,8 +9,8 @@ import pytest
 
 from eventrouter.domain.limits import Limits
 from eventrouter.domain.parsers import Reading
-from eventrouter.domain.signals import Event, Level, LevelKind, OrderType, QuantityKind, Side, Signal
-from eventrouter.domain.understand import StrategyRules, ask_of, max_age_of, understand
+from eventrouter.domain.signals import Event, QuantityKind, Side, Signal
+from eventrouter.domain.understand import StrategyRules, Understood, ask_of, max_age_of, understand
 from eventrouter.errors import SignalRefused
 
 NOW = datetime(2026, 3, 10, 14, 31, 5, tzinfo=UTC)
@@ -23,10 +23,17 @@ def signal(event: Event = Event.ENTRY, **more: Any) -> Signal:
     return Signal(**{"family": "generic", "event": event, "symbol": "MNQ1!", "side": Side.LONG, **more})
 
 
-def understood(read: Signal, *, in_time: bool = True, **rules: Any) -> Signal:
-    """What it is for the strategy orb with these rules, received now. Raises SignalRefused."""
+def judged(read: Signal, *, in_time: bool = True, **rules: Any) -> Understood:
+    """What it is for the strategy orb with these rules, received now, and what its limits say. Raises SignalRefused."""
     reading = Reading(b"{}", (), read, None, read.family)
     return understand(reading, "orb", StrategyRules(**rules), received_at=NOW, in_time=in_time)
+
+
+def understood(read: Signal, **rules: Any) -> Signal:
+    """The signal alone, to which no limit may say anything."""
+    found = judged(read, **rules)
+    assert found.veto is None
+    return found.signal
 
 
 def test_a_refused_reading_stays_refused() -> None:
@@ -79,8 +86,9 @@ def test_what_opens_needs_a_symbol(event: Event) -> None:
 
 def test_the_strategys_symbol_is_held_to_its_limits() -> None:
     """The default is looked at like any other."""
-    with pytest.raises(SignalRefused, match="SYMBOL_NOT_ALLOWED"):
-        understood(signal(symbol=None), symbol="MES1!", limits=Limits(symbols=("MNQ1!",)))
+    veto = judged(signal(symbol=None), symbol="MES1!", limits=Limits(symbols=("MNQ1!",))).veto
+    assert veto is not None
+    assert veto.code == "SYMBOL_NOT_ALLOWED"
 
 
 # its limits
@@ -88,14 +96,9 @@ def test_the_strategys_symbol_is_held_to_its_limits() -> None:
 
 @pytest.mark.parametrize("event", sorted(Event))
 def test_limits_hold_for_what_opens(event: Event) -> None:
-    """An entry or an addition is refused; what closes passes; a reversal loses its opening half."""
-    read = signal(event, quantity=Decimal(9))
-    limits = Limits(max_quantity=Decimal(2))
-    if event in (Event.ENTRY, Event.ADD):
-        with pytest.raises(SignalRefused, match="QUANTITY_TOO_LARGE"):
-            understood(read, limits=limits)
-    else:
-        assert understood(read, limits=limits).event is (Event.EXIT if event is Event.REVERSE else event)
+    """They say no to what opens, and nothing to what closes."""
+    veto = judged(signal(event, quantity=Decimal(9)), limits=Limits(max_quantity=Decimal(2))).veto
+    assert (veto and veto.code) == ("QUANTITY_TOO_LARGE" if event not in CLOSING else None)
 
 
 @pytest.mark.parametrize(
@@ -107,27 +110,12 @@ def test_limits_hold_for_what_opens(event: Event) -> None:
         (Limits(alerts_per_minute=1), False, "TOO_MANY_ALERTS"),
     ],
 )
-def test_a_reversal_that_may_not_open_closes(limits: Limits, in_time: bool, code: str) -> None:
-    """It becomes a whole exit at the market of what it leaves, of any trade of the product, and says why."""
-    price = Decimal(18500)
-    reversal = signal(
-        Event.REVERSE,
-        side=Side.SHORT,
-        trade_id="T-new",
-        quantity=Decimal(2),
-        quantity_kind=QuantityKind.FIXED,
-        order_type=OrderType.STOP_LIMIT,
-        limit_price=price,
-        stop_price=price,
-        trail=Level(LevelKind.TICKS, Decimal(4)),
-        stop_loss=Level(LevelKind.PRICE, price + 1),
-        take_profit=Level(LevelKind.PRICE, price - 1),
-        notes=("heard",),
-    )
-    found = understood(reversal, limits=limits, in_time=in_time)
-    assert found == signal(Event.EXIT, side=Side.LONG, strategy="orb", notes=found.notes)
-    assert found.notes[0] == "heard"
-    assert found.notes[1].startswith(f"Only the closing half of the reversal is done. {code}: ")
+def test_each_limit_has_its_code(limits: Limits, in_time: bool, code: str) -> None:
+    """A reversal is not refused for them: what it closes is decided beside the open trades."""
+    found = judged(signal(Event.REVERSE, side=Side.SHORT, quantity=Decimal(2)), limits=limits, in_time=in_time)
+    assert found.signal.event is Event.REVERSE
+    assert found.veto is not None
+    assert found.veto.code == code
 
 
 # its age
@@ -151,14 +139,7 @@ def test_what_closes_late_is_flagged(event: Event, late_s: int, max_age_s: float
     found = understood(read, max_age_s=max_age_s)
     assert found.event is event
     expected = [f"It fired {late_s} s before it came, which is late; what closes is done all the same."]
-    assert list(found.notes) == (expected if flagged and event in CLOSING else [])
-
-
-def test_a_late_reversal_that_may_not_open_is_flagged_too() -> None:
-    """What is left of it closes, late."""
-    read = signal(Event.REVERSE, fire_time=NOW - timedelta(seconds=90))
-    found = understood(read, limits=Limits(sides=("SHORT",)))
-    assert [note.split(" ", 2)[0] for note in found.notes] == ["Only", "It"]
+    assert list(found.notes) == (expected if flagged and event in (*CLOSING, Event.REVERSE) else [])
 
 
 # what is stored
@@ -168,7 +149,7 @@ def test_a_late_reversal_that_may_not_open_is_flagged_too() -> None:
 def test_an_ask_says_what_pairing_needs(opposite: str) -> None:
     """The instrument's root, the side, and what a bare word means for this strategy."""
     read = understood(signal(symbol="CME_MINI:MNQZ2026", side=Side.SHORT, bare=True, quantity=Decimal("1.5")))
-    asked = ask_of(read, StrategyRules(opposite=opposite))
+    asked = ask_of(Understood(read), StrategyRules(opposite=opposite))
     found = (asked.event, asked.event_type, asked.root, asked.side, asked.bare, asked.opposite, asked.units)
     assert found == ("ENTRY", "ENTRY", "MNQ", "SHORT", True, opposite, Decimal("1.5"))
 
@@ -177,4 +158,4 @@ def test_an_ask_says_what_pairing_needs(opposite: str) -> None:
 def test_only_units_are_counted(kind: QuantityKind) -> None:
     """Money, risk and percent are no size of a position."""
     read = understood(signal(quantity=Decimal(10), quantity_kind=kind))
-    assert ask_of(read, StrategyRules()).units == (Decimal(10) if kind is QuantityKind.FIXED else None)
+    assert ask_of(Understood(read), StrategyRules()).units == (Decimal(10) if kind is QuantityKind.FIXED else None)

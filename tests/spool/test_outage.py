@@ -88,7 +88,7 @@ async def test_alerts_of_an_outage_are_paired_in_order(dsn: str, postgres: Postg
             assert (await site.alert(token, body))[0] == 202
         postgres.start()
         await drained(site)
-        held = rows(dsn, "trade_id, side, units, 1 AS id", "open_trades")
+        held = rows(dsn, "trade_id, side, units, 1 AS id", "strategy_trades WHERE ended_at IS NULL")
         status, answer = await site.alert(token, b"exit MES1!")
         assert (status, answer["event_type"]) == (200, "EXIT")
 

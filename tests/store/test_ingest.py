@@ -10,7 +10,8 @@ from eventrouter.domain.products import root_of
 from eventrouter.domain.trades import Ask
 from eventrouter.store.connect import Conn
 from eventrouter.store.reports import signals
-from eventrouter.store.signals import StoredAlert, open_trades, store_alerts
+from eventrouter.store.signals import StoredAlert, store_alerts
+from tests.store.open_trades import open_trades
 from tests.store.stored_task import value
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ TABLES = [
     "automated_signals",
     "execution_logs",
     "execution_tasks",
-    "open_trades",
+    "strategy_trades",
     "product_families",
     "schema_migrations",
     "strategy_tokens",

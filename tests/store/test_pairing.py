@@ -15,11 +15,12 @@ from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import read_alert
 from eventrouter.domain.plan import Intent
 from eventrouter.domain.products import root_of
-from eventrouter.domain.trades import OpenTrade
+from eventrouter.domain.trades import Trade
 from eventrouter.domain.understand import StrategyRules, ask_of, understand
 from eventrouter.store.connect import Conn, Database
-from eventrouter.store.signals import Stored, StoredAlert, fresh_trade_id, open_trades, store_alerts
+from eventrouter.store.signals import Stored, StoredAlert, fresh_trade_id, store_alerts
 from tests.processes import until_async
+from tests.store.open_trades import open_trades
 from tests.store.stored_task import value
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -54,7 +55,7 @@ def alert(
         raw=reading.redacted,
         ask=ask_of(understood, rules),
         intents=intents,
-        key=duplicate_key(reading.redacted, signal),
+        key=duplicate_key(reading.redacted, understood.signal),
     )
 
 
@@ -106,7 +107,7 @@ async def test_the_size_is_counted(conn: Conn, together: bool) -> None:
     trade = fresh_trade_id(alerts[0])
     stored = await store_in(conn, split(alerts, together=together))
     assert [each.event_type for each in stored] == ["ENTRY", "ENTRY", "REDUCE"]
-    assert await open_trades(conn, "orb") == [OpenTrade(trade, "MNQ", "LONG", Decimal("1.8"))]
+    assert await open_trades(conn, "orb") == [Trade(trade, "MNQ", "LONG", Decimal("1.8"))]
     (rest,) = await store(conn, alert("action=exit;symbol=MNQ1!;quantity=1.8", 3))
     assert (rest.event_type, rest.trade_id) == ("EXIT", trade)
     assert await open_trades(conn, "orb") == []
@@ -146,7 +147,7 @@ async def test_a_reversal(conn: Conn, owner: Owner, together: bool) -> None:
         (old, None),
         (new, [old, new]),
     ]
-    assert await open_trades(conn, "orb") == [OpenTrade(new, "MNQ", "SHORT", Decimal(3))]
+    assert await open_trades(conn, "orb") == [Trade(new, "MNQ", "SHORT", Decimal(3))]
 
 
 async def test_what_closes_follows_its_trade(conn: Conn) -> None:
@@ -203,7 +204,7 @@ async def test_an_alert_with_two_meanings_is_stored_refused(conn: Conn, owner: O
         "SELECT code, field, trade_id, event_type, message FROM automated_signals ORDER BY id DESC"
     ).fetchone()
     assert row == ("AMBIGUOUS", "action", None, None, stored.refusal.message)
-    assert await open_trades(conn, "orb") == [OpenTrade(fresh_trade_id(alerts[0]), "MNQ", "LONG", Decimal(2))]
+    assert await open_trades(conn, "orb") == [Trade(fresh_trade_id(alerts[0]), "MNQ", "LONG", Decimal(2))]
 
 
 async def test_a_refused_alert_gives_its_window_back(conn: Conn, owner: Owner) -> None:
@@ -304,7 +305,7 @@ async def test_two_processes_pair_one_after_the_other(any_dsn: str, owner: Owner
             await until_async(waits, within_s=30)
         (closed,) = await later
     assert (closed.event_type, closed.trade_id) == ("EXIT", begun.trade_id)
-    assert owner.execute("SELECT count(*) FROM open_trades").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM trades_of").fetchone() == (0,)
 
 
 async def test_another_strategy_waits_for_nobody(any_dsn: str) -> None:
@@ -336,7 +337,7 @@ async def test_many_at_once_leave_one_side(any_dsn: str, owner: Owner) -> None:
     ((entries, begun, exits, ended),) = owner.execute(f"SELECT {count} FROM execution_tasks").fetchall()
     assert (entries, exits) == (40, ended)
     assert begun == ended + 1
-    assert owner.execute("SELECT count(*) FROM open_trades").fetchone() == (1,)
+    assert owner.execute("SELECT count(*) FROM trades_of").fetchone() == (1,)
     assert sum(len(answer.task_ids) for answer in answers) == entries + exits
 
 

@@ -123,7 +123,7 @@ async def test_secrets_of_an_alert_whose_token_is_in_the_address(
 ) -> None:
     """Other vendors' keys in the body are removed all the same, and the token where the body repeats it."""
     for form in BODIES.values():
-        sql.execute("DELETE FROM open_trades")
+        sql.execute("DELETE FROM strategy_trades")
         status, answer = await site.alert(token, form(token, CANARY).encode())
         assert (status, CANARY in str(answer), token in str(answer)) == (200, False, False)
     for place in (everything_stored(sql), log.getvalue()):
@@ -166,7 +166,7 @@ async def test_entry_and_exit_without_a_trade_id(site: Site, token: str, sql: Sq
     _, exit_ = await site.alert(token, b"exit MNQ1!")
     assert exit_["trade_id"] == entry["trade_id"]
     assert entry["trade_id"].startswith("MNQ-")
-    assert sql.execute("SELECT count(*) FROM open_trades").fetchone() == (0,)
+    assert sql.execute("SELECT count(*) FROM strategy_trades WHERE ended_at IS NULL").fetchone() == (0,)
 
 
 async def test_a_bare_sell_against_an_open_trade(site: Site, token: str, sql: Sql) -> None:
@@ -208,7 +208,9 @@ async def test_a_reversal_closes_before_it_opens(routed: Site, sql: Sql) -> None
     log = sql.execute(steps, ([exit_, entry],)).fetchall()
     assert log.index((exit_, "SUCCESS")) < log.index((entry, "SENDING"))
     assert [status for _, status, _ in outcomes(sql)] == ["SUCCESS"] * 3
-    assert sql.execute("SELECT trade_id, side, units FROM open_trades").fetchall() == [(second["trade_id"], "SHORT", 1)]
+    assert sql.execute("SELECT trade_id, side, units FROM strategy_trades WHERE ended_at IS NULL").fetchall() == [
+        (second["trade_id"], "SHORT", 1)
+    ]
 
 
 async def test_alerts_one_after_the_other_end_flat(routed: Site, sql: Sql) -> None:
@@ -223,7 +225,7 @@ async def test_alerts_one_after_the_other_end_flat(routed: Site, sql: Sql) -> No
     for (_, opened, _), (_, closed, _) in pairs:
         # an exit that overtakes its unsent entry cancels it, and then there is nothing to close
         assert (opened, closed) in (("SUCCESS", "SUCCESS"), ("CANCELLED", "DENIED"))
-    assert sql.execute("SELECT count(*) FROM open_trades").fetchone() == (0,)
+    assert sql.execute("SELECT count(*) FROM strategy_trades WHERE ended_at IS NULL").fetchone() == (0,)
 
 
 async def test_old_fire_times(routed: Site, sql: Sql) -> None:
@@ -267,6 +269,6 @@ async def test_entries_and_exits_at_once(site: Site, token: str, sql: Sql) -> No
     for trade, event in rows:
         assert trade not in ended
         (begun if event == "ENTRY" else ended).add(trade)
-    left = {trade for (trade,) in sql.execute("SELECT trade_id FROM open_trades").fetchall()}
+    left = {trade for (trade,) in sql.execute("SELECT trade_id FROM strategy_trades WHERE ended_at IS NULL").fetchall()}
     assert left == begun - ended
     assert len(left) <= 1
