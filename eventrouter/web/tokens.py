@@ -74,10 +74,10 @@ class TokenCache:
             self._reading_since = now
         done, _ = await asyncio.wait({reading}, timeout=max(0.0, self._reading_since + _PATIENCE_S - now))
         if not done:
-            raise StoreUnavailable("tokens: Postgres does not answer.")
+            raise StoreUnavailable("who sends: Postgres does not answer.")
         reading.result()
 
     async def _read_now(self) -> None:
-        async with translated("tokens"), asyncio.timeout(_READ_WITHIN_S), session(self._pool, "tokens") as conn:
+        async with translated("who sends"), asyncio.timeout(_READ_WITHIN_S), session(self._pool, "tokens") as conn:
             self._known = await valid_tokens(conn)
         self._read_at = time.monotonic()

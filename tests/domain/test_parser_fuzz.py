@@ -185,6 +185,14 @@ def test_a_refusal_says_nothing_that_no_store_takes() -> None:
     assert (refusal.code, "\0" in f"{refusal} {refusal.field}") == ("KEY_REPEATED", False)
 
 
+def test_a_field_without_a_name_is_none() -> None:
+    """It cannot be named in a refusal."""
+    refusal = check(b'{"action": "buy", "symbol": "X", "": "1;symbol=ES1!"}').refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.field) == ("INJECTION", "A field without a name")
+    assert check(b'{"action": "buy", "symbol": "X", "": [{"action": "buy"}, {"action": "sell"}]}').refusal != refusal
+
+
 @pytest.mark.parametrize("number", ["12e15", "999999999999999e15", "1e16"])
 def test_a_number_is_read_as_far_as_it_can_be_ordered(number: str) -> None:
     """What the executor would deny as absurd is refused while its sender listens."""

@@ -161,7 +161,7 @@ def test_percent_codes_hide_nothing_from_a_body_that_nobody_reads() -> None:
     """The start of a form's JSON that was cut off, and codes of codes."""
     for text in (
         f"note=x%7B%22token%22%3A%22{CANARY}%22%2C%22a%22",
-        f"some words x%257B%2522token%2522%253A%2522{CANARY}%2522%257D",
+        f"some words x%257B%2522token%2522%253A%2522{CANARY}%2522%257D and more",
     ):
         check(text.encode(), kept=text.replace(CANARY, "[redacted]").encode())
 

@@ -3,7 +3,7 @@
 import gzip
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -15,7 +15,8 @@ _CONTENT_TYPES = (
     *("", "nonsense", "text/plain; charset=utf-16", "application/json; charset=klingon", "a/" + "b" * 600),
 )
 _USER_AGENTS = ("Go-http-client/1.1", "", "{{close}}", "Ünï", "x" * 700, "token=sEcr3t-9f2kQ77x")
-_CODINGS = (None,) * 12 + ("gzip", "deflate", "identity", "gzip-broken", "gzip-cut")
+_CODINGS = (None,) * 12 + ("gzip", "gzip-cut", "deflate", "deflate-broken", "deflate-cut", "identity", "utf-8")
+_CODERS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 _PLACES = ("path",) * 15 + ("body", "body", "body", "both", "wrong", "none")
 
 
@@ -40,8 +41,9 @@ class Post:
 
     @property
     def broken(self) -> bool:
-        """Whether its content coding cannot be undone."""
-        return self.headers.get("Content-Encoding") == "gzip" and not self.sent.endswith(gzip.compress(self.raw)[-8:])
+        """Whether its content coding is not taken, or cannot be undone."""
+        coding = self.headers.get("Content-Encoding")
+        return coding == "gzip" or (coding == "deflate" and self.sent != zlib.compress(self.raw))
 
     @property
     def known(self) -> bool:
@@ -63,12 +65,12 @@ def post_of(random: Random, body: Body, tokens: Mapping[str, str], number: int) 
     headers = {"X-Request-Id": f"fuzz-{number}", "Content-Type": random.choice(_CONTENT_TYPES)}
     headers["User-Agent"] = random.choice((*_USER_AGENTS, f"sent with {token}"))
     if coding is not None:
-        headers["Content-Encoding"] = coding.partition("-")[0]
-    sent = raw if coding in (None, "identity") else zlib.compress(raw) if coding == "deflate" else gzip.compress(raw)
-    if coding == "gzip-broken":
-        sent = b"\x1f\x8b\x08\x00" + sent[6:][::-1]
-    elif coding == "gzip-cut":
-        sent = sent[:-4]
+        headers["Content-Encoding"] = coding if coding == "utf-8" else coding.partition("-")[0]
+    sent = raw if coding in (None, "identity", "utf-8") else _CODERS[headers["Content-Encoding"]](raw)
+    if coding == "deflate-broken":
+        sent = b"\x78\x9c" + sent[2:][::-1]
+    elif coding is not None and coding.endswith("-cut"):
+        sent = sent[: random.randrange(len(sent))]
     return Post(body.family, place, strategy, token, raw, sent, headers, chunked=random.random() < 0.1)
 
 

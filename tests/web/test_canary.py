@@ -334,6 +334,7 @@ async def test_secrets_in_faults(server: Postgres, aviary: Aviary, dsn: str, mon
             _raising(lambda *_, **more: RuntimeError(f"token={more['secrets']} /webhook/{aviary.token}")),
         ),
         (signals, "_resolve_one", _raising(lambda alert, *_: RuntimeError(repr(alert)))),
+        (ingest, "understand", _raising(lambda reading, *_, **__: RuntimeError(repr(reading)))),
         (signals, "_record", lambda *_: '"\\u0000"'),
     ):
         with monkeypatch.context() as patched:

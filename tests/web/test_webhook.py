@@ -1,11 +1,12 @@
 """The webhook: every answer, what stands in the database when it arrives, and no secret anywhere."""
 
 import asyncio
+import gzip
 import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -152,6 +153,28 @@ async def test_a_small_body_cannot_unfold_into_a_large_one(site: Site, token: st
         site.public_address, request(f"/webhook/{token}", bomb, Content_Encoding=b"deflate")
     )
     assert (status, b"BODY_TOO_LARGE" in answer) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode", "expected"),
+    [
+        ("gzip", gzip.compress, {400}),
+        ("GZIP", gzip.compress, {400}),
+        ("deflate", zlib.compress, {400}),
+        ("utf-8", bytes, {200, 422}),
+        ("identity", bytes, {200, 422}),
+    ],
+)
+async def test_a_coded_body_that_is_cut_off_becomes_no_other_order(
+    site: Site, token: str, sql: Sql, coding: str, encode: Callable[[bytes], bytes], expected: set[int]
+) -> None:
+    """The start of an order may be an order, of another size; that its end is missing must be noticed."""
+    coded = encode(b"buy MNQ1! q=10")
+    for end in range(len(coded) - 8, len(coded)):
+        sent = request(f"/webhook/{token}", coded[:end], Content_Encoding=coding.encode())
+        status, _ = await exchange(site.public_address, sent)
+        assert status in expected
+    assert bool(stored(sql)) is (200 in expected)
 
 
 async def test_a_body_that_does_not_come_is_given_up(

@@ -56,7 +56,7 @@ def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
     if signal is not None:
         signal = replace(signal, repairs=tuple(_telling(sentence, hidden) for sentence in findings.repairs))
     if refusal is not None:
-        field = None if refusal.field is None else _telling(refusal.field, hidden)
+        field = _telling(refusal.field, hidden) if refusal.field else None
         refusal = SignalRefused(refusal.code, _telling(refusal.message, hidden), field)
     return Reading(_without(redacted, findings.known), secrets, signal, refusal, findings.family)
 

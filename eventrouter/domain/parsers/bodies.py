@@ -102,7 +102,7 @@ def _structured(value: Value, findings: Findings) -> Signal:
 
 def _refuse_unsafe_texts(name: str, value: Value) -> None:
     if isinstance(value, str):
-        refuse_unsafe(name[:60], value)
+        refuse_unsafe(name[:60] or "A field without a name", value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             refuse_unsafe("The alert", key)
