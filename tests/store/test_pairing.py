@@ -19,6 +19,7 @@ from eventrouter.domain.trades import Trade
 from eventrouter.domain.understand import StrategyRules, ask_of, understand
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.signals import Stored, StoredAlert, fresh_trade_id, store_alerts
+from tests.history import walk
 from tests.processes import until_async
 from tests.store.open_trades import open_trades
 from tests.store.stored_task import value
@@ -305,7 +306,7 @@ async def test_two_processes_pair_one_after_the_other(any_dsn: str, owner: Owner
             await until_async(waits, within_s=30)
         (closed,) = await later
     assert (closed.event_type, closed.trade_id) == ("EXIT", begun.trade_id)
-    assert owner.execute("SELECT count(*) FROM trades_of").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM strategy_trades WHERE ended_at IS NULL").fetchone() == (0,)
 
 
 async def test_another_strategy_waits_for_nobody(any_dsn: str) -> None:
@@ -337,7 +338,7 @@ async def test_many_at_once_leave_one_side(any_dsn: str, owner: Owner) -> None:
     ((entries, begun, exits, ended),) = owner.execute(f"SELECT {count} FROM execution_tasks").fetchall()
     assert (entries, exits) == (40, ended)
     assert begun == ended + 1
-    assert owner.execute("SELECT count(*) FROM trades_of").fetchone() == (1,)
+    assert owner.execute("SELECT count(*) FROM strategy_trades WHERE ended_at IS NULL").fetchone() == (1,)
     assert sum(len(answer.task_ids) for answer in answers) == entries + exits
 
 
@@ -434,3 +435,57 @@ async def test_roots_are_the_same_everywhere(conn: Conn) -> None:
         root = root_of(symbol)
         product = await value(conn, "SELECT product_of(%s)", symbol)
         assert (symbol, families.get(root, root)) == (symbol, product)
+
+
+# what became of the tasks
+
+
+async def test_a_trade_whose_exit_came_to_nothing_is_open(conn: Conn, owner: Owner) -> None:
+    """An exit that an operator discarded closed nothing: the next one finds the trade, and so does a reversal."""
+    (entry,) = await store(conn, alert(BUY))
+    walk(owner, entry.task_ids[0], "SENDING", "SUCCESS")
+    for number, body in enumerate((EXIT, EXIT, REVERSE)):
+        (closing,) = await store(conn, alert(body, 60 * (number + 1)))
+        assert entry.trade_id in {task.trade_id for task in closing.made}
+        walk(owner, closing.task_ids[0], "CANCELLED")
+    (last,) = await store(conn, alert(EXIT, 300))
+    walk(owner, last.task_ids[0], "SENDING", "SUCCESS")
+    (nothing,) = await store(conn, alert(EXIT, 400))
+    assert nothing.notes == ("No open MNQ trade of this strategy is known.",)
+
+
+async def test_a_trade_whose_entries_came_to_nothing_is_not_open(conn: Conn, owner: Owner) -> None:
+    """After an entry that expired, a bare sell is an entry and has one meaning."""
+    (entry,) = await store(conn, alert(BUY))
+    walk(owner, entry.task_ids[0], "EXPIRED")
+    (other,) = await store(conn, alert(BARE_SELL, 60))
+    assert (other.refusal, other.event_type, other.trade_id != entry.trade_id) == (None, "ENTRY", True)
+
+
+async def test_an_exit_of_a_newer_trade_is_no_repeat(conn: Conn, owner: Owner) -> None:
+    """The same bytes within their window: once something was opened since, they close that; and only once."""
+    bodies = [BUY, EXIT, SELL, EXIT, EXIT]
+    answers = [(await store(conn, alert(body, number)))[0] for number, body in enumerate(bodies)]
+    assert [answer.duplicate for answer in answers] == [False, False, False, False, True]
+    assert [answer.trade_id for answer in answers[2:4]] == [answers[2].trade_id] * 2
+
+
+async def test_an_entry_that_an_exit_has_overtaken(conn: Conn, owner: Owner) -> None:
+    """It fired first and came last: nobody would close it."""
+    fired = "{};time=2026-11-20T12:00:{:02}Z"
+    (early,) = await store(conn, alert(fired.format(EXIT, 9)))
+    (late,) = await store(conn, alert(fired.format(BUY, 5), 1))
+    (fresh,) = await store(conn, alert(fired.format(BUY, 11), 2))
+    assert (early.refusal, late.refusal and late.refusal.code, fresh.refusal) == (None, "OVERTAKEN", None)
+
+
+async def test_a_window_without_its_signal_repeats_nothing(conn: Conn, owner: Owner) -> None:
+    """Somebody who may only call functions cannot swallow an alert that is to come."""
+    asked = alert(EXIT)
+    assert asked.key is not None
+    owner.execute(
+        "INSERT INTO alert_windows VALUES (%s, %s, gen_random_uuid(), '2026-01-01Z', '2027-01-01Z')",
+        ("orb", asked.key.key),
+    )
+    (stored,) = await store(conn, asked)
+    assert (stored.duplicate, stored.event_type) == (False, "EXIT")
