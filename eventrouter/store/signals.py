@@ -204,8 +204,10 @@ def _repeats(alert: StoredAlert, known: _Prepared, batch: _Batch) -> bool:
 
 def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
     trades = batch.trades[alert.strategy]
+    own = trades.get(ask.trade_id or "")
+    known = list(trades.values()) if ask.of_product else [own] if own is not None else []
     try:
-        resolved = resolve(ask, list(trades.values()), fresh_trade_id(alert))
+        resolved = resolve(ask, known, fresh_trade_id(alert))
     except SignalRefused as refusal:
         batch.refused[alert.uid] = refusal
         return

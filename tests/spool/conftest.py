@@ -35,11 +35,11 @@ def alert(number: int = 0, *, uid: UUID | None = None, raw: bytes = b"{}") -> St
         ask=Ask(
             event="ENTRY",
             event_type="ENTRY",
-            payload={"kind": "ENTRY", "direction": "LONG", "symbol": "MNQ1!", "entry_price": 21040.75},
+            payload={"kind": "ENTRY", "direction": "SHORT", "symbol": "MNQ1!", "entry_price": 21040.75},
             record={"family": "stage13b"},
             trade_id=f"T-{number}",
             root="MNQ",
-            side="LONG",
+            side="SHORT",
         ),
         intents=(Intent("paper", None),),
     )
