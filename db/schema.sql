@@ -308,12 +308,16 @@ END
 $$;
 
 CREATE FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
-    SELECT COALESCE(
-        (SELECT t.lane FROM execution_tasks t WHERE t.trade_id = p_trade_id AND t.account = p_account LIMIT 1),
-        p_account || '/' || COALESCE(product_of(p_symbol), '-'));
+BEGIN
+    RETURN (SELECT COALESCE(
+                (SELECT t.lane FROM execution_tasks t WHERE t.trade_id = p_trade_id COLLATE "default" AND t.account = p_account COLLATE "C" LIMIT 1),
+                p_account || '/' || COALESCE(product_of(p_symbol), '-')));
+END
 $$;
 
 CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, db_now timestamp with time zone)
@@ -552,53 +556,57 @@ END
 $$;
 
 CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) RETURNS jsonb
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-    SELECT jsonb_build_object(
-        'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                    WHERE o.trade_id = p_trade_id AND o.account = p_account
-                      AND (o.status = 'SENDING' OR o.event_type LIKE 'EXIT%' AND o.status IN ('UNKNOWN', 'REVIEW'))
-                      AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
-                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
-                     AND o.status IN ('SUCCESS', 'ACCEPTED')
-                     AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'opened', (SELECT jsonb_build_array(o.id, o.payload ->> 'symbol') FROM execution_tasks o
-                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
-                     AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'exit', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
-                 WHERE o.trade_id = p_trade_id AND o.account = p_account AND NOT o.opening AND o.event_type LIKE 'EXIT%'
-                   AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
-                   AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-        'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
-                   SELECT o.id, o.version FROM execution_tasks o
-                   WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.status IN ('PENDING', 'HELD')
-                     AND o.mode = p_mode AND o.id <> p_task_id
-                   ORDER BY o.id LIMIT 100) u),
-        'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(e.id, e.status) ORDER BY e.id), '[]') FROM (
-                    SELECT o.id, o.status FROM execution_tasks o
-                    WHERE o.trade_id = p_trade_id AND o.account = p_account AND o.opening AND o.mode = p_mode AND o.id <> p_task_id
-                    ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e));
+BEGIN
+    RETURN (SELECT jsonb_build_object(
+                'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
+                              AND (o.status = 'SENDING' OR o.event_type LIKE 'EXIT%' AND o.status IN ('UNKNOWN', 'REVIEW'))
+                              AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                           WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
+                             AND o.status IN ('SUCCESS', 'ACCEPTED')
+                             AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                'opened', (SELECT jsonb_build_array(o.id, o.payload ->> 'symbol') FROM execution_tasks o
+                           WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
+                             AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                'exit', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                         WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
+                           AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
+                           AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
+                           SELECT o.id, o.version FROM execution_tasks o
+                           WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('PENDING', 'HELD')
+                             AND o.mode = p_mode AND o.id <> p_task_id
+                           ORDER BY o.id LIMIT 100) u),
+                'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(e.id, e.status) ORDER BY e.id), '[]') FROM (
+                            SELECT o.id, o.status FROM execution_tasks o
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.mode = p_mode AND o.id <> p_task_id
+                            ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e)));
+END
 $$;
 
 CREATE FUNCTION public.trade_stands(p_trade_id text) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
-    SELECT CASE WHEN count(*) = 0 THEN 'none'
-                WHEN bool_and(EXISTS (
-                    SELECT FROM execution_tasks x
-                    WHERE x.trade_id = p_trade_id AND x.account = e.account AND x.mode = e.mode AND NOT x.opening AND x.event_type LIKE 'EXIT%'
-                      AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS'))) THEN 'closing'
-                ELSE 'open' END
-    FROM (SELECT DISTINCT t.account, t.mode FROM execution_tasks t
-          WHERE t.trade_id = p_trade_id AND t.opening
-            AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e;
+BEGIN
+    RETURN (SELECT CASE WHEN count(*) = 0 THEN 'none'
+                        WHEN bool_and(EXISTS (
+                            SELECT FROM execution_tasks x
+                            WHERE x.trade_id = p_trade_id AND x.account = e.account AND x.mode = e.mode AND NOT x.opening AND x.event_type LIKE 'EXIT%'
+                              AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS'))) THEN 'closing'
+                        ELSE 'open' END
+            FROM (SELECT DISTINCT t.account, t.mode FROM execution_tasks t
+                  WHERE t.trade_id = p_trade_id AND t.opening
+                    AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e);
+END
 $$;
 
 CREATE TABLE public.alert_windows (

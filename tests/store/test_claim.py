@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
@@ -328,3 +329,23 @@ async def test_notifications(conn: Conn, other: Conn) -> None:
         if notification.payload == "end":
             break
     assert heard == ["", "", "", "end"]
+
+
+async def test_a_trade_is_found_by_its_index(any_dsn: str, owner: psycopg.Connection[Any]) -> None:
+    """Storing and claiming a task reads a few rows of its own trade, however many the account has."""
+    rows = "INSERT INTO execution_tasks (trade_id, event_type, account, payload) SELECT 'T' || g, 'ENTRY', 'a', '{}' FROM {} g"
+
+    def read(statement: str) -> int:
+        counted = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'execution_tasks'"
+        with owner.transaction():
+            before = owner.execute(counted).fetchone()
+            owner.execute(statement)  # type: ignore[arg-type, call-overload, unused-ignore]
+            after = owner.execute(counted).fetchone()
+        assert before is not None
+        assert after is not None
+        return int(after[0] - before[0])
+
+    with owner.transaction():
+        owner.execute(rows.replace("{} g", "generate_series(1, 2000) g"))  # type: ignore[call-overload, unused-ignore]
+    assert read(rows.replace("{} g", "generate_series(5001, 5010) g")) < 100
+    assert read("SELECT count(*) FROM lock_due_tasks(ARRAY['a'], 5, 5)") < 500
