@@ -1,6 +1,7 @@
 """A body's fields by name, however the sender wrote the name, with a record of which ones were understood.
 
-Names are compared without case, spaces and signs: stopLoss, stop_loss and "Stop Loss" are one. What stands inside of
+Names are compared without case, spaces and signs: stopLoss, stop_loss and "Stop Loss" are one; % and $ in a name are
+percent and usd. What stands inside of
 order, signal, trade, alert, data, instrument or strategy_info counts as if it stood outside; what stands inside of
 strategy and position keeps that name in front (strategy.name is strategyname), except for TradingView's own names.
 """
@@ -25,6 +26,7 @@ from eventrouter.domain.parsers.values import (
 from eventrouter.errors import SignalRefused
 
 MOST_EXTRAS = 40
+FREE = ("extras/", "metadata/", "meta/")  # what the sender keeps there is not meant for the router
 
 _TRANSPARENT = word_set(
     "order orders signal signals trade trades alert alerts data instrument strategyinfo request params"
@@ -180,7 +182,7 @@ def _kept(value: Value) -> str | bool:
 
 def _flat(tree: Mapping[str, Value], path: str, prefix: str) -> Iterator[tuple[str, Field]]:
     for name, value in tree.items():
-        key, full = plain(name) or name, f"{path}{name}"
+        key, full = plain(name.replace("%", "percent").replace("$", "usd")) or name, f"{path}{name}"
         if isinstance(value, Mapping):
             yield from _inside(key, full, prefix, value)
         elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):

@@ -9,7 +9,7 @@ reference price has no effect and is noted; everywhere else it refuses the alert
 import re
 from decimal import Decimal
 
-from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, read_intent, together
+from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, plain, read_intent, together
 from eventrouter.domain.parsers.amounts import Amount, amount_of, kind_of
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.levels import level_of, stop_loss_of, take_profit_of
@@ -35,10 +35,20 @@ _UNITS = (
 _OTHER_AMOUNTS = {
     QuantityKind.RISK_PERCENT: ("riskpercent", "riskpercentage", "riskpct", "percentrisk"),
     QuantityKind.RISK_AMOUNT: ("riskamount", "riskdollars", "riskusd", "riskdollaramount"),
-    QuantityKind.CASH: ("usd", "cash", "dollars", "dollaramount", "amountusd", "quoteqty", "notional"),
+    QuantityKind.CASH: (
+        *("usd", "cash", "dollars", "dollaramount", "amountusd", "usdamount", "quoteqty", "notional", "sizeusd"),
+        *("qtyusd", "quantityusd", "ordersizeusd", "notionalusd"),
+    ),
     QuantityKind.PERCENT_OF_EQUITY: ("percentofequity", "equitypercent", "equitypct"),
-    QuantityKind.PERCENT_OF_POSITION: ("percentofposition", "closepercent", "positionpercent"),
+    QuantityKind.PERCENT_OF_POSITION: (
+        *("percentofposition", "closepercent", "positionpercent", "closepct", "closepercentage", "exitpercent"),
+        *("exitpct", "positionpct"),
+    ),
 }
+_PERCENTS = (
+    *("qtypercent", "quantitypercent", "quantitypercentage", "qtypct", "quantitypct", "sizepercent", "sizepct"),
+    *("orderpercent", "volpercent", "volpct", "percent", "pct", "percentage"),
+)
 _KIND_WORDS = ("quantitytype", "qtytype", "sizetype", "quantitykind", "amounttype", "currencytype", "volumetype")
 _UNCLEAR = ("amount", "risk", "volume")
 _REFERENCES = (
@@ -135,6 +145,9 @@ def amount(fields: Fields) -> Amount | None:
         field = fields.take(*names)
         if field is not None and (value := amount_of(field, other, zero=True)):
             found.append(value)
+    field = fields.one(*_PERCENTS)
+    if field is not None and (part := amount_of(field, QuantityKind.PERCENT_OF_POSITION, zero=True)):
+        found.append(Amount(part.name, part.value, percent=True, bare=not plain(part.name).startswith(("q", "s", "o"))))
     if not found:
         found += _unclear(fields, kind)
     if len(found) > 1:
@@ -167,6 +180,9 @@ def _unclear(fields: Fields, kind: QuantityKind | None) -> list[Amount]:
         value = amount_of(field, kind, zero=True)
         if value is None:
             continue
+        if name == "risk" and kind is None and (value.percent or value.kind is QuantityKind.CASH):
+            kind = QuantityKind.RISK_PERCENT if value.percent else QuantityKind.RISK_AMOUNT
+            value = Amount(value.name, value.value, kind)
         if kind is None and not metaapi and not value.percent and value.kind is QuantityKind.FIXED:
             raise SignalRefused(
                 "QUANTITY_KIND_UNKNOWN",

@@ -1,7 +1,8 @@
 """Family 6, OctoBot: EXCHANGE, SYMBOL, SIGNAL=buy|sell|cancel and upper-case details, one a line or separated by `;`.
 
 PRICE is the limit of a limit order, and else only the price that the sender saw. STOP_PRICE and TAKE_PROFIT_PRICE may be
-prices, signed distances (`10d`) or signed percents. VOLUME is in units; `2%` is of the portfolio; the other percents
+prices, signed distances (`10d`) or signed percents. VOLUME is in units; `2%` is of the portfolio, or of
+the position that REDUCE_ONLY makes smaller; the other percents
 (`2a%`, `2s%`, `2t%`) count holdings that this router does not know. REDUCE_ONLY makes an order an exit.
 """
 
@@ -40,7 +41,7 @@ def read_octobot(fields: Fields) -> Signal:
     if fields.flag("reduceonly") and intent.event is None:
         intent = Intent(Event.EXIT, order=intent.direction)
     _refuse_parts(fields, intent)
-    draft = Draft(family="octobot", intent=intent, positions=positions_of(fields), amount=_amount(fields))
+    draft = Draft(family="octobot", intent=intent, positions=positions_of(fields), amount=_amount(fields, leaves=intent.event is Event.EXIT))
     draft.order_id = fields.text("tag")
     draft.names = ("STOP_PRICE", "TAKE_PROFIT_PRICE")
     stop, target = fields.pop("stopprice"), fields.pop("takeprofitprice")
@@ -60,7 +61,7 @@ def _refuse_parts(fields: Fields, intent: Intent) -> None:
         )
 
 
-def _amount(fields: Fields) -> Amount | None:
+def _amount(fields: Fields, *, leaves: bool) -> Amount | None:
     field = fields.take("volume")
     if field is None:
         return None
@@ -70,8 +71,10 @@ def _amount(fields: Fields) -> Amount | None:
             "VOLUME is a part of OctoBot's holdings; send units, or 2% of the portfolio.",
             field.name,
         )
-    percent = text_of(field.name, field.value).endswith("%")
-    return amount_of(field, QuantityKind.PERCENT_OF_EQUITY if percent else None, zero=True)
+    if not text_of(field.name, field.value).endswith("%"):
+        return amount_of(field, zero=True)
+    of = QuantityKind.PERCENT_OF_POSITION if leaves else QuantityKind.PERCENT_OF_EQUITY
+    return amount_of(field, of, zero=True)
 
 
 def _level(field: Field | None, side: Side | None, *, stop: bool) -> Level | None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from eventrouter.domain.parsers.actions import Intent, plain
 from eventrouter.domain.parsers.amounts import Amount
 from eventrouter.domain.parsers.fields import Fields
+from eventrouter.domain.parsers.guard import refuse_unread, unread_names, unread_note
 from eventrouter.domain.parsers.levels import refuse_wrong_side
 from eventrouter.domain.parsers.positions import FLAT, Positions, decide
 from eventrouter.domain.parsers.symbols import refuse_options
@@ -96,7 +97,16 @@ def settled(draft: Draft, fields: Fields) -> Signal:
     order = _order_terms(draft, event)
     stop_loss, take_profit = _protected(draft, event, side, order)
     refuse_unsupported(fields, protected=event in _PROTECTED)
+    refuse_unread(
+        fields,
+        event,
+        side,
+        whole=draft.positions.after == FLAT,
+        counted=quantity is not None and kind is QuantityKind.FIXED,
+    )
     extras, odd = fields.extras()
+    unread = [name for name in unread_names(fields) if not any(note.startswith(f"{name} ") for note in draft.notes)]
+    odd += [unread_note(unread)] if unread else []
     return Signal(
         family=draft.family,
         event=event,
@@ -176,6 +186,12 @@ def _percent_kind(amount: Amount, event: Event) -> QuantityKind:
     if not amount.percent:
         return amount.kind
     leaves = event in (Event.EXIT, Event.REDUCE)
+    if amount.bare and not leaves:
+        raise SignalRefused(
+            "QUANTITY_KIND_UNKNOWN",
+            f"{amount.name} may be percent of equity or the percent at risk; send quantity with quantityType.",
+            amount.name,
+        )
     return QuantityKind.PERCENT_OF_POSITION if leaves else QuantityKind.PERCENT_OF_EQUITY
 
 

@@ -23,10 +23,10 @@ _OWN = word_set(
 )
 _KINDS = (("", LevelKind.PRICE), ("dollar", LevelKind.CASH), ("percentage", LevelKind.PERCENT))
 _SETTINGS = {
-    "multipleaccounts": "which accounts trade",
-    "duplicatepositionallow": "whether a second entry adds to a position",
-    "reverseorderclose": "what happens to an opposite position",
-    "pyramid": "whether a second entry adds to a position",
+    "multipleaccounts": ": routing decides which accounts trade",
+    "duplicatepositionallow": "",
+    "reverseorderclose": ": what an order against an open trade means is set for the strategy",
+    "pyramid": "",
 }
 
 
@@ -57,11 +57,11 @@ def read_pickmytrade(fields: Fields) -> Signal:
     draft.protection = lambda side, price: _protection(fields, draft)
     draft.names = ("sl", "tp")
     draft.notes += [
-        f"{fields.name_of(key)} has no effect: {what} is configured here."
+        f"{fields.name_of(key)} has no effect{what}."
         for key, what in _SETTINGS.items()
         if fields.has(key)
     ]
-    fields.drop("quantitymultiplier")
+    fields.drop(*(key for key in fields.names() if key.startswith("multipleaccounts")))  # their sizes are theirs
     return complete(draft, fields)
 
 

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-from eventrouter.domain.parsers.fields import Fields
+from eventrouter.domain.parsers.fields import FREE, Fields
 from eventrouter.domain.parsers.values import Number, Value, is_placeholder, word_set
 from eventrouter.errors import SignalRefused
 
@@ -28,7 +28,6 @@ _PROTECTIONS = {
 _ALWAYS = [(re.compile(pattern), sentence) for pattern, sentence in _ORDERS.items()]
 _WHEN_PROTECTED = [(re.compile(pattern), sentence) for pattern, sentence in _PROTECTIONS.items()]
 _TESTS = word_set("test istest testnet istestnet dryrun simulate simulated paper papertrading")
-_FREE = ("extras/", "metadata/", "meta/")  # what the sender keeps there is not meant for the router
 _NOTHING = frozenset({"false", "no", "off", "none", "null", "0", ""})
 
 
@@ -39,7 +38,7 @@ def refuse_unsupported(fields: Fields, *, protected: bool) -> None:
     """
     rules = [*_ALWAYS, *_WHEN_PROTECTED] if protected else _ALWAYS
     for key, field in fields.rest():
-        if key.startswith(_FREE):
+        if key.startswith(FREE):
             continue
         if key in _TESTS and (field.value is True or str(field.value).strip().lower() in ("true", "1", "yes", "on")):
             raise SignalRefused(
