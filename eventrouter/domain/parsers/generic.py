@@ -47,8 +47,10 @@ _OTHER_AMOUNTS = {
 }
 _PERCENTS = (
     *("qtypercent", "quantitypercent", "quantitypercentage", "qtypct", "quantitypct", "sizepercent", "sizepct"),
-    *("orderpercent", "volpercent", "volpct", "percent", "pct", "percentage"),
+    "orderpercent",
 )
+_BARE_PERCENTS = ("percent", "pct", "percentage", "volpercent", "volpct")
+_TYPE_WORDS = ("type", "order", "entrytype", "entryordertype", "execution", "executiontype", "entry/type")
 _KIND_WORDS = ("quantitytype", "qtytype", "sizetype", "quantitykind", "amounttype", "currencytype", "volumetype")
 _UNCLEAR = ("amount", "risk", "volume")
 _REFERENCES = (
@@ -125,6 +127,13 @@ def intent(fields: Fields, positions: Positions) -> Intent:
     ):  # a side of buy or sell beside "close" may name the order or the position
         beside = [(name, one) for name, one in beside if one.order is None or one.event is not None]
     found = together([*said, *beside, *softly])
+    if (
+        fields.flag("flattenfirst", "closeopposite", "closefirst")
+        and found.event in (None, Event.ENTRY)
+        and found.direction is not None
+        and (positions.before, positions.after) == (None, None)
+    ):
+        return Intent(Event.REVERSE, found.order, found.side, found.order_type)
     if fields.flag("reduceonly", "closeposition", "closeonly") and found.event is None:
         return Intent(Event.EXIT, order=found.direction, order_type=found.order_type)
     return found
@@ -145,9 +154,10 @@ def amount(fields: Fields) -> Amount | None:
         field = fields.take(*names)
         if field is not None and (value := amount_of(field, other, zero=True)):
             found.append(value)
-    field = fields.one(*_PERCENTS)
-    if field is not None and (part := amount_of(field, QuantityKind.PERCENT_OF_POSITION, zero=True)):
-        found.append(Amount(part.name, part.value, percent=True, bare=not plain(part.name).startswith(("q", "s", "o"))))
+    for bare, names in ((False, _PERCENTS), (True, _BARE_PERCENTS)):
+        field = fields.one(*names)
+        if field is not None and (part := amount_of(field, QuantityKind.PERCENT_OF_POSITION, zero=True)):
+            found.append(Amount(part.name, part.value, percent=True, bare=bare))
     if not found:
         found += _unclear(fields, kind)
     if len(found) > 1:
@@ -274,14 +284,22 @@ def _times(draft: Draft, fields: Fields) -> None:
 
 
 def _order_type(draft: Draft, fields: Fields) -> None:
-    field = fields.take("ordertype", "pricetype", "ordtype")
-    if field is None and isinstance(word := fields.peek("type"), str) and is_order_type(word):
-        field = fields.take("type")
-    if field is None:
+    said = [fields.take("ordertype", "pricetype", "ordtype")]
+    for name in _TYPE_WORDS:
+        if isinstance(word := fields.peek(name), str) and is_order_type(word):
+            said.append(fields.take(name))
+    types = [(field.name, order_type_of(field.name, text_of(field.name, field.value))) for field in said if field]
+    if not types:
         draft.order_type = draft.intent.order_type or draft.order_type
         _refuse_untyped(draft, fields)
         return
-    draft.order_type = order_type_of(field.name, text_of(field.name, field.value))
+    (name, draft.order_type), *others = types
+    if any(other is not draft.order_type for _, other in others):
+        raise SignalRefused(
+            "CONTRADICTION", f"{name} and {others[0][0]} name different types of order; send one.", others[0][0]
+        )
+    if draft.order_type is OrderType.MARKET and (limit := fields.take("limitprice", "limit")):
+        draft.notes.append(f"{limit.name} has no effect on a market order.")
     if draft.order_type is OrderType.TRAILING_STOP:
         draft.trail = draft.trail or _trail(fields)
 
@@ -315,8 +333,10 @@ def _refuse_untyped(draft: Draft, fields: Fields) -> None:
 def _prices(draft: Draft, fields: Fields, references: tuple[str, ...], *, leaves: bool) -> None:
     kind = draft.order_type
     if kind is not OrderType.MARKET:
-        draft.limit_price = draft.limit_price or fields.price("limitprice", "limit")
-        draft.stop_price = draft.stop_price or fields.price("stopprice", "triggerprice")
+        if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            draft.limit_price = draft.limit_price or fields.price("limitprice", "limit")
+        if kind is not OrderType.LIMIT:
+            draft.stop_price = draft.stop_price or fields.price("stopprice", "triggerprice")
     elif leaves:
         name = next((name for name in references if fields.has(name)), "price")
         if odd_reason(fields.peek(name)) is not None:
@@ -327,6 +347,11 @@ def _prices(draft: Draft, fields: Fields, references: tuple[str, ...], *, leaves
 def _own_prices(draft: Draft, fields: Fields) -> None:
     """The order's own price, where it stands in `price`."""
     kind, price = draft.order_type, draft.price if fields.has("price", "orderprice", "entryprice") else None
+    needed = {OrderType.LIMIT: draft.limit_price, OrderType.STOP: draft.stop_price}.get(kind, price)
+    if draft.family == "comma" and price is not None and needed is None:
+        raise SignalRefused(
+            "AMBIGUOUS", f"price={price} may be pips or a price; send limit_price, or stop_price for a stop.", "price"
+        )
     if draft.limit_price is None and (kind is OrderType.LIMIT or (kind is OrderType.STOP_LIMIT and draft.stop_price)):
         draft.limit_price = price
     elif draft.stop_price is None and kind is OrderType.STOP:

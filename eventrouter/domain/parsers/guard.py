@@ -26,6 +26,8 @@ _SIZE = word_set(
     "usd dollar dollars vol"
 )
 _LEVERAGE = word_set("leverage lever")
+_FACTORS = _LEVERAGE | {"multiplier"}  # where 1 changes nothing
+_TOLD = word_set("pnl mfe mae rsi atr adx ema sma macd change drawdown commission fee fees slippage volatility")
 _ORDER_PRICES = word_set("limit trigger triggerprice limitprice activation activationprice")
 _STEMS = re.compile(r"stoploss|takeprofit|trailingstop")
 _SIZE_STEMS = re.compile(r"quantity|percent")
@@ -56,7 +58,8 @@ def looks_protective(name: str) -> bool:
 
 def looks_like_size(name: str) -> bool:
     """Whether the name is one of a quantity or a part of one."""
-    return bool(parts_of(name) & _SIZE or _SIZE_STEMS.search(plain(name)))
+    parts = parts_of(name)
+    return bool(parts & _SIZE or _SIZE_STEMS.search(plain(name))) and not parts & _TOLD
 
 
 def misspelt(name: str) -> str | None:
@@ -76,7 +79,7 @@ def refuse_unread(fields: Fields, event: Event, side: Side | None, *, whole: boo
     if not opens and (whole or event not in (Event.EXIT, Event.REDUCE, Event.MOVE_STOP)):
         return
     for key, name, value in _leaves(fields):
-        if _says_nothing(value) or _HARMLESS.fullmatch(key) or _other_side(key, side):
+        if _says_nothing(name, value) or _HARMLESS.fullmatch(key) or _other_side(key, side):
             continue
         if opens and (meant := misspelt(name)) is not None:
             raise SignalRefused("FIELD_MISSPELT", f"{name[:60]} is not read; it must be written {meant}.", name[:60])
@@ -91,6 +94,22 @@ def refuse_unread(fields: Fields, event: Event, side: Side | None, *, whole: boo
             )
         elif opens:
             _refuse_order_part(key, name, value, counted=counted)
+
+
+def refuse_look_alikes(name: str, value: Value, known: Mapping[str, str], *, opens: bool) -> None:
+    """Refuse a field of a format that has other names for sizes and stops; `known` gives those names by plain ones.
+
+    Raises SignalRefused: FIELD_MISSPELT, UNSUPPORTED. Where the alert does not open, only a size is refused.
+    """
+    for key, full, item in _inside(plain(name), name, value, None):
+        protective, size = looks_protective(full), looks_like_size(full) or bool(parts_of(full) & _LEVERAGE)
+        if _says_nothing(full, item) or _HARMLESS.fullmatch(key):
+            continue
+        meant = known.get(key) or misspelt(full)
+        if meant is not None and (opens or (size and not protective)):
+            raise SignalRefused("FIELD_MISSPELT", f"{full[:40]!r} must be written {meant}.", meant)
+        if (protective and opens) or (size and not protective):
+            raise _unread(full, "a size, a stop loss or a take profit")
 
 
 def unread_note(names: list[str]) -> str:
@@ -157,14 +176,15 @@ def _inside(key: str, name: str, value: Value, fields: Fields | None) -> Iterato
         yield key, name, value
 
 
-def _says_nothing(value: Value) -> bool:
+def _says_nothing(name: str, value: Value) -> bool:
     if isinstance(value, list):
         return not value
-    return says_nothing(value) or (isinstance(value, Number | str) and _text(value) in ("1", "1x", "x1", "1.0"))
+    factor = isinstance(value, Number | str) and bool(parts_of(name) & _FACTORS)
+    return says_nothing(value) or (factor and _text(value) in ("1", "1x", "x1", "1.0"))
 
 
-def _text(value: Number | str) -> str:
-    return (value.raw if isinstance(value, Number) else value).strip().lower()
+def _text(value: Value) -> str:
+    return (value.raw if isinstance(value, Number) else str(value)).strip().lower()
 
 
 def _other_side(key: str, side: Side | None) -> bool:

@@ -127,6 +127,10 @@ def _plain(fields: Fields, names: tuple[str, ...], price: Decimal | None) -> Ite
             continue
         field = fields.take(name)
         unit = fields.take(*(f"{name}{word}" for word in _UNIT_NAMES))
+        if unit is not None and "trail" in plain(str(unit.value)):
+            raise SignalRefused(
+                "UNSUPPORTED", f"{unit.name} is trailing; send stopLoss with type and trailAmount.", unit.name
+            )
         if field is not None and (level := _united(field, unit, name, price, fields)):
             yield field.name, level
 

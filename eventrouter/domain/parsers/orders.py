@@ -69,7 +69,7 @@ class Draft:
 
 def order_type_of(name: str, word: str) -> OrderType:
     """The order type that a word names. Raises SignalRefused ORDER_TYPE_UNKNOWN."""
-    kind = _ORDER_TYPE_OF.get(plain(word))
+    kind = _ORDER_TYPE_OF.get(plain(word).removesuffix("order"))
     if kind is None:
         raise SignalRefused(
             "ORDER_TYPE_UNKNOWN",
@@ -81,7 +81,7 @@ def order_type_of(name: str, word: str) -> OrderType:
 
 def is_order_type(word: str) -> bool:
     """Whether the word names an order type."""
-    return plain(word) in _ORDER_TYPE_OF
+    return plain(word).removesuffix("order") in _ORDER_TYPE_OF
 
 
 def event_of(draft: Draft) -> tuple[Event, Side | None]:
