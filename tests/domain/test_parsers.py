@@ -255,7 +255,10 @@ def test_no_symbol_is_accepted() -> None:
         ({"action": "cancel"}, {"event": "CANCEL", "symbol": "MNQ1!"}),
         ({"action": "flatten"}, {"event": "FLATTEN", "symbol": "MNQ1!"}),
         ({"action": "close_all"}, {"event": "FLATTEN", "symbol": "MNQ1!"}),
-        ({"action": "move_stop", "side": "long", "sl_price": 5}, {**LONG, "event": "MOVE_STOP", "stop_loss": "price:5"}),
+        (
+            {"action": "move_stop", "side": "long", "sl_price": 5},
+            {**LONG, "event": "MOVE_STOP", "stop_loss": "price:5"},
+        ),
     ],
 )
 def test_the_words_for_an_order(fields: dict[str, Any], expected: dict[str, Any]) -> None:

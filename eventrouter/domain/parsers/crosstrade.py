@@ -55,7 +55,9 @@ def read_crosstrade(fields: Fields) -> Signal:
     _refuse_atm(fields)
     draft = Draft(family="crosstrade", intent=intent, positions=positions, amount=_amount(fields, intent))
     draft.notes += [
-        f"{fields.name_of(key)} has no effect: this router does not compare positions." for key in _SYNC if fields.has(key)
+        f"{fields.name_of(key)} has no effect: this router does not compare positions."
+        for key in _SYNC
+        if fields.has(key)
     ]
     if fields.has("tif", "timeinforce"):
         draft.notes.append("tif has no effect.")
@@ -110,7 +112,9 @@ def _amount(fields: Fields, intent: Intent) -> Amount | None:
     fraction = decimal_of(part.name, part.value)
     if not 0 < fraction <= 1:
         raise SignalRefused(
-            "QUANTITY_WRONG", f"percent is {fraction}; it must be a fraction above 0, at most 1: 0.5 is half.", part.name
+            "QUANTITY_WRONG",
+            f"percent is {fraction}; it must be a fraction above 0, at most 1: 0.5 is half.",
+            part.name,
         )
     if intent.event is Event.FLATTEN:
         raise SignalRefused("FIELD_MISSING", "A part of a position is closed by its instrument; send it.", "instrument")

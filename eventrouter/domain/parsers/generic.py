@@ -7,17 +7,17 @@ reference price has no effect and is noted; everywhere else it refuses the alert
 """
 
 import re
-from decimal import Decimal
 
-from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, plain, read_intent, together
+from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, read_intent, together
 from eventrouter.domain.parsers.amounts import Amount, amount_of, kind_of
 from eventrouter.domain.parsers.fields import Fields
-from eventrouter.domain.parsers.levels import level_of, stop_loss_of, take_profit_of
-from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, order_type_of, settled
+from eventrouter.domain.parsers.levels import stop_loss_of, take_profit_of
+from eventrouter.domain.parsers.order_prices import own_prices, read_order_type, read_prices
+from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, settled
 from eventrouter.domain.parsers.positions import FLAT, Positions, positions_of
 from eventrouter.domain.parsers.symbols import exchange_of, symbol_of
 from eventrouter.domain.parsers.values import Number, check_trade_id, odd_reason, text_of
-from eventrouter.domain.signals import Event, Level, LevelKind, OrderType, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Event, QuantityKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 ACTIONS = (
@@ -50,7 +50,6 @@ _PERCENTS = (
     "orderpercent",
 )
 _BARE_PERCENTS = ("percent", "pct", "percentage", "volpercent", "volpct")
-_TYPE_WORDS = ("type", "order", "entrytype", "entryordertype", "execution", "executiontype", "entry/type")
 _KIND_WORDS = ("quantitytype", "qtytype", "sizetype", "quantitykind", "amounttype", "currencytype", "volumetype")
 _UNCLEAR = ("amount", "risk", "volume")
 _REFERENCES = (
@@ -93,10 +92,10 @@ def complete(draft: Draft, fields: Fields, *, references: tuple[str, ...] = _REF
     event, side = event_of(draft)
     _refuse_hidden_exit(draft, event, fields)
     _times(draft, fields)
-    _order_type(draft, fields)
-    _prices(draft, fields, references, leaves=event in (Event.EXIT, Event.FLATTEN, Event.CANCEL))
+    read_order_type(draft, fields)
+    read_prices(draft, fields, references, leaves=event in (Event.EXIT, Event.FLATTEN, Event.CANCEL))
     if own:
-        _own_prices(draft, fields)
+        own_prices(draft, fields)
     if draft.protection is None:
         draft.names = _names(fields, side)
         draft.protection = lambda towards, price: (
@@ -281,89 +280,6 @@ def _times(draft: Draft, fields: Fields) -> None:
         draft.fire_time = fields.moment("time")
     elif draft.bar_time is None:
         draft.bar_time = fields.moment("time")
-
-
-def _order_type(draft: Draft, fields: Fields) -> None:
-    said = [fields.take("ordertype", "pricetype", "ordtype")]
-    for name in _TYPE_WORDS:
-        if isinstance(word := fields.peek(name), str) and is_order_type(word):
-            said.append(fields.take(name))
-    types = [(field.name, order_type_of(field.name, text_of(field.name, field.value))) for field in said if field]
-    if not types:
-        draft.order_type = draft.intent.order_type or draft.order_type
-        _refuse_untyped(draft, fields)
-        return
-    (name, draft.order_type), *others = types
-    if any(other is not draft.order_type for _, other in others):
-        raise SignalRefused(
-            "CONTRADICTION", f"{name} and {others[0][0]} name different types of order; send one.", others[0][0]
-        )
-    if draft.order_type is OrderType.MARKET and (limit := fields.take("limitprice", "limit")):
-        draft.notes.append(f"{limit.name} has no effect on a market order.")
-    if draft.order_type is OrderType.TRAILING_STOP:
-        draft.trail = draft.trail or _trail(fields)
-
-
-def _trail(fields: Fields) -> Level | None:
-    for names, kind in (
-        (("trailamount", "trailoffset", "trailprice"), LevelKind.OFFSET),
-        (("trailpercent",), LevelKind.PERCENT),
-    ):
-        field = fields.take(*names)
-        if field is not None and (level := level_of(field, kind, trailing=True)) is not None:
-            return level
-    return None
-
-
-def _refuse_untyped(draft: Draft, fields: Fields) -> None:
-    """A limit or stop price without an order type: whether it is an order's price cannot be known."""
-    for name, types in (
-        ("limitprice", (OrderType.LIMIT, OrderType.STOP_LIMIT)),
-        ("stopprice", (OrderType.STOP, OrderType.STOP_LIMIT)),
-    ):
-        if draft.order_type not in types and fields.price(name) is not None:
-            called = fields.name_of(name)
-            raise SignalRefused(
-                "AMBIGUOUS",
-                f"The alert has {called} but no orderType; send orderType, or a stop loss as stop_loss.",
-                called,
-            )
-
-
-def _prices(draft: Draft, fields: Fields, references: tuple[str, ...], *, leaves: bool) -> None:
-    kind = draft.order_type
-    if kind is not OrderType.MARKET:
-        if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT):
-            draft.limit_price = draft.limit_price or fields.price("limitprice", "limit")
-        if kind is not OrderType.LIMIT:
-            draft.stop_price = draft.stop_price or fields.price("stopprice", "triggerprice")
-    elif leaves:
-        name = next((name for name in references if fields.has(name)), "price")
-        if odd_reason(fields.peek(name)) is not None:
-            return
-    draft.price = _reference(fields, references)
-
-
-def _own_prices(draft: Draft, fields: Fields) -> None:
-    """The order's own price, where it stands in `price`."""
-    kind, price = draft.order_type, draft.price if fields.has("price", "orderprice", "entryprice") else None
-    needed = {OrderType.LIMIT: draft.limit_price, OrderType.STOP: draft.stop_price}.get(kind, price)
-    if draft.family == "comma" and price is not None and needed is None:
-        raise SignalRefused(
-            "AMBIGUOUS", f"price={price} may be pips or a price; send limit_price, or stop_price for a stop.", "price"
-        )
-    if draft.limit_price is None and (kind is OrderType.LIMIT or (kind is OrderType.STOP_LIMIT and draft.stop_price)):
-        draft.limit_price = price
-    elif draft.stop_price is None and kind is OrderType.STOP:
-        draft.stop_price = price
-
-
-def _reference(fields: Fields, references: tuple[str, ...]) -> Decimal | None:
-    """The first reference price that is not zero; the others are the bar's, and have no effect."""
-    for name in references:
-        if (price := fields.price(name)) is not None:
-            return price
-    return None
 
 
 def _names(fields: Fields, side: Side | None) -> tuple[str, str]:

@@ -37,10 +37,11 @@ _HARMLESS = re.compile(
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _MEANT = {
-    **{name: name for name in ("quantity", "contracts", "leverage", "sentiment")},
-    **{"stoploss": "stop_loss", "takeprofit": "take_profit", "ordertype": "order_type", "limitprice": "limit_price"},
-    **{"stopprice": "stop_price", "reduceonly": "reduce_only", "marketposition": "market_position"},
-    **{"slprice": "sl_price", "tpprice": "tp_price", "quantitytype": "quantity_type"},
+    plain(name): name
+    for name in (
+        *("quantity", "contracts", "leverage", "sentiment", "stop_loss", "take_profit", "sl_price", "tp_price"),
+        *("order_type", "limit_price", "stop_price", "reduce_only", "market_position", "quantity_type"),
+    )
 }
 _OPENS = (Event.ENTRY, Event.ADD, Event.REVERSE)
 _TYPE_NAMES = re.compile(r"(?:.*/)?(?:type|.*type|order|execution|exec|kind|style)")
@@ -189,4 +190,8 @@ def _text(value: Value) -> str:
 
 def _other_side(key: str, side: Side | None) -> bool:
     """long SL beside short SL: the other direction's level has no effect."""
-    return side is not None and re.fullmatch(r"(long|short)(?:sl|tp)", key) is not None and not key.startswith(side.lower())
+    return (
+        side is not None
+        and re.fullmatch(r"(long|short)(?:sl|tp)", key) is not None
+        and not key.startswith(side.lower())
+    )

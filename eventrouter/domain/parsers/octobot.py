@@ -41,7 +41,12 @@ def read_octobot(fields: Fields) -> Signal:
     if fields.flag("reduceonly") and intent.event is None:
         intent = Intent(Event.EXIT, order=intent.direction)
     _refuse_parts(fields, intent)
-    draft = Draft(family="octobot", intent=intent, positions=positions_of(fields), amount=_amount(fields, leaves=intent.event is Event.EXIT))
+    draft = Draft(
+        family="octobot",
+        intent=intent,
+        positions=positions_of(fields),
+        amount=_amount(fields, leaves=intent.event is Event.EXIT),
+    )
     draft.order_id = fields.text("tag")
     draft.names = ("STOP_PRICE", "TAKE_PROFIT_PRICE")
     stop, target = fields.pop("stopprice"), fields.pop("takeprofitprice")

@@ -56,11 +56,7 @@ def read_pickmytrade(fields: Fields) -> Signal:
     draft.fire_time = fields.moment("date")
     draft.protection = lambda side, price: _protection(fields, draft)
     draft.names = ("sl", "tp")
-    draft.notes += [
-        f"{fields.name_of(key)} has no effect{what}."
-        for key, what in _SETTINGS.items()
-        if fields.has(key)
-    ]
+    draft.notes += [f"{fields.name_of(key)} has no effect{what}." for key, what in _SETTINGS.items() if fields.has(key)]
     fields.drop(*(key for key in fields.names() if key.startswith("multipleaccounts")))  # their sizes are theirs
     return complete(draft, fields)
 

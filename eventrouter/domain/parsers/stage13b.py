@@ -38,7 +38,9 @@ _FIELDS = (
     *("quantity", "exit_type", "exit_price", "final_be_mfe", "final_no_be_mfe"),
 )
 _WRITTEN = {name.replace("_", ""): name for name in _FIELDS}
-_MEANT = dict.fromkeys(("qty", "contracts", "size", "lots", "units"), "quantity") | dict.fromkeys(("sl", "stop"), "stop_loss")
+_MEANT = dict.fromkeys(("qty", "contracts", "size", "lots", "units"), "quantity") | dict.fromkeys(
+    ("sl", "stop"), "stop_loss"
+)
 
 
 def is_stage13b(body: Mapping[str, Value]) -> bool:
