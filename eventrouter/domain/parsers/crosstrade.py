@@ -103,7 +103,7 @@ def _intent(fields: Fields, positions: Positions) -> Intent:
 
 def _amount(fields: Fields, intent: Intent) -> Amount | None:
     """qty, or the fraction of the position, above 0 and at most 1, that CLOSEPOSITION closes."""
-    quantity = fields.take("qty", "quantity")
+    quantity = fields.one("qty", "quantity")
     if quantity is not None:
         return amount_of(quantity)
     part = fields.take("percent") if intent.event in (Event.EXIT, Event.FLATTEN) else None

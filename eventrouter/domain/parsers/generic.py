@@ -150,7 +150,7 @@ def amount(fields: Fields) -> Amount | None:
     if field is not None and (units := amount_of(field, kind)):
         found.append(units)
     for other, names in _OTHER_AMOUNTS.items():
-        field = fields.take(*names)
+        field = fields.one(*names)
         if field is not None and (value := amount_of(field, other, zero=True)):
             found.append(value)
     for bare, names in ((False, _PERCENTS), (True, _BARE_PERCENTS)):

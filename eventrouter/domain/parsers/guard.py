@@ -18,19 +18,25 @@ from eventrouter.errors import SignalRefused
 MOST_NAMES = 10
 
 _PROTECTION = word_set(
-    "stop stops stoploss stoplosses loss sl slp sltp tp tpp tpsl takeprofit target targets profit trail trailing bracket "
-    "brackets breakeven"
+    "stop stops stp stoploss stoplosses loss sl slp sltp tp tpp tpsl takeprofit target targets profit trail trailing bracket "
+    "brackets breakeven protect protection protective invalidation exitprice"
 )
 _SIZE = word_set(
     "qty quantity lots lot contracts units shares size sizing risk amount notional multiplier percent pct perc percentage "
-    "usd dollar dollars vol"
+    "usd dollar dollars vol qtty margin cost capital investment portion fraction half"
 )
 _LEVERAGE = word_set("leverage lever")
 _FACTORS = _LEVERAGE | {"multiplier"}  # where 1 changes nothing
 _TOLD = word_set("pnl mfe mae rsi atr adx ema sma macd change drawdown commission fee fees slippage volatility")
-_ORDER_PRICES = word_set("limit trigger triggerprice limitprice activation activationprice")
-_STEMS = re.compile(r"stoploss|takeprofit|trailingstop")
-_SIZE_STEMS = re.compile(r"quantity|percent")
+_ORDER_PRICES = word_set("limit lmt trigger triggerprice limitprice activation activationprice")
+_STEMS = re.compile(
+    r".*(?:stoploss|takeprofit|trailing).*|stop.*|(?:order|hard|init|initial|long|short|my)(?:stop|target)|exitprice|"
+    r"(?:sl|tp)\d*(?:value|val|price|level|pts?|points?|ticks?|dist.*|offset|am(?:oun)?t|usd|dollars?|pct|perc.*|pips?|r|atr)|"
+    r"(?:long|short|init|initial|my|use|has|enable)(?:sl|tp)"
+)
+_SIZE_STEMS = re.compile(
+    r".*(?:quantity|percent|pct|qty|(?:trade|order|position|lot)size).*|(?:n|num|number|noof|max)contracts"
+)
 _HARMLESS = re.compile(
     r"(?:net|open|gross)profit|profitfactor|(?:tick|contract|pip|point|bar|step)size|riskreward(?:ratio)?|rr|vwap|"
     r"(?:contract)?(?:multiplier|size)unit"
@@ -44,7 +50,7 @@ _MEANT = {
     )
 }
 _OPENS = (Event.ENTRY, Event.ADD, Event.REVERSE)
-_TYPE_NAMES = re.compile(r"(?:.*/)?(?:type|.*type|order|execution|exec|kind|style)")
+_TYPE_NAMES = re.compile(r".*(?:type|kind|style|method|mode|order|execution|exec|class)")
 
 
 def parts_of(name: str) -> frozenset[str]:
@@ -54,18 +60,18 @@ def parts_of(name: str) -> frozenset[str]:
 
 def looks_protective(name: str) -> bool:
     """Whether the name is one of a stop loss, a take profit or a part of one."""
-    return bool(parts_of(name) & _PROTECTION or _STEMS.search(plain(name)))
+    return bool(parts_of(name) & _PROTECTION or _any(_STEMS, name))
 
 
 def looks_like_size(name: str) -> bool:
     """Whether the name is one of a quantity or a part of one."""
     parts = parts_of(name)
-    return bool(parts & _SIZE or _SIZE_STEMS.search(plain(name))) and not parts & _TOLD
+    return bool(parts & _SIZE or _any(_SIZE_STEMS, name)) and not parts & _TOLD
 
 
 def misspelt(name: str) -> str | None:
     """The field that this name nearly is: stop_lss is stop_loss; None for every other name."""
-    key = plain(name)
+    key = plain(name.rsplit(".", 1)[-1])
     found = get_close_matches(key, _MEANT, n=1, cutoff=0.85) if 5 <= len(key) <= 20 else []
     return _MEANT[found[0]] if found and found[0] != key else None
 
@@ -182,6 +188,10 @@ def _says_nothing(name: str, value: Value) -> bool:
         return not value
     factor = isinstance(value, Number | str) and bool(parts_of(name) & _FACTORS)
     return says_nothing(value) or (factor and _text(value) in ("1", "1x", "x1", "1.0"))
+
+
+def _any(stems: re.Pattern[str], name: str) -> bool:
+    return any(stems.fullmatch(plain(step)) for step in name.split("."))
 
 
 def _text(value: Value) -> str:

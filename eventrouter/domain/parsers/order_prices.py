@@ -42,7 +42,7 @@ def _trail(fields: Fields) -> Level | None:
         (("trailamount", "trailoffset", "trailprice"), LevelKind.OFFSET),
         (("trailpercent",), LevelKind.PERCENT),
     ):
-        field = fields.take(*names)
+        field = fields.one(*names)
         if field is not None and (level := level_of(field, kind, trailing=True)) is not None:
             return level
     return None
@@ -68,8 +68,10 @@ def read_prices(draft: Draft, fields: Fields, references: tuple[str, ...], *, le
     kind = draft.order_type
     if kind is not OrderType.MARKET:
         if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            fields.one("limitprice", "limit")  # two of them must agree
             draft.limit_price = draft.limit_price or fields.price("limitprice", "limit")
         if kind is not OrderType.LIMIT:
+            fields.one("stopprice", "triggerprice")
             draft.stop_price = draft.stop_price or fields.price("stopprice", "triggerprice")
     elif leaves:
         name = next((name for name in references if fields.has(name)), "price")

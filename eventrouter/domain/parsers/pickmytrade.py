@@ -63,7 +63,7 @@ def read_pickmytrade(fields: Fields) -> Signal:
 
 def _amount(fields: Fields) -> Amount | None:
     risk = fields.take("riskpercentage")
-    quantity = fields.take("quantity", "qty")
+    quantity = fields.one("quantity", "qty")
     by_risk = None if risk is None else amount_of(risk, QuantityKind.RISK_PERCENT, zero=True)
     by_number = None if quantity is None else amount_of(quantity, zero=True)
     return by_risk or by_number
