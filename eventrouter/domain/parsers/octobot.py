@@ -37,8 +37,6 @@ def read_octobot(fields: Fields) -> Signal:
     if word is None:
         raise SignalRefused("FIELD_MISSING", "The alert has no SIGNAL; send SIGNAL=buy, sell or cancel.", "SIGNAL")
     intent = read_intent(word.name, text_of(word.name, word.value))
-    if fields.flag("reduceonly") and intent.event is None:
-        intent = Intent(Event.EXIT, order=intent.direction)
     _refuse_parts(fields, intent)
     draft = Draft(family="octobot", intent=intent, positions=positions_of(fields), amount=_amount(fields))
     draft.order_id = fields.text("tag")

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from eventrouter.domain.parsers.actions import Intent, plain
 from eventrouter.domain.parsers.amounts import Amount
+from eventrouter.domain.parsers.exits import refuse_hidden_exit
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.levels import refuse_wrong_side
 from eventrouter.domain.parsers.positions import FLAT, Positions, decide
@@ -88,6 +89,17 @@ def event_of(draft: Draft) -> tuple[Event, Side | None]:
     return decide(draft.intent, draft.positions, sized=draft.amount is not None)
 
 
+def refuse_order_id(draft: Draft, event: Event, fields: Fields) -> None:
+    """Refuse to cancel one order of the sender's: its ids are not known here, and all would be cancelled instead."""
+    if event is Event.CANCEL and (draft.order_id is not None or fields.has("exchangeorderids", "orderids", "ordersid")):
+        name = fields.name_of("orderid", "clientorderid", "orderref", "exchangeorderids", "orderids", "ordersid")
+        raise SignalRefused(
+            "UNSUPPORTED",
+            "The alert cancels one order by an id that is not known here; send cancel without it to cancel all of the trade's.",
+            name,
+        )
+
+
 def settled(draft: Draft, fields: Fields) -> Signal:
     """The signal. Raises SignalRefused for what contradicts itself, lacks a part or cannot be done here."""
     event, side = event_of(draft)
@@ -96,6 +108,7 @@ def settled(draft: Draft, fields: Fields) -> Signal:
     order = _order_terms(draft, event)
     stop_loss, take_profit = _protected(draft, event, side, order)
     refuse_unsupported(fields, protected=event in _PROTECTED)
+    refuse_hidden_exit(fields, draft.intent, draft.positions, event, side)
     extras, odd = fields.extras()
     return Signal(
         family=draft.family,
@@ -187,7 +200,8 @@ def _reversed_quantity(draft: Draft) -> tuple[Decimal | None, QuantityKind]:
     if amount is None or draft.positions.before is None:
         return (amount.value if amount is not None else after), QuantityKind.FIXED
     if after is not None:
-        if amount.value not in (after, after + (before or 0)):
+        closes_some = before is None and amount.value > after  # what it closed beyond the new position is not said
+        if amount.value not in (after, after + (before or 0)) and not closes_some:
             raise SignalRefused(
                 "CONTRADICTION", f"{amount.name} is {amount.value}, but the new position is {after}.", amount.name
             )
