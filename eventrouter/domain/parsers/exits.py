@@ -82,7 +82,9 @@ def refuse_hidden_exit(fields: Fields, intent: Intent, positions: Positions, eve
             )
         if _NESTED.match(key) and not fields.is_free(key) and _asks(key.rsplit("/", 1)[-1], field.value, side):
             raise SignalRefused(
-                "UNSUPPORTED", f"{field.name[:60]} is not read at this place; send it beside the action.", field.name[:60]
+                "UNSUPPORTED",
+                f"{field.name[:60]} is not read at this place; send it beside the action.",
+                field.name[:60],
             )
     if intent.event is not None or positions.after is not None:
         return

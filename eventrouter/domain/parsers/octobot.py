@@ -15,7 +15,7 @@ from eventrouter.domain.parsers.levels import directed_level
 from eventrouter.domain.parsers.orders import Draft
 from eventrouter.domain.parsers.positions import positions_of
 from eventrouter.domain.parsers.values import text_of, word_set
-from eventrouter.domain.signals import Event, Level, LevelKind, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Level, LevelKind, QuantityKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 _NAMES = word_set(

@@ -40,7 +40,7 @@ class Draft:
     """What a format said, not yet checked against itself.
 
     `protection` reads stop loss and take profit for a side and an entry price; it is asked only where they have an
-    effect. `names` are the sender's names of the two.
+    effect. `names` are the sender's names of the two. `target`: the amount is the size of the position wanted.
     """
 
     family: str
@@ -62,6 +62,7 @@ class Draft:
     order_id: str | None = None
     exchange: str | None = None
     max_age_s: Decimal | None = None
+    target: bool = False
     names: tuple[str, str] = ("stop loss", "take profit")
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
@@ -119,6 +120,7 @@ def settled(draft: Draft, fields: Fields) -> Signal:
         trade_id=draft.trade_id,
         quantity=quantity,
         quantity_kind=kind,
+        target=draft.target or _is_target(draft, event, quantity),
         price=draft.price,
         stop_loss=stop_loss,
         take_profit=take_profit,
@@ -169,6 +171,11 @@ def _quantity(draft: Draft, event: Event) -> tuple[Decimal | None, QuantityKind]
     if value is None and event is Event.REDUCE:
         raise SignalRefused("FIELD_MISSING", "The alert reduces a position without saying by how much.", "quantity")
     return value, QuantityKind.FIXED
+
+
+def _is_target(draft: Draft, event: Event, quantity: Decimal | None) -> bool:
+    """Whether the only size is that of the position afterwards, and how much of it is held already is not said."""
+    return draft.amount is None and quantity is not None and event is Event.ENTRY and draft.positions.before is None
 
 
 def _refuse_more_than_held(draft: Draft, amount: Amount, event: Event) -> None:
