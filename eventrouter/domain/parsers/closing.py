@@ -6,7 +6,8 @@ count; whatever opens, and what narrows the exit (its side, its symbol, a part o
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from eventrouter.domain.parsers.actions import plain
 from eventrouter.domain.parsers.values import Number, Odd, Value, is_nan, word_set
@@ -24,52 +25,74 @@ _QUANTITY = re.compile(
 )
 _NARROWS = re.compile(
     r".*(?:action|side|direction|symbol|ticker|instrument|pair|contract|tradeid|positionid|orderid|type|limit|limitprice|"
-    r"stopprice|triggerprice|kind|data|signal|command|cmd|event|operation|condition|strategy)"
+    r"stopprice|triggerprice|kind|data|signal|command|cmd|event|operation|condition)"
 )
 _DELAY = re.compile(r"_DLY?(?=:|$)", re.IGNORECASE)
 _ZERO = re.compile(r"[+-]?0{1,15}(?:\.0{0,15})?", re.ASCII)
 
-Tree = Mapping[str, Value]
+Tree: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(slots=True)
+class _Trifles:
+    """What was set aside. `sent`: a symbol without its mark of delayed data → as it was sent.
+
+    `only_flat`: a quantity was among it that may have named a part, which counts for nothing only where all is closed.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    sent: dict[str, str] = field(default_factory=dict)
+    only_flat: bool = False
+
+    def allow(self, signal: Signal) -> bool:
+        return signal.event in (Event.EXIT, Event.FLATTEN) and (not self.only_flat or signal.position == "FLAT")
+
+    def noted(self, signal: Signal) -> Signal:
+        symbol = None if signal.symbol is None else self.sent.get(signal.symbol, signal.symbol)
+        return replace(signal, symbol=symbol, notes=(*signal.notes, *self.notes))
 
 
 def forgiving(tree: Tree, read: Callable[[Tree], Signal]) -> Signal:
     """The signal that `read` makes of the fields, also without trifles if it closes. Raises SignalRefused."""
-    first: SignalRefused | None = None
-    notes: list[str] = []
-    sent: dict[str, str] = {}  # a symbol without its mark of delayed data → as it was sent
-    only_flat = False
-    for _ in range(_MOST_SET_ASIDE + 1):
+    try:
+        return read(tree)
+    except SignalRefused as refusal:
+        first = last = refusal
+    trifles = _Trifles()
+    for _ in range(_MOST_SET_ASIDE):
+        without = _set_aside(tree, last, trifles)
+        if without is None:
+            break
+        tree = without
         try:
             signal = read(tree)
         except SignalRefused as refusal:
-            first = first or refusal
-            path = _path(tree, refusal.field or "") if refusal.code in _CODES else None
-            if path is None:
-                break
-            value = _at(tree, path)
-            name = plain(path[-1])
-            if refusal.code == "DELAYED_DATA" and isinstance(value, str):
-                mended = _DELAY.sub("", value.strip())
-                sent[mended] = value.strip()
-                tree = _changed(tree, path, mended)
-                notes.append(f"{refusal.field} names delayed data, which does not keep a position from closing.")
-                continue
-            if not _POSITIONS.fullmatch(name):
-                if _QUANTITY.fullmatch(name):
-                    only_flat = only_flat or not _is_nothing(value)
-                elif _NARROWS.fullmatch(name):
-                    break
-            tree = _changed(tree, path, None)
-            notes.append(f"{refusal.field} could not be used and has no effect: {refusal.message}")
-        else:
-            if first is None:
-                return signal
-            if signal.event not in (Event.EXIT, Event.FLATTEN) or (only_flat and signal.position != "FLAT"):
-                break
-            symbol = None if signal.symbol is None else sent.get(signal.symbol, signal.symbol)
-            return replace(signal, symbol=symbol, notes=(*signal.notes, *notes))
-    assert first is not None
+            last = refusal
+            continue
+        if trifles.allow(signal):
+            return trifles.noted(signal)
+        break
     raise first
+
+
+def _set_aside(tree: Tree, refusal: SignalRefused, trifles: _Trifles) -> Tree | None:
+    """The fields without the one that was refused; None if it is no trifle."""
+    path = _path(tree, refusal.field or "") if refusal.code in _CODES else None
+    if path is None:
+        return None
+    value, name = _at(tree, path), plain(path[-1])
+    if refusal.code == "DELAYED_DATA" and isinstance(value, str):
+        mended = _DELAY.sub("", value.strip())
+        trifles.sent[mended] = value.strip()
+        trifles.notes.append(f"{refusal.field} names delayed data, which does not keep a position from closing.")
+        return _changed(tree, path, mended)
+    if not _POSITIONS.fullmatch(name):
+        if _QUANTITY.fullmatch(name):
+            trifles.only_flat = trifles.only_flat or not _is_nothing(value)
+        elif _NARROWS.fullmatch(name):
+            return None
+    trifles.notes.append(f"{refusal.field} could not be used and has no effect: {refusal.message}")
+    return _changed(tree, path, None)
 
 
 def _is_nothing(value: Value) -> bool:

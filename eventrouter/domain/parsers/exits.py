@@ -43,7 +43,7 @@ _LEAVES = re.compile(
     re.IGNORECASE,
 )
 _NESTED = re.compile(r"(?!(?:stoploss|takeprofit|sl|tp)/)[^/]+/")  # the parts of levels are not the order's own
-_ASKING = word_set("action side ordertype limitprice stopprice orderaction")
+_ACTIONS = word_set("action side direction orderaction orderside positiondirection signal data command operation")
 
 
 def leaving(intent: Intent, fields: Fields) -> Intent:
@@ -76,16 +76,13 @@ def refuse_hidden_exit(fields: Fields, intent: Intent, positions: Positions, eve
     if event not in _OPENS:
         return
     for key, field in fields.rest():
-        if key.rsplit("/", 1)[-1] in ("positionidx", "positionindex") and not says_nothing(field.value):
-            raise SignalRefused(
-                "UNSUPPORTED", f"{field.name[:60]} chooses a side of hedge mode; send exit to close.", field.name[:60]
-            )
-        if _NESTED.match(key) and not fields.is_free(key) and _asks(key.rsplit("/", 1)[-1], field.value, side):
-            raise SignalRefused(
-                "UNSUPPORTED",
-                f"{field.name[:60]} is not read at this place; send it beside the action.",
-                field.name[:60],
-            )
+        name, called = key.rsplit("/", 1)[-1], field.name[:60]
+        if name in ("positionidx", "positionindex") and not says_nothing(field.value):
+            raise SignalRefused("UNSUPPORTED", f"{called} chooses a side of hedge mode; send exit to close.", called)
+        if name in _ACTIONS and not fields.is_free(key) and _asks_otherwise(field.value, side):
+            raise SignalRefused("CONTRADICTION", f"{called} asks for something else than the alert's action.", called)
+        if _NESTED.match(key) and not fields.is_free(key) and _prices_order(name, field.value):
+            raise SignalRefused("UNSUPPORTED", f"{called} is not read there; send it beside the action.", called)
     if intent.event is not None or positions.after is not None:
         return
     for key, field in fields.rest():
@@ -116,16 +113,17 @@ def _closing(fields: Fields) -> Field | None:
     return found
 
 
-def _asks(name: str, value: Value, side: Side | None) -> bool:
-    """Whether an unread nested field asks for another order: an order type, a price, an action of the other direction."""
-    if name not in _ASKING or says_nothing(value):
-        return False
-    if name in ("limitprice", "stopprice"):
-        return True
-    if name == "ordertype":
-        return plain(str(value)) not in ("market", "mkt")
+def _asks_otherwise(value: Value, side: Side | None) -> bool:
+    """Whether an unread action, of another format or in a nest, leads elsewhere than to this position."""
     asked = intent_of(value) if isinstance(value, str) else None
     return asked is not None and (asked.event not in (None, Event.ENTRY) or asked.direction not in (None, side))
+
+
+def _prices_order(name: str, value: Value) -> bool:
+    """Whether an unread field in a nest would make the order one with a price of its own."""
+    if name == "ordertype":
+        return not says_nothing(value) and plain(str(value)) not in ("market", "mkt")
+    return name in ("limitprice", "stopprice") and not says_nothing(value)
 
 
 def _may_leave(fields: Fields, key: str, field: Field, side: Side | None) -> bool:

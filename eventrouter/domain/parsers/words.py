@@ -130,9 +130,14 @@ def _phrase(line: str, start: int, findings: Findings, *, password: bool) -> Phr
     style, separator = ("pipe", r"[^|]+") if "|" in line else ("comma", r"[^,]+") if "," in line else ("words", r"\S+")
     found = [(match[0], start + match.start()) for match in islice(re.finditer(separator, line), MOST_WORDS + 1)]
     words = [(word.strip(), at + len(word) - len(word.lstrip())) for word, at in found]
-    phrase = Phrase(words, style, password, negated=any(plain(word) in _NEGATIONS for word, _ in words))
+    phrase = Phrase(words, style, password, negated=any(_negates(word) for word, _ in words))
     _hide(phrase, findings)
     return phrase
+
+
+def _negates(word: str) -> bool:
+    """Whether the word takes the order back; what is written in other letters or signs may."""
+    return plain(word) in _NEGATIONS or not (word.isascii() or _PAIR.fullmatch(word))
 
 
 def _is_readable(phrase: Phrase) -> bool:
