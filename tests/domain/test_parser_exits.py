@@ -44,6 +44,8 @@ CLOSES_LONG = [
     {**SELL, "isExit": True},
     {**SELL, "is_close": "true"},
     {**SELL, "exit": True},
+    {**SELL, "close": True},
+    {"symbol": "MNQ1!", "direction": "long", "isExit": True},
     {**SELL, "exit_only": "1"},
     {**SELL, "reduce": True},
     {**SELL, "offset": "close"},
@@ -90,6 +92,10 @@ def test_hedge_modes_size_is_kept() -> None:
         ({"action": "enter_short", "reduce_only": True}, "CONTRADICTION"),
         ({"sentiment": "flat", "market_position": "short"}, "CONTRADICTION"),
         ({"reason": "exit"}, "AMBIGUOUS"),
+        ({"positionAction": "close"}, "AMBIGUOUS"),
+        ({"trigger": "TP1"}, "AMBIGUOUS"),
+        ({"action": "long", "reduce_only": True}, "AMBIGUOUS"),
+        ({"action": "open", "side": "sell", "reduce_only": True}, "CONTRADICTION"),
         ({"order_name": "Close entry(s) order Short"}, "AMBIGUOUS"),
         ({"name": "Long Exit"}, "AMBIGUOUS"),
         ({"alert_name": "NQ long exit"}, "AMBIGUOUS"),
@@ -170,9 +176,7 @@ def test_a_trifle_is_noted() -> None:
     """The note names the field and says that it has no effect; the symbol stays as it was sent."""
     signal = signal_of({"action": "exit", "symbol": "CME_MINI_DL:MNQ1!", "quantity": 0})
     assert signal.symbol == "CME_MINI_DL:MNQ1!"
-    assert [note.split(" ")[0] for note in signal.notes] == ["symbol", "quantity"] or [
-        note.split(" ")[0] for note in signal.notes
-    ] == ["quantity", "symbol"]
+    assert {note.split(" ")[0] for note in signal.notes} == {"symbol", "quantity"}
     assert signal_of("exit CME_MINI_DL:MNQ1!").event == "EXIT"
 
 
@@ -285,5 +289,6 @@ def test_a_refused_body_does_not_keep_its_licence(body: str) -> None:
     """The first field in the form of a licence is taken out, though no command follows it."""
     licence = body.replace("|", ",").split(",", 1)[0]
     reading = read_alert(body.encode())
-    assert reading.refusal is not None and reading.secrets == (licence,)
+    assert reading.refusal is not None
+    assert reading.secrets == (licence,)
     assert licence not in everything_in(reading)

@@ -28,7 +28,7 @@ _LEAVING_NAME = re.compile(
     r"offset|positioneffect|openclose|orderoffset"
 )
 _REMARK_NAME = re.compile(
-    r".*(?:comment|reason|remark|message|signal|type)|(?:.*(?:order|alert|signal|trade|entry|event))?(?:name|id)|strategy|"
+    r".*(?:comment|reason|remark|message|signal|type|action|intent|purpose|trigger|alert)|(?:.*(?:order|alert|signal|trade|entry|event))?(?:name|id)|strategy|"
     r"tag|label|note|notes|title|text|description"
 )
 _ORDER_TYPE_NAMES = word_set("ordertype pricetype ordtype timeinforcetype")
@@ -66,23 +66,21 @@ def leaving(intent: Intent, fields: Fields) -> Intent:
         raise SignalRefused(
             "CONTRADICTION", f"The alert asks for {intent.event}, but {closing.name} closes a position.", closing.name
         )
-    if side is not None:
-        return Intent(Event.EXIT, side=side, order_type=intent.order_type)
-    return Intent(Event.EXIT, order=intent.direction, order_type=intent.order_type)
+    if side is None and intent.order is None and intent.side is not None and "educe" in closing.name:
+        raise SignalRefused(
+            "AMBIGUOUS",
+            f"{intent.side} with {closing.name} may leave that position or the other one; send buy, sell or exit.",
+            closing.name,
+        )
+    side = side or (intent.side if intent.order is None else None)
+    return Intent(Event.EXIT, order=None if side else intent.order, side=side, order_type=intent.order_type)
 
 
 def refuse_hidden_exit(fields: Fields, intent: Intent, positions: Positions, event: Event, side: Side | None) -> None:
     """Refuse what opens a position by its action and may close one by another field. Raises AMBIGUOUS, UNSUPPORTED."""
     if event not in _OPENS:
         return
-    for key, field in fields.rest():
-        name, called = key.rsplit("/", 1)[-1], field.name[:60]
-        if name in ("positionidx", "positionindex") and not says_nothing(field.value):
-            raise SignalRefused("UNSUPPORTED", f"{called} chooses a side of hedge mode; send exit to close.", called)
-        if name in _ACTIONS and not fields.is_free(key) and _asks_otherwise(field.value, side):
-            raise SignalRefused("CONTRADICTION", f"{called} asks for something else than the alert's action.", called)
-        if _NESTED.match(key) and not fields.is_free(key) and _prices_order(name, field.value):
-            raise SignalRefused("UNSUPPORTED", f"{called} is not read there; send it beside the action.", called)
+    _refuse_other_orders(fields, side)
     if intent.event is not None or positions.after is not None:
         return
     for key, field in fields.rest():
@@ -91,6 +89,18 @@ def refuse_hidden_exit(fields: Fields, intent: Intent, positions: Positions, eve
     for key, field in fields.all():
         if not fields.is_free(key) and _remarks_exit(key, field.value):
             raise _sounds(field.name[:60])
+
+
+def _refuse_other_orders(fields: Fields, side: Side | None) -> None:
+    """Refuse what was not read and asks for another order than the one that was."""
+    for key, field in fields.rest():
+        name, called = key.rsplit("/", 1)[-1], field.name[:60]
+        if name in ("positionidx", "positionindex") and not says_nothing(field.value):
+            raise SignalRefused("UNSUPPORTED", f"{called} chooses a side of hedge mode; send exit to close.", called)
+        if name in _ACTIONS and not fields.is_free(key) and _asks_otherwise(field.value, side):
+            raise SignalRefused("CONTRADICTION", f"{called} asks for something else than the alert's action.", called)
+        if _NESTED.match(key) and not fields.is_free(key) and _prices_order(name, field.value):
+            raise SignalRefused("UNSUPPORTED", f"{called} is not read there; send it beside the action.", called)
 
 
 def _closing(fields: Fields) -> Field | None:
@@ -102,7 +112,7 @@ def _closing(fields: Fields) -> Field | None:
     for key in _SHORT_FLAGS:
         value = fields.peek(key)
         if value is True or (isinstance(value, str) and value.strip().lower() in ("true", "yes")):
-            found = found or fields.take(key)
+            found = found or fields.pop(key)  # so that close is no price as well
     for key in _EFFECTS:
         value = fields.peek(key)
         word = plain(value) if isinstance(value, str) else ""
