@@ -93,7 +93,6 @@ def test_hedge_modes_size_is_kept() -> None:
         ({"sentiment": "flat", "market_position": "short"}, "CONTRADICTION"),
         ({"reason": "exit"}, "AMBIGUOUS"),
         ({"positionAction": "close"}, "AMBIGUOUS"),
-        ({"trigger": "TP1"}, "AMBIGUOUS"),
         ({"action": "long", "reduce_only": True}, "AMBIGUOUS"),
         ({"action": "open", "side": "sell", "reduce_only": True}, "CONTRADICTION"),
         ({"order_name": "Close entry(s) order Short"}, "AMBIGUOUS"),
@@ -137,6 +136,7 @@ def test_what_sounds_like_an_exit_never_opens(fields: dict[str, Any], code: str)
         {"sentiment": "bearish", "comment": "exit_long"},
         {"posSide": "net", "options": {"orderType": "market"}},
         {"market_position": "short", "prev_market_position": "flat", "order_name": "close"},
+        {"trigger": "bar close", "session": "NY close"},
     ],
 )
 def test_an_entry_stays_one(fields: dict[str, Any]) -> None:

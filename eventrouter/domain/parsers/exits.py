@@ -28,7 +28,7 @@ _LEAVING_NAME = re.compile(
     r"offset|positioneffect|openclose|orderoffset"
 )
 _REMARK_NAME = re.compile(
-    r".*(?:comment|reason|remark|message|signal|type|action|intent|purpose|trigger|alert)|(?:.*(?:order|alert|signal|trade|entry|event))?(?:name|id)|strategy|"
+    r".*(?:comment|reason|remark|message|signal|type|action|intent|purpose|alert)|(?:.*(?:order|alert|signal|trade|entry|event))?(?:name|id)|strategy|"
     r"tag|label|note|notes|title|text|description"
 )
 _ORDER_TYPE_NAMES = word_set("ordertype pricetype ordtype timeinforcetype")
