@@ -6,14 +6,13 @@ in MetaApi's form: elsewhere it may be the bar's volume. On what leaves a positi
 reference price has no effect and is noted; everywhere else it refuses the alert.
 """
 
-import re
-
 from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, read_intent, together
 from eventrouter.domain.parsers.amounts import Amount, amount_of, kind_of
+from eventrouter.domain.parsers.exits import leaving
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.levels import stop_loss_of, take_profit_of
 from eventrouter.domain.parsers.order_prices import own_prices, read_order_type, read_prices
-from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, settled
+from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, refuse_order_id, settled
 from eventrouter.domain.parsers.positions import FLAT, Positions, positions_of
 from eventrouter.domain.parsers.symbols import exchange_of, symbol_of
 from eventrouter.domain.parsers.values import Number, check_trade_id, odd_reason, text_of
@@ -24,12 +23,12 @@ ACTIONS = (
     *("action", "orderaction", "tradeaction", "side", "orderside", "tradeside", "direction", "positiondirection"),
     *("operation", "transactiontype", "command", "cmd", "event"),
 )
-_SOFT_ACTIONS = ("signal", "signaltype", "type", "order", "mode", "message", "position", "positionside", "kind")
-_REFINING = frozenset({"mode", "message", "position", "positionside", "kind"})  # alone they ask for nothing
+_SOFT_ACTIONS = ("signal", "signaltype", "type", "order", "mode", "message", "position", "kind")
+_REFINING = frozenset({"mode", "message", "position", "kind"})  # alone they ask for nothing
 _SIDES = frozenset({"side", "orderside", "tradeside", "direction", "positiondirection"})
 SYMBOLS = ("symbol", "ticker", "instrument", "tvinstrument", "tradingsymbol", "pair", "contract", "instid")
 _UNITS = (
-    *("quantity", "qty", "contracts", "ordercontracts", "orderquantity", "orderqty", "size", "ordersize"),
+    *("quantity", "qty", "contracts", "ordercontracts", "orderquantity", "orderqty", "size", "ordersize", "sz"),
     *("lots", "lot", "lotsize", "units", "shares"),
 )
 _OTHER_AMOUNTS = {
@@ -57,13 +56,6 @@ _REFERENCES = (
     "close",
 )
 _FIRED = ("firetime", "timenow", "timestamp", "alerttime", "signaltime", "firedat", "metadata/timestamp")
-_REMARKS = ("message", "comment", "ordercomment", "orderid", "alertmessage", "signaltype", "tag", "id", "strategy")
-_LEAVES = re.compile(
-    r"(?:(?:close|exit)(?: ?(?:\(s\)|entry|order|long|short|position|all|trade|buy|sell|#|\d).*)?"
-    r"|(?:tp|sl|take[ _-]?profit|stop[ _-]?loss|target|trail|trailing stop|stopped)(?:[ _-]?\d+)?(?:[ _-].*)?"
-    r"|\w*break[ _-]?even.*|.{1,40}[ _-](?:exit|close|tp|sl)(?:[ _-]?\d+)?)",
-    re.IGNORECASE,
-)
 _ORDERISH = frozenset(
     {*_UNITS, "stoploss", "sl", "tp", "takeprofit", "ordertype", "limitprice", "stopprice", "reduceonly"}
 )
@@ -89,8 +81,9 @@ def complete(draft: Draft, fields: Fields, *, references: tuple[str, ...] = _REF
     draft.order_id = draft.order_id or fields.text("orderid", "clientorderid", "orderref")
     draft.source_id = fields.text("signalid", "eventid", "messageid", "idempotencykey", "requestid")
     draft.max_age_s = fields.number("maxlag", "maxage", "maxages")
+    draft.intent = leaving(draft.intent, fields)
     event, side = event_of(draft)
-    _refuse_hidden_exit(draft, event, fields)
+    refuse_order_id(draft, event, fields)
     _times(draft, fields)
     read_order_type(draft, fields)
     read_prices(draft, fields, references, leaves=event in (Event.EXIT, Event.FLATTEN, Event.CANCEL))
@@ -133,8 +126,6 @@ def intent(fields: Fields, positions: Positions) -> Intent:
         and (positions.before, positions.after) == (None, None)
     ):
         return Intent(Event.REVERSE, found.order, found.side, found.order_type)
-    if fields.flag("reduceonly", "closeposition", "closeonly") and found.event is None:
-        return Intent(Event.EXIT, order=found.direction, order_type=found.order_type)
     return found
 
 
@@ -256,21 +247,6 @@ def _symbol(fields: Fields) -> str | None:
                 "CONTRADICTION", "symbol and ticker name different instruments; send one of them.", "ticker"
             )
     return symbol
-
-
-def _refuse_hidden_exit(draft: Draft, event: Event, fields: Fields) -> None:
-    """Refuse a bare buy or sell that a remark calls an exit (Close entry(s) order Long, TP1): it would open a position."""
-    if event is not Event.ENTRY or draft.intent.event is not None or draft.positions.after is not None:
-        return
-    for key in _REMARKS:
-        value = fields.peek(key)
-        if isinstance(value, str) and len(value) <= 80 and _LEAVES.fullmatch(value.strip()):
-            raise SignalRefused(
-                "AMBIGUOUS",
-                f"{fields.name_of(key)} sounds like an exit, the action like an entry; send exit as the action, or add "
-                "market_position.",
-                fields.name_of(key),
-            )
 
 
 def _times(draft: Draft, fields: Fields) -> None:

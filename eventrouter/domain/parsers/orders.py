@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from eventrouter.domain.parsers.actions import Intent, plain
 from eventrouter.domain.parsers.amounts import Amount
+from eventrouter.domain.parsers.exits import refuse_hidden_exit
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.guard import refuse_unread, unread_names, unread_note
 from eventrouter.domain.parsers.levels import refuse_wrong_side
@@ -40,7 +41,7 @@ class Draft:
     """What a format said, not yet checked against itself.
 
     `protection` reads stop loss and take profit for a side and an entry price; it is asked only where they have an
-    effect. `names` are the sender's names of the two.
+    effect. `names` are the sender's names of the two. `target`: the amount is the size of the position wanted.
     """
 
     family: str
@@ -62,6 +63,7 @@ class Draft:
     order_id: str | None = None
     exchange: str | None = None
     max_age_s: Decimal | None = None
+    target: bool = False
     names: tuple[str, str] = ("stop loss", "take profit")
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +91,17 @@ def event_of(draft: Draft) -> tuple[Event, Side | None]:
     return decide(draft.intent, draft.positions, sized=draft.amount is not None)
 
 
+def refuse_order_id(draft: Draft, event: Event, fields: Fields) -> None:
+    """Refuse to cancel one order of the sender's: its ids are not known here, and all would be cancelled instead."""
+    if event is Event.CANCEL and (draft.order_id is not None or fields.has("exchangeorderids", "orderids", "ordersid")):
+        name = fields.name_of("orderid", "clientorderid", "orderref", "exchangeorderids", "orderids", "ordersid")
+        raise SignalRefused(
+            "UNSUPPORTED",
+            "The alert cancels one order by an id that is not known here; send cancel without it to cancel all of the trade's.",
+            name,
+        )
+
+
 def settled(draft: Draft, fields: Fields) -> Signal:
     """The signal. Raises SignalRefused for what contradicts itself, lacks a part or cannot be done here."""
     event, side = event_of(draft)
@@ -104,6 +117,7 @@ def settled(draft: Draft, fields: Fields) -> Signal:
         whole=draft.positions.after == FLAT,
         counted=quantity is not None and kind is QuantityKind.FIXED,
     )
+    refuse_hidden_exit(fields, draft.intent, draft.positions, event, side)
     extras, odd = fields.extras()
     unread = [name for name in unread_names(fields) if not any(note.startswith(f"{name} ") for note in draft.notes)]
     odd += [unread_note(unread)] if unread else []
@@ -116,6 +130,7 @@ def settled(draft: Draft, fields: Fields) -> Signal:
         trade_id=draft.trade_id,
         quantity=quantity,
         quantity_kind=kind,
+        target=draft.target or _is_target(draft, event, quantity),
         price=draft.price,
         stop_loss=stop_loss,
         take_profit=take_profit,
@@ -168,6 +183,11 @@ def _quantity(draft: Draft, event: Event) -> tuple[Decimal | None, QuantityKind]
     return value, QuantityKind.FIXED
 
 
+def _is_target(draft: Draft, event: Event, quantity: Decimal | None) -> bool:
+    """Whether the only size is that of the position afterwards, and how much of it is held already is not said."""
+    return draft.amount is None and quantity is not None and event is Event.ENTRY and draft.positions.before is None
+
+
 def _refuse_more_than_held(draft: Draft, amount: Amount, event: Event) -> None:
     """An entry cannot lead to a smaller position than it buys: it is a reversal, or one of the numbers is not the order's."""
     after = draft.positions.after_size
@@ -203,7 +223,8 @@ def _reversed_quantity(draft: Draft) -> tuple[Decimal | None, QuantityKind]:
     if amount is None or draft.positions.before is None:
         return (amount.value if amount is not None else after), QuantityKind.FIXED
     if after is not None:
-        if amount.value not in (after, after + (before or 0)):
+        closes_some = before is None and amount.value > after  # what it closed beyond the new position is not said
+        if amount.value not in (after, after + (before or 0)) and not closes_some:
             raise SignalRefused(
                 "CONTRADICTION", f"{amount.name} is {amount.value}, but the new position is {after}.", amount.name
             )

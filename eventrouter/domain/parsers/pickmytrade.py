@@ -5,7 +5,7 @@ documents. update_sl and update_tp move the stop or target of the open position.
 not looked at: which accounts trade is configured here.
 """
 
-from eventrouter.domain.parsers.actions import Intent, read_intent
+from eventrouter.domain.parsers.actions import Intent, means_action, read_intent
 from eventrouter.domain.parsers.amounts import Amount, amount_of
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.generic import complete
@@ -32,7 +32,9 @@ _SETTINGS = {
 
 def is_pickmytrade(fields: Fields) -> bool:
     """Whether the alert has PickMyTrade's form."""
-    return fields.sent("data") and not fields.sent("action") and bool(fields.names() & _OWN)
+    if not fields.sent("data") or fields.sent("action"):
+        return False
+    return bool(fields.names() & _OWN) or means_action(str(fields.peek("data")))
 
 
 def read_pickmytrade(fields: Fields) -> Signal:

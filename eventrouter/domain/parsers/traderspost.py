@@ -11,10 +11,9 @@ from dataclasses import replace
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.generic import amount, complete, intent
 from eventrouter.domain.parsers.orders import Draft
-from eventrouter.domain.parsers.positions import FLAT, positions_of
-from eventrouter.domain.parsers.values import text_of, word_set
+from eventrouter.domain.parsers.positions import positions_of
+from eventrouter.domain.parsers.values import word_set
 from eventrouter.domain.signals import Signal
-from eventrouter.errors import SignalRefused
 
 _FIELDS = word_set(
     "ticker action sentiment quantity quantitytype signalprice price ordertype limitprice stopprice stoploss takeprofit "
@@ -22,7 +21,6 @@ _FIELDS = word_set(
     "extendedhours optiontype expiration intrinsicvalue strikecount strikesaway strikeprice"
 )
 _OWN = frozenset({"sentiment", "quantitytype", "signalprice", "ignoretradingwindows", "cancelordertype"})
-_SENTIMENTS = {"bullish": "LONG", "long": "LONG", "bearish": "SHORT", "short": "SHORT", "flat": FLAT}
 _SETTINGS = ("timeinforce", "extendedhours", "ignoretradingwindows", "cancel")
 
 
@@ -35,18 +33,7 @@ def is_traderspost(fields: Fields) -> bool:
 def read_traderspost(fields: Fields) -> Signal:
     """The signal. Raises SignalRefused."""
     positions = positions_of(fields)
-    sentiment = fields.take("sentiment")
-    if sentiment is not None:
-        word = text_of(sentiment.name, sentiment.value).lower()
-        if word not in _SENTIMENTS:
-            raise SignalRefused(
-                "FIELD_WRONG",
-                f"sentiment is {word[:40]!r}; it must be bullish, bearish, long, short or flat.",
-                "sentiment",
-            )
-        if positions.after not in (None, _SENTIMENTS[word]):
-            raise SignalRefused("CONTRADICTION", "sentiment and market_position say different things.", "sentiment")
-        positions = replace(positions, after=_SENTIMENTS[word], partial_by_word=True)
+    positions = replace(positions, partial_by_word=fields.has("sentiment"))
     draft = Draft(family="traderspost", intent=intent(fields, positions), positions=positions, amount=amount(fields))
     draft.notes += [f"{fields.name_of(key)} has no effect." for key in _SETTINGS if fields.has(key)]
     if fields.has("stoploss/stopprice") and fields.has("stoploss/limitprice"):
