@@ -140,7 +140,9 @@ def _refuse_order_part(key: str, name: str, value: Value, *, counted: bool) -> N
     parts = parts_of(name)
     if parts & _LEVERAGE and not counted:
         raise _unread(name, "the order's size; send quantity in units")
-    if (parts | {key}) & _ORDER_PRICES or (_TYPE_NAMES.fullmatch(key) and _is_pending(value)):
+    if ((parts | {key}) & _ORDER_PRICES and _holds_digits(value)) or (
+        _TYPE_NAMES.fullmatch(key) and _is_pending(value)
+    ):
         raise SignalRefused(
             "AMBIGUOUS",
             f"{name[:60]} is not read, and it may ask for another order than one at the market; send orderType with "
@@ -152,6 +154,10 @@ def _refuse_order_part(key: str, name: str, value: Value, *, counted: bool) -> N
 def _is_pending(value: Value) -> bool:
     word = plain(value).removesuffix("order") if isinstance(value, str) else ""
     return word in {plain(kind) for kind in OrderType} - {"market"} | {"lmt", "stp", "stplmt"}
+
+
+def _holds_digits(value: Value) -> bool:
+    return not isinstance(value, str) or any(character.isdigit() for character in value)
 
 
 def _unread(name: str, what: str) -> SignalRefused:

@@ -16,7 +16,7 @@ from eventrouter.domain.parsers.levels import directed_level
 from eventrouter.domain.parsers.orders import Draft
 from eventrouter.domain.parsers.positions import positions_of
 from eventrouter.domain.parsers.values import text_of, word_set
-from eventrouter.domain.signals import Event, Level, LevelKind, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Event, Level, LevelKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 _NAMES = word_set(
@@ -45,7 +45,7 @@ def read_octobot(fields: Fields) -> Signal:
         family="octobot",
         intent=intent,
         positions=positions_of(fields),
-        amount=_amount(fields, leaves=intent.event is Event.EXIT),
+        amount=_amount(fields),
     )
     draft.order_id = fields.text("tag")
     draft.names = ("STOP_PRICE", "TAKE_PROFIT_PRICE")
@@ -66,7 +66,7 @@ def _refuse_parts(fields: Fields, intent: Intent) -> None:
         )
 
 
-def _amount(fields: Fields, *, leaves: bool) -> Amount | None:
+def _amount(fields: Fields) -> Amount | None:
     field = fields.take("volume")
     if field is None:
         return None
@@ -76,10 +76,7 @@ def _amount(fields: Fields, *, leaves: bool) -> Amount | None:
             "VOLUME is a part of OctoBot's holdings; send units, or 2% of the portfolio.",
             field.name,
         )
-    if not text_of(field.name, field.value).endswith("%"):
-        return amount_of(field, zero=True)
-    of = QuantityKind.PERCENT_OF_POSITION if leaves else QuantityKind.PERCENT_OF_EQUITY
-    return amount_of(field, of, zero=True)
+    return amount_of(field, zero=True)  # a percent is of the position where the order leaves one
 
 
 def _level(field: Field | None, side: Side | None, *, stop: bool) -> Level | None:
