@@ -76,7 +76,7 @@ class Signal:
     `position` is the sender's own position after the alert: LONG, SHORT or FLAT, and `position_size` its size, at least
     zero. `bare`: the alert only says buy or sell, so against an open position it may as well mean that one's exit. Times are aware, UTC: `fire_time` when
     the alert fired, `bar_time` of its bar. `source_id` is the sender's own id of the alert, `order_id` of its order.
-    `trail` is how far a trailing stop order stays behind the price.
+    `target`: the quantity is the size of the position afterwards, not of the order. `trail` is how far a trailing stop order stays behind the price.
     `exit_type` is SL, BE, TP, … where an exit says why. `repairs` are sentences that say what was mended in a body that
     was nearly right; `notes` are sentences about fields that were understood and have no effect here.
     """
@@ -89,6 +89,7 @@ class Signal:
     trade_id: str | None = None
     quantity: Decimal | None = None
     quantity_kind: QuantityKind = QuantityKind.FIXED
+    target: bool = False
     order_type: OrderType = OrderType.MARKET
     price: Decimal | None = None
     limit_price: Decimal | None = None

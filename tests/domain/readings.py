@@ -9,7 +9,7 @@ from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.signals import Level, LevelKind, OrderType, QuantityKind, Signal
 from eventrouter.errors import SignalRefused
 
-_PLAIN: Mapping[str, Any] = {"quantity_kind": QuantityKind.FIXED, "order_type": OrderType.MARKET}
+_PLAIN: Mapping[str, Any] = {"quantity_kind": QuantityKind.FIXED, "order_type": OrderType.MARKET, "target": False}
 _PROSE = {"family", "notes", "repairs", "extras", "bare"}
 
 

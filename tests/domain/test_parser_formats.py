@@ -373,7 +373,7 @@ def test_threecommas_refusals(fields: dict[str, Any], code: str) -> None:
         ("SIGNAL=buy", {"event": "ENTRY", "side": "LONG"}),
         ("SIGNAL=SELL;VOLUME=0.5;PRICE=70", {"event": "ENTRY", "side": "SHORT", "quantity": "0.5", "price": "70"}),
         ("SIGNAL=sell;REDUCE_ONLY=true", {"event": "EXIT", "side": "LONG"}),
-        ("SIGNAL=cancel;TAG=t9", {"event": "CANCEL", "order_id": "t9"}),
+        ("SIGNAL=cancel", {"event": "CANCEL"}),
         (
             "SIGNAL=buy;ORDER_TYPE=LIMIT;PRICE=70;STOP_PRICE=-5%;TAKE_PROFIT_PRICE=4d",
             {
@@ -415,6 +415,7 @@ def test_octobot_through_a_mail_relay() -> None:
         ("SIGNAL=buy;TAKE_PROFIT_PRICE=9;TAKE_PROFIT_PRICE_1=10", "UNSUPPORTED"),
         ("SIGNAL=sell;ORDER_TYPE=STOP;STOP_PRICE=60", "UNSUPPORTED"),
         ("SIGNAL=cancel;PARAM_SIDE=buy", "UNSUPPORTED"),
+        ("SIGNAL=cancel;TAG=t9", "UNSUPPORTED"),
     ],
 )
 def test_octobot_refusals(details: str, code: str) -> None:
@@ -457,7 +458,11 @@ def test_octobot_refusals(details: str, code: str) -> None:
             "words",
             {"event": "EXIT", "quantity": "25", "quantity_kind": "percent_of_position"},
         ),
-        ("GBPUSD position -3", "words", {"event": "ENTRY", "side": "SHORT", "quantity": "3", "position": "SHORT"}),
+        (
+            "GBPUSD position -3",
+            "words",
+            {"event": "ENTRY", "side": "SHORT", "quantity": "3", "target": True, "position": "SHORT"},
+        ),
         ("GBPUSD pos 0", "words", {"event": "EXIT"}),
         (
             "GBPUSD sell 40$ limit:a7:1.31",
@@ -472,7 +477,6 @@ def test_octobot_refusals(details: str, code: str) -> None:
                 "order_id": "a7",
             },
         ),
-        ("GBPUSD cancel:a7", "words", {"event": "CANCEL", "order_id": "a7"}),
         ("GBPUSD cancel:all", "words", {"event": "CANCEL"}),
         (
             "MyWord\nshort GBPUSD q=0.3 sl=200",
@@ -500,6 +504,7 @@ def test_words(body: str, family: str, expected: dict[str, Any]) -> None:
         ("lic,eaoff,GBPUSD", "FORMAT_UNKNOWN"),
         ("lic,buy,GBPUSD,vol=1,vol=2", "KEY_REPEATED"),
         ("buy long short GBPUSD", "CONTRADICTION"),
+        ("GBPUSD cancel:a7", "UNSUPPORTED"),
     ],
 )
 def test_words_with_two_meanings(body: str, code: str) -> None:

@@ -255,7 +255,10 @@ def test_no_symbol_is_accepted() -> None:
         ({"action": "cancel"}, {"event": "CANCEL", "symbol": "MNQ1!"}),
         ({"action": "flatten"}, {"event": "FLATTEN", "symbol": "MNQ1!"}),
         ({"action": "close_all"}, {"event": "FLATTEN", "symbol": "MNQ1!"}),
-        ({"action": "move_stop", "side": "long", "sl": 5}, {**LONG, "event": "MOVE_STOP", "stop_loss": "price:5"}),
+        (
+            {"action": "move_stop", "side": "long", "sl_price": 5},
+            {**LONG, "event": "MOVE_STOP", "stop_loss": "price:5"},
+        ),
     ],
 )
 def test_the_words_for_an_order(fields: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -287,7 +290,7 @@ def test_the_words_for_an_order(fields: dict[str, Any], expected: dict[str, Any]
         {"action": "sell", "price": 100, "stop_loss": 99},
         {"action": "sell", "price": 100, "stop_loss": 100},
         {"action": "buy", "price": 100, "tp": 99},
-        {"action": "buy", "sl": 110, "tp": 105},
+        {"action": "buy", "sl_price": 110, "tp_price": 105},
         {"action": "buy", "type": "limit", "price": 90, "sl": 95},
         {"action": "buy", "price": 100, "sl_price": 99, "sl_pct": 5},
     ],
@@ -478,14 +481,14 @@ def test_a_quantity_that_is_refused(fields: dict[str, Any], code: str) -> None:
             {"order_type": "trailing_stop", "trail_percent": 2},
             {"order_type": "trailing_stop", "trail": "percent:2 trailing"},
         ),
-        ({"sl": 90, "tp": "110"}, {"stop_loss": "price:90", "take_profit": "price:110"}),
+        ({"price": 100, "sl": 90, "tp": "110"}, {"price": "100", "stop_loss": "price:90", "take_profit": "price:110"}),
         ({"sl": "0", "tp": 0}, {}),
         ({"sl": "2%", "tp": "25 ticks"}, {"stop_loss": "percent:2", "take_profit": "ticks:25"}),
         ({"sl_points": 10, "dollar_tp": 50}, {"stop_loss": "offset:10", "take_profit": "cash:50"}),
         ({"stop_loss": {"type": "trailing_stop", "trailAmount": 3}}, {"stop_loss": "offset:3 trailing"}),
         ({"price": 100, "sl_price": 99, "sl_pct": 1}, {"price": "100", "stop_loss": "price:99"}),
         ({"long SL": 90, "short SL": 110, "price": 100}, {"price": "100", "stop_loss": "price:90"}),
-        ({"tp1": 110}, {"take_profit": "price:110"}),
+        ({"tp1": 11000}, {"take_profit": "price:11000"}),
     ],
 )
 def test_prices_and_levels(fields: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -502,7 +505,7 @@ def test_prices_and_levels(fields: dict[str, Any], expected: dict[str, Any]) -> 
         ({"orderType": "iceberg"}, "ORDER_TYPE_UNKNOWN"),
         ({"limitPrice": 99}, "AMBIGUOUS"),
         ({"stopPrice": 99}, "AMBIGUOUS"),
-        ({"tp1": 110, "tp2": 120}, "UNSUPPORTED"),
+        ({"tp1": 11000, "tp2": 12000}, "UNSUPPORTED"),
         ({"sl_pips": 20}, "UNSUPPORTED"),
         ({"breakeven": 10}, "UNSUPPORTED"),
         ({"trail_points": 10}, "UNSUPPORTED"),

@@ -91,8 +91,8 @@ def plain(word: str) -> str:
 
 
 def intent_of(word: str) -> Intent | None:
-    """What one word wants; None if it is not a word for that."""
-    return _WORDS.get(plain(word)) if len(word) <= _LONGEST else None
+    """What one word wants; None if it is not a word for that. A sign or letter outside of ASCII may turn its meaning."""
+    return _WORDS.get(plain(word)) if len(word) <= _LONGEST and word.strip().isascii() else None
 
 
 def means_action(word: str) -> bool:

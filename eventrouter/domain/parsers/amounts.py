@@ -31,12 +31,14 @@ _UNITS = re.compile(r"([\d.]+)\s?(?:@|contracts?|shares?|lots?|units?)", re.IGNO
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A quantity, its kind and the name of the field that said it. `percent`: it was written as `5%`, of what is not said."""
+    """A quantity, its kind and the name of the field that said it. `percent`: it was written as `5%`, of what is not said.
+    `bare`: the field is called percent and nothing else, which says how much to close, but not how much to open."""
 
     name: str
     value: Decimal
     kind: QuantityKind = QuantityKind.FIXED
     percent: bool = False
+    bare: bool = False
 
 
 def kind_of(name: str, word: str) -> QuantityKind:

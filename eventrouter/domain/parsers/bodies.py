@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from eventrouter.domain.parsers.actions import plain
+from eventrouter.domain.parsers.closing import forgiving
 from eventrouter.domain.parsers.crosstrade import is_crosstrade, read_crosstrade
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.forms import decoded, encoded_json, read_form
@@ -86,6 +87,11 @@ def _structured(value: Value, findings: Findings) -> Signal:
     assert isinstance(tree, Mapping)
     _refuse_unsafe_texts("The alert", tree)
     _refuse_several(tree)
+    return forgiving(tree, lambda fields: _formatted(fields, findings))
+
+
+def _formatted(tree: Mapping[str, Value], findings: Findings) -> Signal:
+    """The signal that the reader of the fields' format makes of them."""
     if is_stage13b(tree):
         findings.family = "stage13b"
         return read_stage13b(tree)

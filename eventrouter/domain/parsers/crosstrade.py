@@ -7,14 +7,14 @@ stops stay in NinjaTrader. `account` and `destination` are kept: which accounts 
 """
 
 from eventrouter.domain.parsers.actions import Intent, plain, read_intent
-from eventrouter.domain.parsers.amounts import amount_of
+from eventrouter.domain.parsers.amounts import Amount, amount_of
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.generic import SYMBOLS, complete
 from eventrouter.domain.parsers.levels import directed_level
 from eventrouter.domain.parsers.orders import Draft
 from eventrouter.domain.parsers.positions import FLAT, Positions, positions_of
-from eventrouter.domain.parsers.values import text_of
-from eventrouter.domain.signals import Event, Level, Side, Signal
+from eventrouter.domain.parsers.values import decimal_of, text_of
+from eventrouter.domain.signals import Event, Level, QuantityKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 _COMMANDS = {
@@ -53,18 +53,19 @@ def read_crosstrade(fields: Fields) -> Signal:
     positions = positions_of(fields)
     intent = _intent(fields, positions)
     _refuse_atm(fields)
-    quantity = fields.take("qty", "quantity")
-    draft = Draft(
-        family="crosstrade",
-        intent=intent,
-        positions=positions,
-        amount=None if quantity is None else amount_of(quantity),
-    )
+    draft = Draft(family="crosstrade", intent=intent, positions=positions, amount=_amount(fields, intent))
     draft.notes += [
-        f"{fields.name_of(key)} has no effect: positions are compared here." for key in _SYNC if fields.has(key)
+        f"{fields.name_of(key)} has no effect: this router does not compare positions."
+        for key in _SYNC
+        if fields.has(key)
     ]
     if fields.has("tif", "timeinforce"):
-        draft.notes.append("tif has no effect: the account's settings decide the time in force.")
+        draft.notes.append("tif has no effect.")
+    draft.notes += [
+        f"{fields.name_of(key)} has no effect: routing decides which accounts trade."
+        for key in ("account", "destination")
+        if fields.has(key)
+    ]
     if action := fields.take("action"):
         draft.notes += [] if intent.direction else [f"{action.name} has no effect beside this command."]
     if fields.has("flattenfirst"):
@@ -98,6 +99,26 @@ def _intent(fields: Fields, positions: Positions) -> Intent:
     if event is Event.EXIT and not fields.has(*SYMBOLS):
         return Intent(Event.FLATTEN)
     return Intent(event, order=ordered.direction if event is Event.REVERSE else None)
+
+
+def _amount(fields: Fields, intent: Intent) -> Amount | None:
+    """qty, or the fraction of the position, above 0 and at most 1, that CLOSEPOSITION closes."""
+    quantity = fields.one("qty", "quantity")
+    if quantity is not None:
+        return amount_of(quantity)
+    part = fields.take("percent") if intent.event in (Event.EXIT, Event.FLATTEN) else None
+    if part is None:
+        return None
+    fraction = decimal_of(part.name, part.value)
+    if not 0 < fraction <= 1:
+        raise SignalRefused(
+            "QUANTITY_WRONG",
+            f"percent is {fraction}; it must be a fraction above 0, at most 1: 0.5 is half.",
+            part.name,
+        )
+    if intent.event is Event.FLATTEN:
+        raise SignalRefused("FIELD_MISSING", "A part of a position is closed by its instrument; send it.", "instrument")
+    return Amount(part.name, fraction * 100, QuantityKind.PERCENT_OF_POSITION)
 
 
 def _refuse_atm(fields: Fields) -> None:

@@ -1,8 +1,10 @@
 """A body's fields by name, however the sender wrote the name, with a record of which ones were understood.
 
-Names are compared without case, spaces and signs: stopLoss, stop_loss and "Stop Loss" are one. What stands inside of
+Names are compared without case, spaces and signs: stopLoss, stop_loss and "Stop Loss" are one; % and $ in a name are
+percent and usd. What stands inside of
 order, signal, trade, alert, data, instrument or strategy_info counts as if it stood outside; what stands inside of
 strategy and position keeps that name in front (strategy.name is strategyname), except for TradingView's own names.
+What the position is, and whether the order leaves it, counts wherever it stands but in extras and metadata.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,12 +27,20 @@ from eventrouter.domain.parsers.values import (
 from eventrouter.errors import SignalRefused
 
 MOST_EXTRAS = 40
+FREE = ("extras/", "metadata/", "meta/")  # what the sender keeps there is not meant for the router
 
 _TRANSPARENT = word_set(
     "order orders signal signals trade trades alert alerts data instrument strategyinfo request params"
 )
 _PREFIXED = frozenset({"strategy", "position"})
 _OWN = ("order", "market", "prev", "position")  # how TradingView's names inside of strategy begin
+_FREE = ("extras/", "metadata/", "meta/")  # what the sender keeps there is not meant for the router
+ANYWHERE = word_set(
+    "marketposition marketpositionsize prevmarketposition prevmarketpositionsize previousmarketposition "
+    "previousmarketpositionsize positionsize positionafter sentiment reduceonly closeposition closeonly exitonly isexit "
+    "isclose isclosing isreduceonly positioneffect positionside posside holdside positionidx"
+)
+"""What the position is and whether the order leaves it means the same at any depth, and with strategy in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,8 @@ class Fields:
     def __init__(self, tree: Mapping[str, Value]) -> None:
         self._fields: dict[str, Field] = {}
         self._used: set[str] = set()
-        for key, field in _flat(tree, "", ""):
+        for path, field in _flat(tree, "", ""):
+            key = self._anywhere(path)
             earlier = self._fields.get(key)
             if earlier is not None and given(earlier.value) and given(field.value) and earlier.value != field.value:
                 raise SignalRefused(
@@ -154,6 +165,20 @@ class Fields:
             if key not in self._used and given(field.value):
                 yield key, field
 
+    def all(self) -> Iterator[tuple[str, Field]]:
+        """Every field that says something, understood or not."""
+        return ((key, field) for key, field in self._fields.items() if given(field.value))
+
+    @staticmethod
+    def is_free(key: str) -> bool:
+        """Whether the field stands where senders keep what is not meant for the router."""
+        return key.startswith(_FREE)
+
+    def _anywhere(self, path: str) -> str:
+        last = path.rsplit("/", 1)[-1].removeprefix("strategy").removeprefix("position/")
+        short = last if last in ANYWHERE else last.removeprefix("position")
+        return short if short in ANYWHERE and not self.is_free(path) else path
+
     def extras(self) -> tuple[dict[str, Any], list[str]]:
         """What nobody asked for: plain values to keep, and a sentence for each NaN or placeholder among them."""
         kept: dict[str, Any] = {}
@@ -180,7 +205,7 @@ def _kept(value: Value) -> str | bool:
 
 def _flat(tree: Mapping[str, Value], path: str, prefix: str) -> Iterator[tuple[str, Field]]:
     for name, value in tree.items():
-        key, full = plain(name) or name, f"{path}{name}"
+        key, full = plain(name.replace("%", "percent").replace("$", "usd")) or name, f"{path}{name}"
         if isinstance(value, Mapping):
             yield from _inside(key, full, prefix, value)
         elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):

@@ -6,39 +6,49 @@ in MetaApi's form: elsewhere it may be the bar's volume. On what leaves a positi
 reference price has no effect and is noted; everywhere else it refuses the alert.
 """
 
-import re
-from decimal import Decimal
-
 from eventrouter.domain.parsers.actions import Intent, intent_of, is_noise, means_action, read_intent, together
 from eventrouter.domain.parsers.amounts import Amount, amount_of, kind_of
+from eventrouter.domain.parsers.exits import leaving
 from eventrouter.domain.parsers.fields import Fields
-from eventrouter.domain.parsers.levels import level_of, stop_loss_of, take_profit_of
-from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, order_type_of, settled
+from eventrouter.domain.parsers.levels import stop_loss_of, take_profit_of
+from eventrouter.domain.parsers.order_prices import own_prices, read_order_type, read_prices
+from eventrouter.domain.parsers.orders import Draft, event_of, is_order_type, refuse_order_id, settled
 from eventrouter.domain.parsers.positions import FLAT, Positions, positions_of
 from eventrouter.domain.parsers.symbols import exchange_of, symbol_of
 from eventrouter.domain.parsers.values import Number, check_trade_id, odd_reason, text_of
-from eventrouter.domain.signals import Event, Level, LevelKind, OrderType, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Event, QuantityKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 ACTIONS = (
     *("action", "orderaction", "tradeaction", "side", "orderside", "tradeside", "direction", "positiondirection"),
     *("operation", "transactiontype", "command", "cmd", "event"),
 )
-_SOFT_ACTIONS = ("signal", "signaltype", "type", "order", "mode", "message", "position", "positionside", "kind")
-_REFINING = frozenset({"mode", "message", "position", "positionside", "kind"})  # alone they ask for nothing
+_SOFT_ACTIONS = ("signal", "signaltype", "type", "order", "mode", "message", "position", "kind")
+_REFINING = frozenset({"mode", "message", "position", "kind"})  # alone they ask for nothing
 _SIDES = frozenset({"side", "orderside", "tradeside", "direction", "positiondirection"})
 SYMBOLS = ("symbol", "ticker", "instrument", "tvinstrument", "tradingsymbol", "pair", "contract", "instid")
 _UNITS = (
-    *("quantity", "qty", "contracts", "ordercontracts", "orderquantity", "orderqty", "size", "ordersize"),
+    *("quantity", "qty", "contracts", "ordercontracts", "orderquantity", "orderqty", "size", "ordersize", "sz"),
     *("lots", "lot", "lotsize", "units", "shares"),
 )
 _OTHER_AMOUNTS = {
     QuantityKind.RISK_PERCENT: ("riskpercent", "riskpercentage", "riskpct", "percentrisk"),
     QuantityKind.RISK_AMOUNT: ("riskamount", "riskdollars", "riskusd", "riskdollaramount"),
-    QuantityKind.CASH: ("usd", "cash", "dollars", "dollaramount", "amountusd", "quoteqty", "notional"),
+    QuantityKind.CASH: (
+        *("usd", "cash", "dollars", "dollaramount", "amountusd", "usdamount", "quoteqty", "notional", "sizeusd"),
+        *("qtyusd", "quantityusd", "ordersizeusd", "notionalusd"),
+    ),
     QuantityKind.PERCENT_OF_EQUITY: ("percentofequity", "equitypercent", "equitypct"),
-    QuantityKind.PERCENT_OF_POSITION: ("percentofposition", "closepercent", "positionpercent"),
+    QuantityKind.PERCENT_OF_POSITION: (
+        *("percentofposition", "closepercent", "positionpercent", "closepct", "closepercentage", "exitpercent"),
+        *("exitpct", "positionpct"),
+    ),
 }
+_PERCENTS = (
+    *("qtypercent", "quantitypercent", "quantitypercentage", "qtypct", "quantitypct", "sizepercent", "sizepct"),
+    "orderpercent",
+)
+_BARE_PERCENTS = ("percent", "pct", "percentage", "volpercent", "volpct")
 _KIND_WORDS = ("quantitytype", "qtytype", "sizetype", "quantitykind", "amounttype", "currencytype", "volumetype")
 _UNCLEAR = ("amount", "risk", "volume")
 _REFERENCES = (
@@ -46,13 +56,6 @@ _REFERENCES = (
     "close",
 )
 _FIRED = ("firetime", "timenow", "timestamp", "alerttime", "signaltime", "firedat", "metadata/timestamp")
-_REMARKS = ("message", "comment", "ordercomment", "orderid", "alertmessage", "signaltype", "tag", "id", "strategy")
-_LEAVES = re.compile(
-    r"(?:(?:close|exit)(?: ?(?:\(s\)|entry|order|long|short|position|all|trade|buy|sell|#|\d).*)?"
-    r"|(?:tp|sl|take[ _-]?profit|stop[ _-]?loss|target|trail|trailing stop|stopped)(?:[ _-]?\d+)?(?:[ _-].*)?"
-    r"|\w*break[ _-]?even.*|.{1,40}[ _-](?:exit|close|tp|sl)(?:[ _-]?\d+)?)",
-    re.IGNORECASE,
-)
 _ORDERISH = frozenset(
     {*_UNITS, "stoploss", "sl", "tp", "takeprofit", "ordertype", "limitprice", "stopprice", "reduceonly"}
 )
@@ -78,13 +81,14 @@ def complete(draft: Draft, fields: Fields, *, references: tuple[str, ...] = _REF
     draft.order_id = draft.order_id or fields.text("orderid", "clientorderid", "orderref")
     draft.source_id = fields.text("signalid", "eventid", "messageid", "idempotencykey", "requestid")
     draft.max_age_s = fields.number("maxlag", "maxage", "maxages")
+    draft.intent = leaving(draft.intent, fields)
     event, side = event_of(draft)
-    _refuse_hidden_exit(draft, event, fields)
+    refuse_order_id(draft, event, fields)
     _times(draft, fields)
-    _order_type(draft, fields)
-    _prices(draft, fields, references, leaves=event in (Event.EXIT, Event.FLATTEN, Event.CANCEL))
+    read_order_type(draft, fields)
+    read_prices(draft, fields, references, leaves=event in (Event.EXIT, Event.FLATTEN, Event.CANCEL))
     if own:
-        _own_prices(draft, fields)
+        own_prices(draft, fields)
     if draft.protection is None:
         draft.names = _names(fields, side)
         draft.protection = lambda towards, price: (
@@ -115,8 +119,13 @@ def intent(fields: Fields, positions: Positions) -> Intent:
     ):  # a side of buy or sell beside "close" may name the order or the position
         beside = [(name, one) for name, one in beside if one.order is None or one.event is not None]
     found = together([*said, *beside, *softly])
-    if fields.flag("reduceonly", "closeposition", "closeonly") and found.event is None:
-        return Intent(Event.EXIT, order=found.direction, order_type=found.order_type)
+    if (
+        fields.flag("flattenfirst", "closeopposite", "closefirst")
+        and found.event in (None, Event.ENTRY)
+        and found.direction is not None
+        and (positions.before, positions.after) == (None, None)
+    ):
+        return Intent(Event.REVERSE, found.order, found.side, found.order_type)
     return found
 
 
@@ -132,9 +141,13 @@ def amount(fields: Fields) -> Amount | None:
     if field is not None and (units := amount_of(field, kind)):
         found.append(units)
     for other, names in _OTHER_AMOUNTS.items():
-        field = fields.take(*names)
+        field = fields.one(*names)
         if field is not None and (value := amount_of(field, other, zero=True)):
             found.append(value)
+    for bare, names in ((False, _PERCENTS), (True, _BARE_PERCENTS)):
+        field = fields.one(*names)
+        if field is not None and (part := amount_of(field, QuantityKind.PERCENT_OF_POSITION, zero=True)):
+            found.append(Amount(part.name, part.value, percent=True, bare=bare))
     if not found:
         found += _unclear(fields, kind)
     if len(found) > 1:
@@ -167,6 +180,9 @@ def _unclear(fields: Fields, kind: QuantityKind | None) -> list[Amount]:
         value = amount_of(field, kind, zero=True)
         if value is None:
             continue
+        if name == "risk" and kind is None and (value.percent or value.kind is QuantityKind.CASH):
+            kind = QuantityKind.RISK_PERCENT if value.percent else QuantityKind.RISK_AMOUNT
+            value = Amount(value.name, value.value, kind)
         if kind is None and not metaapi and not value.percent and value.kind is QuantityKind.FIXED:
             raise SignalRefused(
                 "QUANTITY_KIND_UNKNOWN",
@@ -233,21 +249,6 @@ def _symbol(fields: Fields) -> str | None:
     return symbol
 
 
-def _refuse_hidden_exit(draft: Draft, event: Event, fields: Fields) -> None:
-    """Refuse a bare buy or sell that a remark calls an exit (Close entry(s) order Long, TP1): it would open a position."""
-    if event is not Event.ENTRY or draft.intent.event is not None or draft.positions.after is not None:
-        return
-    for key in _REMARKS:
-        value = fields.peek(key)
-        if isinstance(value, str) and len(value) <= 80 and _LEAVES.fullmatch(value.strip()):
-            raise SignalRefused(
-                "AMBIGUOUS",
-                f"{fields.name_of(key)} sounds like an exit, the action like an entry; send exit as the action, or add "
-                "market_position.",
-                fields.name_of(key),
-            )
-
-
 def _times(draft: Draft, fields: Fields) -> None:
     draft.bar_time = fields.moment("bartime", "candletime", "bar/time")
     draft.fire_time = draft.fire_time or fields.moment(*_FIRED)
@@ -255,74 +256,6 @@ def _times(draft: Draft, fields: Fields) -> None:
         draft.fire_time = fields.moment("time")
     elif draft.bar_time is None:
         draft.bar_time = fields.moment("time")
-
-
-def _order_type(draft: Draft, fields: Fields) -> None:
-    field = fields.take("ordertype", "pricetype", "ordtype")
-    if field is None and isinstance(word := fields.peek("type"), str) and is_order_type(word):
-        field = fields.take("type")
-    if field is None:
-        draft.order_type = draft.intent.order_type or draft.order_type
-        _refuse_untyped(draft, fields)
-        return
-    draft.order_type = order_type_of(field.name, text_of(field.name, field.value))
-    if draft.order_type is OrderType.TRAILING_STOP:
-        draft.trail = draft.trail or _trail(fields)
-
-
-def _trail(fields: Fields) -> Level | None:
-    for names, kind in (
-        (("trailamount", "trailoffset", "trailprice"), LevelKind.OFFSET),
-        (("trailpercent",), LevelKind.PERCENT),
-    ):
-        field = fields.take(*names)
-        if field is not None and (level := level_of(field, kind, trailing=True)) is not None:
-            return level
-    return None
-
-
-def _refuse_untyped(draft: Draft, fields: Fields) -> None:
-    """A limit or stop price without an order type: whether it is an order's price cannot be known."""
-    for name, types in (
-        ("limitprice", (OrderType.LIMIT, OrderType.STOP_LIMIT)),
-        ("stopprice", (OrderType.STOP, OrderType.STOP_LIMIT)),
-    ):
-        if draft.order_type not in types and fields.price(name) is not None:
-            called = fields.name_of(name)
-            raise SignalRefused(
-                "AMBIGUOUS",
-                f"The alert has {called} but no orderType; send orderType, or a stop loss as stop_loss.",
-                called,
-            )
-
-
-def _prices(draft: Draft, fields: Fields, references: tuple[str, ...], *, leaves: bool) -> None:
-    kind = draft.order_type
-    if kind is not OrderType.MARKET:
-        draft.limit_price = draft.limit_price or fields.price("limitprice", "limit")
-        draft.stop_price = draft.stop_price or fields.price("stopprice", "triggerprice")
-    elif leaves:
-        name = next((name for name in references if fields.has(name)), "price")
-        if odd_reason(fields.peek(name)) is not None:
-            return
-    draft.price = _reference(fields, references)
-
-
-def _own_prices(draft: Draft, fields: Fields) -> None:
-    """The order's own price, where it stands in `price`."""
-    kind, price = draft.order_type, draft.price if fields.has("price", "orderprice", "entryprice") else None
-    if draft.limit_price is None and (kind is OrderType.LIMIT or (kind is OrderType.STOP_LIMIT and draft.stop_price)):
-        draft.limit_price = price
-    elif draft.stop_price is None and kind is OrderType.STOP:
-        draft.stop_price = price
-
-
-def _reference(fields: Fields, references: tuple[str, ...]) -> Decimal | None:
-    """The first reference price that is not zero; the others are the bar's, and have no effect."""
-    for name in references:
-        if (price := fields.price(name)) is not None:
-            return price
-    return None
 
 
 def _names(fields: Fields, side: Side | None) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """Family 6, OctoBot: EXCHANGE, SYMBOL, SIGNAL=buy|sell|cancel and upper-case details, one a line or separated by `;`.
 
 PRICE is the limit of a limit order, and else only the price that the sender saw. STOP_PRICE and TAKE_PROFIT_PRICE may be
-prices, signed distances (`10d`) or signed percents. VOLUME is in units; `2%` is of the portfolio; the other percents
+prices, signed distances (`10d`) or signed percents. VOLUME is in units; `2%` is of the portfolio, or of
+the position that REDUCE_ONLY makes smaller; the other percents
 (`2a%`, `2s%`, `2t%`) count holdings that this router does not know. REDUCE_ONLY makes an order an exit.
 """
 
@@ -15,7 +16,7 @@ from eventrouter.domain.parsers.levels import directed_level
 from eventrouter.domain.parsers.orders import Draft
 from eventrouter.domain.parsers.positions import positions_of
 from eventrouter.domain.parsers.values import text_of, word_set
-from eventrouter.domain.signals import Event, Level, LevelKind, QuantityKind, Side, Signal
+from eventrouter.domain.signals import Level, LevelKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
 _NAMES = word_set(
@@ -37,10 +38,13 @@ def read_octobot(fields: Fields) -> Signal:
     if word is None:
         raise SignalRefused("FIELD_MISSING", "The alert has no SIGNAL; send SIGNAL=buy, sell or cancel.", "SIGNAL")
     intent = read_intent(word.name, text_of(word.name, word.value))
-    if fields.flag("reduceonly") and intent.event is None:
-        intent = Intent(Event.EXIT, order=intent.direction)
     _refuse_parts(fields, intent)
-    draft = Draft(family="octobot", intent=intent, positions=positions_of(fields), amount=_amount(fields))
+    draft = Draft(
+        family="octobot",
+        intent=intent,
+        positions=positions_of(fields),
+        amount=_amount(fields),
+    )
     draft.order_id = fields.text("tag")
     draft.names = ("STOP_PRICE", "TAKE_PROFIT_PRICE")
     stop, target = fields.pop("stopprice"), fields.pop("takeprofitprice")
@@ -70,8 +74,7 @@ def _amount(fields: Fields) -> Amount | None:
             "VOLUME is a part of OctoBot's holdings; send units, or 2% of the portfolio.",
             field.name,
         )
-    percent = text_of(field.name, field.value).endswith("%")
-    return amount_of(field, QuantityKind.PERCENT_OF_EQUITY if percent else None, zero=True)
+    return amount_of(field, zero=True)  # a percent is of the position where the order leaves one
 
 
 def _level(field: Field | None, side: Side | None, *, stop: bool) -> Level | None:

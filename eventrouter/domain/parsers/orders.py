@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 
 from eventrouter.domain.parsers.actions import Intent, plain
 from eventrouter.domain.parsers.amounts import Amount
+from eventrouter.domain.parsers.exits import refuse_hidden_exit
 from eventrouter.domain.parsers.fields import Fields
+from eventrouter.domain.parsers.guard import refuse_unread, unread_names, unread_note
 from eventrouter.domain.parsers.levels import refuse_wrong_side
 from eventrouter.domain.parsers.positions import FLAT, Positions, decide
 from eventrouter.domain.parsers.symbols import refuse_options
@@ -39,7 +41,7 @@ class Draft:
     """What a format said, not yet checked against itself.
 
     `protection` reads stop loss and take profit for a side and an entry price; it is asked only where they have an
-    effect. `names` are the sender's names of the two.
+    effect. `names` are the sender's names of the two. `target`: the amount is the size of the position wanted.
     """
 
     family: str
@@ -61,6 +63,7 @@ class Draft:
     order_id: str | None = None
     exchange: str | None = None
     max_age_s: Decimal | None = None
+    target: bool = False
     names: tuple[str, str] = ("stop loss", "take profit")
     notes: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class Draft:
 
 def order_type_of(name: str, word: str) -> OrderType:
     """The order type that a word names. Raises SignalRefused ORDER_TYPE_UNKNOWN."""
-    kind = _ORDER_TYPE_OF.get(plain(word))
+    kind = _ORDER_TYPE_OF.get(plain(word).removesuffix("order"))
     if kind is None:
         raise SignalRefused(
             "ORDER_TYPE_UNKNOWN",
@@ -80,12 +83,23 @@ def order_type_of(name: str, word: str) -> OrderType:
 
 def is_order_type(word: str) -> bool:
     """Whether the word names an order type."""
-    return plain(word) in _ORDER_TYPE_OF
+    return plain(word).removesuffix("order") in _ORDER_TYPE_OF
 
 
 def event_of(draft: Draft) -> tuple[Event, Side | None]:
     """The event and side that the words and the position fields decide. Raises SignalRefused."""
     return decide(draft.intent, draft.positions, sized=draft.amount is not None)
+
+
+def refuse_order_id(draft: Draft, event: Event, fields: Fields) -> None:
+    """Refuse to cancel one order of the sender's: its ids are not known here, and all would be cancelled instead."""
+    if event is Event.CANCEL and (draft.order_id is not None or fields.has("exchangeorderids", "orderids", "ordersid")):
+        name = fields.name_of("orderid", "clientorderid", "orderref", "exchangeorderids", "orderids", "ordersid")
+        raise SignalRefused(
+            "UNSUPPORTED",
+            "The alert cancels one order by an id that is not known here; send cancel without it to cancel all of the trade's.",
+            name,
+        )
 
 
 def settled(draft: Draft, fields: Fields) -> Signal:
@@ -96,7 +110,17 @@ def settled(draft: Draft, fields: Fields) -> Signal:
     order = _order_terms(draft, event)
     stop_loss, take_profit = _protected(draft, event, side, order)
     refuse_unsupported(fields, protected=event in _PROTECTED)
+    refuse_unread(
+        fields,
+        event,
+        side,
+        whole=draft.positions.after == FLAT,
+        counted=quantity is not None and kind is QuantityKind.FIXED,
+    )
+    refuse_hidden_exit(fields, draft.intent, draft.positions, event, side)
     extras, odd = fields.extras()
+    unread = [name for name in unread_names(fields) if not any(note.startswith(f"{name} ") for note in draft.notes)]
+    odd += [unread_note(unread)] if unread else []
     return Signal(
         family=draft.family,
         event=event,
@@ -106,6 +130,7 @@ def settled(draft: Draft, fields: Fields) -> Signal:
         trade_id=draft.trade_id,
         quantity=quantity,
         quantity_kind=kind,
+        target=draft.target or _is_target(draft, event, quantity),
         price=draft.price,
         stop_loss=stop_loss,
         take_profit=take_profit,
@@ -158,6 +183,11 @@ def _quantity(draft: Draft, event: Event) -> tuple[Decimal | None, QuantityKind]
     return value, QuantityKind.FIXED
 
 
+def _is_target(draft: Draft, event: Event, quantity: Decimal | None) -> bool:
+    """Whether the only size is that of the position afterwards, and how much of it is held already is not said."""
+    return draft.amount is None and quantity is not None and event is Event.ENTRY and draft.positions.before is None
+
+
 def _refuse_more_than_held(draft: Draft, amount: Amount, event: Event) -> None:
     """An entry cannot lead to a smaller position than it buys: it is a reversal, or one of the numbers is not the order's."""
     after = draft.positions.after_size
@@ -176,6 +206,12 @@ def _percent_kind(amount: Amount, event: Event) -> QuantityKind:
     if not amount.percent:
         return amount.kind
     leaves = event in (Event.EXIT, Event.REDUCE)
+    if amount.bare and not leaves:
+        raise SignalRefused(
+            "QUANTITY_KIND_UNKNOWN",
+            f"{amount.name} may be percent of equity or the percent at risk; send quantity with quantityType.",
+            amount.name,
+        )
     return QuantityKind.PERCENT_OF_POSITION if leaves else QuantityKind.PERCENT_OF_EQUITY
 
 
@@ -187,7 +223,8 @@ def _reversed_quantity(draft: Draft) -> tuple[Decimal | None, QuantityKind]:
     if amount is None or draft.positions.before is None:
         return (amount.value if amount is not None else after), QuantityKind.FIXED
     if after is not None:
-        if amount.value not in (after, after + (before or 0)):
+        closes_some = before is None and amount.value > after  # what it closed beyond the new position is not said
+        if amount.value not in (after, after + (before or 0)) and not closes_some:
             raise SignalRefused(
                 "CONTRADICTION", f"{amount.name} is {amount.value}, but the new position is {after}.", amount.name
             )

@@ -5,7 +5,7 @@ documents. update_sl and update_tp move the stop or target of the open position.
 not looked at: which accounts trade is configured here.
 """
 
-from eventrouter.domain.parsers.actions import Intent, read_intent
+from eventrouter.domain.parsers.actions import Intent, means_action, read_intent
 from eventrouter.domain.parsers.amounts import Amount, amount_of
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.generic import complete
@@ -23,16 +23,18 @@ _OWN = word_set(
 )
 _KINDS = (("", LevelKind.PRICE), ("dollar", LevelKind.CASH), ("percentage", LevelKind.PERCENT))
 _SETTINGS = {
-    "multipleaccounts": "which accounts trade",
-    "duplicatepositionallow": "whether a second entry adds to a position",
-    "reverseorderclose": "what happens to an opposite position",
-    "pyramid": "whether a second entry adds to a position",
+    "multipleaccounts": ": routing decides which accounts trade",
+    "duplicatepositionallow": "",
+    "reverseorderclose": ": what an order against an open trade means is set for the strategy",
+    "pyramid": "",
 }
 
 
 def is_pickmytrade(fields: Fields) -> bool:
     """Whether the alert has PickMyTrade's form."""
-    return fields.sent("data") and not fields.sent("action") and bool(fields.names() & _OWN)
+    if not fields.sent("data") or fields.sent("action"):
+        return False
+    return bool(fields.names() & _OWN) or means_action(str(fields.peek("data")))
 
 
 def read_pickmytrade(fields: Fields) -> Signal:
@@ -56,18 +58,14 @@ def read_pickmytrade(fields: Fields) -> Signal:
     draft.fire_time = fields.moment("date")
     draft.protection = lambda side, price: _protection(fields, draft)
     draft.names = ("sl", "tp")
-    draft.notes += [
-        f"{fields.name_of(key)} has no effect: {what} is configured here."
-        for key, what in _SETTINGS.items()
-        if fields.has(key)
-    ]
-    fields.drop("quantitymultiplier")
+    draft.notes += [f"{fields.name_of(key)} has no effect{what}." for key, what in _SETTINGS.items() if fields.has(key)]
+    fields.drop(*(key for key in fields.names() if key.startswith("multipleaccounts")))  # their sizes are theirs
     return complete(draft, fields)
 
 
 def _amount(fields: Fields) -> Amount | None:
     risk = fields.take("riskpercentage")
-    quantity = fields.take("quantity", "qty")
+    quantity = fields.one("quantity", "qty")
     by_risk = None if risk is None else amount_of(risk, QuantityKind.RISK_PERCENT, zero=True)
     by_number = None if quantity is None else amount_of(quantity, zero=True)
     return by_risk or by_number

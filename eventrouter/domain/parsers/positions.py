@@ -4,18 +4,19 @@ The position after the order says most: flat is an EXIT, whatever the order is c
 everything. buy or sell alone is an ENTRY. An order that cannot lead to the position that the alert names is refused.
 """
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 from eventrouter.domain.parsers.actions import Intent, plain
 from eventrouter.domain.parsers.fields import Field, Fields
-from eventrouter.domain.parsers.values import decimal_of, text_of
+from eventrouter.domain.parsers.values import Number, Value, decimal_of, text_of
 from eventrouter.domain.signals import Event, Side
 from eventrouter.errors import SignalRefused
 
 FLAT = "FLAT"
-_AFTER = ("marketposition", "newposition")
-_AFTER_SIGNED = ("positionsize", "positionnewsize", "newpositionsize")
+_AFTER = ("marketposition", "newposition", "positionafter")
+_AFTER_SIGNED = ("positionsize", "positionnewsize", "newpositionsize", "position")
 _BEFORE = ("prevmarketposition", "previousmarketposition", "prevposition", "previousposition")
 _WORDS = {"long": "LONG", "bullish": "LONG", "short": "SHORT", "bearish": "SHORT", "flat": FLAT}
 
@@ -33,16 +34,23 @@ class Positions:
 
 def positions_of(fields: Fields) -> Positions:
     """The position fields of the alert. Raises SignalRefused: FIELD_WRONG, CONTRADICTION."""
-    after = _word(fields.take(*_AFTER))
+    after, after_name = None, ""
+    for field in (fields.take(*_AFTER), fields.take("sentiment")):
+        said = _word(field)
+        if field is not None and after not in (None, said):
+            raise SignalRefused(
+                "CONTRADICTION", f"{after_name} is {after}, but {field.name} is {said}; send one of them.", field.name
+            )
+        after, after_name = (said, field.name) if field is not None else (after, after_name)
     after_size = fields.number("marketpositionsize")
-    signed_field = fields.take(*_AFTER_SIGNED)
+    signed_field = _signed(fields)
     if signed_field is not None:
         signed = decimal_of(signed_field.name, signed_field.value)
         by_size = FLAT if signed == 0 else "LONG" if signed > 0 else "SHORT"
         if after not in (None, by_size):
             raise SignalRefused(
                 "CONTRADICTION",
-                f"{signed_field.name} is {signed}, but the position after it is {after}.",
+                f"{after_name} is {after}, but {signed_field.name} is {signed}, which is {by_size}.",
                 signed_field.name,
             )
         after, after_size = by_size, abs(signed) if after_size is None else after_size
@@ -161,6 +169,24 @@ def _sizes(positions: Positions) -> tuple[Decimal, Decimal] | None:
     if positions.before_size is None or positions.after_size is None:
         return None
     return positions.before_size, positions.after_size
+
+
+def position_in(value: Value) -> str | None:
+    """LONG, SHORT or FLAT, as a word or as a signed size; None for what says neither."""
+    text = value.raw if isinstance(value, Number) else value if isinstance(value, str) else ""
+    if word := _WORDS.get(plain(text)):
+        return word
+    if not re.fullmatch(r"\s*[+-]?\d{1,15}(?:\.\d{1,15})?\s*", text, re.ASCII):
+        return None
+    size = Decimal(text.strip())
+    return FLAT if size == 0 else "LONG" if size > 0 else "SHORT"
+
+
+def _signed(fields: Fields) -> Field | None:
+    """The size with its sign; a field called position holds one only if it is a number."""
+    words = isinstance(value := fields.peek("position"), str) and plain(value) in _WORDS
+    numeric = position_in(value) is not None and not words
+    return fields.take(*(_AFTER_SIGNED if numeric else _AFTER_SIGNED[:-1]))
 
 
 def _word(field: Field | None) -> str | None:

@@ -2,7 +2,8 @@
 {kind: EXIT, exit_type, exit_price, final_be_mfe, final_no_be_mfe}, with trade_id, symbol, strategy, signal_id, quantity.
 
 entry_price and exit_price are reference prices; session, bias and the final_… numbers (Decimal) are kept in extras. Other
-fields are not looked at, unless they are one of these in another spelling.
+fields are named in a note, unless they are one of these in another spelling or look like a size, a stop or a target: those
+refuse the alert.
 """
 
 import re
@@ -11,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain.parsers.actions import plain
+from eventrouter.domain.parsers.guard import refuse_look_alikes, unread_note
 from eventrouter.domain.parsers.symbols import check_symbol
-from eventrouter.domain.parsers.values import Value, check_trade_id, decimal_of, text_of
+from eventrouter.domain.parsers.values import Value, check_trade_id, decimal_of, given, text_of
 from eventrouter.domain.signals import Event, Level, LevelKind, Side, Signal
 from eventrouter.errors import SignalRefused
 
@@ -36,6 +38,9 @@ _FIELDS = (
     *("quantity", "exit_type", "exit_price", "final_be_mfe", "final_no_be_mfe"),
 )
 _WRITTEN = {name.replace("_", ""): name for name in _FIELDS}
+_MEANT = dict.fromkeys(("qty", "contracts", "size", "lots", "units"), "quantity") | dict.fromkeys(
+    ("sl", "stop"), "stop_loss"
+)
 
 
 def is_stage13b(body: Mapping[str, Value]) -> bool:
@@ -49,10 +54,11 @@ def read_stage13b(body: Mapping[str, Value]) -> Signal:
     """The signal. Raises SignalRefused."""
     _refuse_misspelt(body)
     kind = _required(body, "kind").upper()
-    if kind == "ENTRY":
-        return _entry(body)
-    if kind == "EXIT":
-        return _exit(body)
+    if kind in ("ENTRY", "EXIT"):
+        for name, value in body.items():
+            if name not in _FIELDS:
+                refuse_look_alikes(name, value, _MEANT, opens=kind == "ENTRY")
+        return _entry(body) if kind == "ENTRY" else _exit(body)
     raise SignalRefused("KIND_UNKNOWN", f"kind is {kind[:40]!r}; it must be ENTRY or EXIT.", "kind")
 
 
@@ -108,7 +114,9 @@ def _shared(body: Mapping[str, Value]) -> dict[str, Any]:
     quantity = _decimal(body, "quantity")
     if quantity is not None and quantity <= 0:
         raise SignalRefused("QUANTITY_WRONG", "quantity must be greater than zero.", "quantity")
+    unread = [name for name, value in body.items() if name not in _FIELDS and given(value)]
     return {
+        "notes": (unread_note(unread),) if unread else (),
         "trade_id": trade_id,
         "strategy": _optional(body, "strategy"),
         "source_id": _optional(body, "signal_id"),

@@ -36,12 +36,12 @@ def symbol_of(fields: Fields, *names: str) -> str | None:
     return symbol
 
 
-def check_symbol(symbol: str, name: str) -> None:
-    """Refuse what is no symbol, and options, spreads and delayed data. Raises SignalRefused."""
+def check_symbol(symbol: str, name: str, *, delayed: bool = False) -> None:
+    """Refuse what is no symbol, and options, spreads and, unless `delayed`, delayed data. Raises SignalRefused."""
     if len(symbol) > MOST_CHARACTERS:
         raise SignalRefused("SYMBOL_WRONG", f"{name} must look like MNQ1!, CME_MINI:ES1! or MNQZ2026.", name)
     upper = symbol.upper()
-    if _DELAYED.search(upper):
+    if _DELAYED.search(upper) and not delayed:
         raise _delayed(symbol, name)
     if _SPREAD.search(upper):
         raise SignalRefused("SPREAD_UNSUPPORTED", f"{name} is {symbol[:40]!r}, a spread; send one order per leg.", name)

@@ -2,8 +2,8 @@
 
 `sentiment` is the position after the order: flat makes buy or sell an exit of everything; a sell that leaves it bullish
 (or a buy that leaves it bearish) reduces the position by the quantity. `price` is signalPrice, never a limit. Amounts of
-stopLoss and takeProfit are points of price. Time in force, trading windows and cancelling before an order are settings of
-the account here; they are kept and noted.
+stopLoss and takeProfit are points of price. Time in force, trading windows and cancelling before an order
+have no effect; they are kept and noted.
 """
 
 from dataclasses import replace
@@ -11,10 +11,9 @@ from dataclasses import replace
 from eventrouter.domain.parsers.fields import Fields
 from eventrouter.domain.parsers.generic import amount, complete, intent
 from eventrouter.domain.parsers.orders import Draft
-from eventrouter.domain.parsers.positions import FLAT, positions_of
-from eventrouter.domain.parsers.values import text_of, word_set
+from eventrouter.domain.parsers.positions import positions_of
+from eventrouter.domain.parsers.values import word_set
 from eventrouter.domain.signals import Signal
-from eventrouter.errors import SignalRefused
 
 _FIELDS = word_set(
     "ticker action sentiment quantity quantitytype signalprice price ordertype limitprice stopprice stoploss takeprofit "
@@ -22,13 +21,7 @@ _FIELDS = word_set(
     "extendedhours optiontype expiration intrinsicvalue strikecount strikesaway strikeprice"
 )
 _OWN = frozenset({"sentiment", "quantitytype", "signalprice", "ignoretradingwindows", "cancelordertype"})
-_SENTIMENTS = {"bullish": "LONG", "long": "LONG", "bearish": "SHORT", "short": "SHORT", "flat": FLAT}
-_SETTINGS = {
-    "timeinforce": "the time in force",
-    "extendedhours": "trading outside of regular hours",
-    "ignoretradingwindows": "the trading windows",
-    "cancel": "whether working orders are cancelled first",
-}
+_SETTINGS = ("timeinforce", "extendedhours", "ignoretradingwindows", "cancel")
 
 
 def is_traderspost(fields: Fields) -> bool:
@@ -40,24 +33,9 @@ def is_traderspost(fields: Fields) -> bool:
 def read_traderspost(fields: Fields) -> Signal:
     """The signal. Raises SignalRefused."""
     positions = positions_of(fields)
-    sentiment = fields.take("sentiment")
-    if sentiment is not None:
-        word = text_of(sentiment.name, sentiment.value).lower()
-        if word not in _SENTIMENTS:
-            raise SignalRefused(
-                "FIELD_WRONG",
-                f"sentiment is {word[:40]!r}; it must be bullish, bearish, long, short or flat.",
-                "sentiment",
-            )
-        if positions.after not in (None, _SENTIMENTS[word]):
-            raise SignalRefused("CONTRADICTION", "sentiment and market_position say different things.", "sentiment")
-        positions = replace(positions, after=_SENTIMENTS[word], partial_by_word=True)
+    positions = replace(positions, partial_by_word=fields.has("sentiment"))
     draft = Draft(family="traderspost", intent=intent(fields, positions), positions=positions, amount=amount(fields))
-    draft.notes += [
-        f"{fields.name_of(key)} has no effect: the account's settings decide {what}."
-        for key, what in _SETTINGS.items()
-        if fields.has(key)
-    ]
+    draft.notes += [f"{fields.name_of(key)} has no effect." for key in _SETTINGS if fields.has(key)]
     if fields.has("stoploss/stopprice") and fields.has("stoploss/limitprice"):
         draft.notes.append("stopLoss.limitPrice has no effect: a stop loss that is reached is closed at the market.")
     return complete(draft, fields, references=("signalprice", "price"), own=False)

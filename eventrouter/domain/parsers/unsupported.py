@@ -3,7 +3,8 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-from eventrouter.domain.parsers.fields import Fields
+from eventrouter.domain.parsers.actions import plain
+from eventrouter.domain.parsers.fields import FREE, Fields
 from eventrouter.domain.parsers.values import Number, Value, is_placeholder, word_set
 from eventrouter.errors import SignalRefused
 
@@ -25,10 +26,22 @@ _PROTECTIONS = {
         "a distance in pips, which are no unit of a future; send a price, ticks, points or percent"
     ),
 }
+_CONDITIONS = {
+    r"if.*|conditions?|accfilter|spread|maxspread|samedirectionignore|killswitch|tradingwindows?|ratelimit|cooldown": (
+        "a condition that is not checked here; check it in the strategy, or leave the field out"
+    ),
+    r"reverse|invert|inverted|reversesignals?": (
+        "the opposite, of the order or of the position; send reverse, buy or sell as the action"
+    ),
+    r"closeopposite|flattenfirst|closefirst": "closing what is held first; send reverse as the action",
+}
 _ALWAYS = [(re.compile(pattern), sentence) for pattern, sentence in _ORDERS.items()]
-_WHEN_PROTECTED = [(re.compile(pattern), sentence) for pattern, sentence in _PROTECTIONS.items()]
-_TESTS = word_set("test istest testnet istestnet dryrun simulate simulated paper papertrading")
-_FREE = ("extras/", "metadata/", "meta/")  # what the sender keeps there is not meant for the router
+_WHEN_PROTECTED = [(re.compile(pattern), sentence) for pattern, sentence in (_PROTECTIONS | _CONDITIONS).items()]
+_TESTS = word_set(
+    "test istest testnet istestnet testmode testing dryrun simulate simulated simulation paper papertrading papermode "
+    "sandbox sandboxmode demo demomode"
+)
+_MODES = word_set("mode environment env tradingmode trademode accountmode")
 _NOTHING = frozenset({"false", "no", "off", "none", "null", "0", ""})
 
 
@@ -39,9 +52,9 @@ def refuse_unsupported(fields: Fields, *, protected: bool) -> None:
     """
     rules = [*_ALWAYS, *_WHEN_PROTECTED] if protected else _ALWAYS
     for key, field in fields.rest():
-        if key.startswith(_FREE):
+        if key.startswith(FREE):
             continue
-        if key in _TESTS and (field.value is True or str(field.value).strip().lower() in ("true", "1", "yes", "on")):
+        if _is_test(key, field.value):
             raise SignalRefused(
                 "UNSUPPORTED",
                 f"{field.name[:60]} says that this is a test, but it would be traded; send tests to a strategy in dry-run mode.",
@@ -50,6 +63,13 @@ def refuse_unsupported(fields: Fields, *, protected: bool) -> None:
         for rule, sentence in rules:
             if rule.fullmatch(key.rsplit("/", 1)[-1]) and not says_nothing(field.value):
                 raise SignalRefused("UNSUPPORTED", f"{field.name[:60]} asks for {sentence}.", field.name[:60])
+
+
+def _is_test(key: str, value: Value) -> bool:
+    word = (value.raw if isinstance(value, Number) else str(value)).strip().lower()
+    if key in _MODES:
+        return plain(word) in _TESTS
+    return key in _TESTS and word in ("true", "1", "yes", "on")
 
 
 def says_nothing(value: Value) -> bool:

@@ -18,11 +18,12 @@ from itertools import islice
 
 from eventrouter.domain.parsers.actions import Intent, intent_of, means_action, plain, together
 from eventrouter.domain.parsers.amounts import Amount, amount_of
+from eventrouter.domain.parsers.closing import forgiving
 from eventrouter.domain.parsers.fields import Field, Fields
 from eventrouter.domain.parsers.generic import amount, complete
 from eventrouter.domain.parsers.levels import level_of, stop_loss_of, take_profit_of
 from eventrouter.domain.parsers.orders import Draft
-from eventrouter.domain.parsers.positions import Positions
+from eventrouter.domain.parsers.positions import Positions, positions_of
 from eventrouter.domain.parsers.secret_fields import Findings, looks_secret, names_secret
 from eventrouter.domain.parsers.symbols import check_symbol
 from eventrouter.domain.parsers.values import (
@@ -53,10 +54,14 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9_\-]{1,60}", re.ASCII)
 _LIMIT = re.compile(r"limit:([^:\s]{1,60}):([\d.]{1,20})", re.ASCII)
 _CANCEL = re.compile(r"cancel:([^:\s]{1,60})", re.ASCII)
 _TARGETS = frozenset({"position", "pos"})
+_LICENCE = re.compile(r"\d{8,40}", re.ASCII)
 _LETTERS = re.compile(r"[A-Za-z_\-]+", re.ASCII)
 _PLAIN_WORDS = word_set(
     "SIGNAL ALERT NOW ALL TRIGGERED ENTRY EXIT POSITION ORDER STOP TARGET TP SL AT THE MARKET PRICE TREND SETUP NEW FOR "
     "ON IN TO IS OF AND OR HERE TODAY ZONE CROSS CROSSED UP DOWN STRONG WEAK CONFIRMED"
+)
+_NEGATIONS = word_set(
+    "no not dont do never without avoid skip ignore wait maybe perhaps possible potential possibly nicht kein"
 )
 _UNKNOWN = 'The alert is in no known format; send JSON such as {"action": "buy", "symbol": "MNQ1!", "quantity": 1}.'
 
@@ -66,12 +71,14 @@ class Phrase:
     """The words of one order. `style` is comma, pipe or words.
 
     `password`: a first line of its own was the password. `hidden`: a word was taken for a secret and left out.
+    `negated`: a word takes the order back or doubts it.
     """
 
     words: list[tuple[str, int]]
     style: str
     password: bool = False
     hidden: bool = False
+    negated: bool = False
 
 
 @dataclass(slots=True)
@@ -110,6 +117,8 @@ def read_phrase(text: str, findings: Findings) -> Phrase:
 
 def read_words(phrase: Phrase) -> Signal:
     """The signal. Raises SignalRefused."""
+    if phrase.negated:
+        raise SignalRefused("FORMAT_UNKNOWN", _UNKNOWN, None)
     for word, _ in phrase.words:
         refuse_unsafe("The alert", word)
         if is_placeholder(word):
@@ -121,9 +130,14 @@ def _phrase(line: str, start: int, findings: Findings, *, password: bool) -> Phr
     style, separator = ("pipe", r"[^|]+") if "|" in line else ("comma", r"[^,]+") if "," in line else ("words", r"\S+")
     found = [(match[0], start + match.start()) for match in islice(re.finditer(separator, line), MOST_WORDS + 1)]
     words = [(word.strip(), at + len(word) - len(word.lstrip())) for word, at in found]
-    phrase = Phrase(words, style, password)
+    phrase = Phrase(words, style, password, negated=any(_negates(word) for word, _ in words))
     _hide(phrase, findings)
     return phrase
+
+
+def _negates(word: str) -> bool:
+    """Whether the word takes the order back; what is written in other letters or signs may."""
+    return plain(word) in _NEGATIONS or not (word.isascii() or _PAIR.fullmatch(word))
 
 
 def _is_readable(phrase: Phrase) -> bool:
@@ -153,7 +167,9 @@ def _is_secret(phrase: Phrase, index: int, action: int | None) -> bool:
     """The first field before the command; the first or last of spoken words that looks like a password."""
     word = phrase.words[index][0]
     if phrase.style != "words":
-        return index == 0 and action is not None and action > 0 and not re.search(r"[!:/]", word)
+        if index > 0 or re.search(r"[!:/]", word):
+            return False
+        return _LICENCE.fullmatch(word) is not None or looks_secret(word) if action is None else action > 0
     if _known(word) or index not in (0, len(phrase.words) - 1):
         return False
     return looks_secret(word) or (index == 0 and action == 1 and not _ORDINARY.fullmatch(word))
@@ -246,6 +262,8 @@ def _add_number(parts: Parts, word: str, previous: str) -> None:
         sign = "-" if word.startswith("-") else ""
         parts.amount = amount_of(Field("position", word.lstrip("+-")), zero=True)
         parts.target = Decimal(f"{sign}1") if parts.amount is not None else Decimal(0)
+    elif means_action(previous) and _NUMBER.fullmatch(word) and Decimal(word) == 0:
+        _add_pair(parts, "quantity", word)  # refused as any zero is, but where it closes
     elif means_action(previous) or word[-1] in "$%@":
         parts.amount = amount_of(Field("quantity", word))
     else:
@@ -262,15 +280,20 @@ def _add_pair(parts: Parts, name: str, value: str) -> None:
 
 def _signal(parts: Parts, phrase: Phrase) -> Signal:
     aliases = {"q": "lots", "vol": "lots", "vollots": "lots", "slp": "slprice", "tpp": "tpprice", "qt": "quantitytype"}
-    fields = Fields({aliases.get(plain(name), name): value for name, value in parts.pairs.items()})
-    if parts.symbol is not None:
-        check_symbol(parts.symbol, "symbol")
-    if fields.has("symbol", "action", "side") and parts.symbol is not None:
+    pairs = {aliases.get(plain(name), name): value for name, value in parts.pairs.items()}
+    if Fields(pairs).has("symbol", "action", "side") and parts.symbol is not None:
         raise SignalRefused(
             "AMBIGUOUS", "The alert names its order both in words and as name=value; use one.", "symbol"
         )
+    if parts.symbol is not None:
+        check_symbol(parts.symbol, "symbol", delayed=True)
+        pairs["symbol"] = parts.symbol
+    return forgiving(pairs, lambda fields: _drafted(parts, phrase, Fields(fields)))
+
+
+def _drafted(parts: Parts, phrase: Phrase, fields: Fields) -> Signal:
     draft = Draft(family=phrase.style, intent=_intent(parts), amount=parts.amount or amount(fields))
-    draft.positions = _wanted(parts)
+    draft.positions = _wanted(parts, fields)
     if (
         parts.leverage is not None
         and draft.amount is not None
@@ -281,8 +304,9 @@ def _signal(parts: Parts, phrase: Phrase) -> Signal:
             f"{draft.amount.value} at {parts.leverage[:5]} may be the order's value or its margin; send units instead.",
             None,
         )
-    draft.symbol, draft.strategy, draft.order_id = parts.symbol, parts.strategy, parts.order_id
+    draft.strategy, draft.order_id = parts.strategy, parts.order_id
     if parts.target:
+        draft.target = True
         draft.notes.append("The quantity is the position wanted, not an addition to one that is held.")
     if parts.limit is not None:
         draft.order_type, draft.limit_price = OrderType.LIMIT, parts.limit
@@ -303,9 +327,14 @@ def _intent(parts: Parts) -> Intent:
     return Intent(side=Side.LONG if parts.target > 0 else Side.SHORT)
 
 
-def _wanted(parts: Parts) -> Positions:
-    if not parts.target:
-        return Positions()
+def _wanted(parts: Parts, fields: Fields) -> Positions:
+    positions = positions_of(fields)
+    if parts.target is None:
+        return positions
+    if positions != Positions():
+        raise SignalRefused("AMBIGUOUS", "The alert names a position to reach and another position; send one.", None)
+    if parts.target == 0:
+        return positions
     return Positions(after="LONG" if parts.target > 0 else "SHORT")
 
 
