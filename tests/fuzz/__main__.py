@@ -48,7 +48,8 @@ async def fuzz(dsn: str, *, minutes: float, seed: int, published: Sequence[bytes
             while (spent_s := time.monotonic() - started) < minutes * 60 and len(prober.findings) < _MOST_FINDINGS:
                 posts = [post_of(random, body_of(random, published), own, number + each) for each in range(_AT_ONCE)]
                 number += len(posts)
-                await prober.probe(posts)
+                for finding in await prober.probe(posts):
+                    print(f"- {finding}", flush=True)
                 slowest = sorted([*slowest, *((_cpu_s(post.raw), post.raw) for post in posts[:2])], reverse=True)[:3]
                 if random.random() < 0.05:
                     await prober.odd(random.choice(odd))

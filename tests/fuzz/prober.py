@@ -116,7 +116,7 @@ class Prober:
         self._task = max([self._task, *(task.id for task in tasks)])
         for post, answer in zip(posts, answers, strict=True):
             self.figures[post.family, answer.status] += 1
-            self.codes[str(answer.said().get("code", "accepted"))] += 1
+            self.codes[str(answer.said().get("code", "accepted" if answer.status == 200 else "no code"))] += 1
             own = [row for row in rows if row.request == post.headers["X-Request-Id"]]
             for what in [*_answer_faults(post, answer), *_row_faults(post, answer, own, tasks)]:
                 self.findings.append(Finding(what, post.family, post.raw, answer.text))
