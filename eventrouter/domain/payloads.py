@@ -70,8 +70,10 @@ def _level(level: Level | None) -> Any:
     return {"value": _plain(level.value), "kind": str(level.kind)} | ({"trailing": True} if level.trailing else {})
 
 
-def _plain(value: Any) -> Any:
-    """A number as JSON has it: exact for up to 15 digits, since the shortest text of the float is the same number."""
-    if not isinstance(value, Decimal):
-        return value
+def plain_number(value: Decimal) -> int | float:
+    """The number as JSON has it: exact for up to 15 digits, since the shortest text of the float is the same number."""
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _plain(value: Any) -> Any:
+    return plain_number(value) if isinstance(value, Decimal) else value

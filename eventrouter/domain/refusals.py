@@ -51,6 +51,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "QUANTITY_NOT_COUNTED": "The strategy has a max_quantity, and this quantity is money or percent, which it cannot limit; "
         "send units.",
         "TOO_MANY_ALERTS": "The strategy opened more often than its alerts_per_minute; what closes is never refused for that.",
+        "NO_CHANGE": "The alert wants a position of the size that is open already; there is nothing to do.",
         "OVERTAKEN": "The entry fired before an exit that came first; it would open what that exit was to close.",
         "NOT_STORABLE": "The database refused a value of the alert; report it with the redacted body.",
         "READING_FAILED": "The body could not be read, by a fault of eventrouter; report it with the redacted body.",

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from eventrouter.domain.payloads import exit_payload
+from eventrouter.domain.payloads import exit_payload, plain_number
 from eventrouter.domain.signals import Event, QuantityKind
 from eventrouter.errors import SignalRefused
 
@@ -34,7 +34,8 @@ class Ask:
 
     `event` is one of Event, `root` the instrument root, `side` LONG, SHORT or None. `bare`: only the word buy or sell makes
     it an entry; `opposite` is what such a one means against an open trade of the other side, one of ON_OPPOSITE. `fired_at`
-    is when the alert fired, to the second; None where that is not known so well.
+    is when the alert fired, to the second; None where that is not known so well. `target`: the quantity is the position's
+    size afterwards.
     """
 
     event: str
@@ -48,6 +49,7 @@ class Ask:
     opposite: str = "refuse"
     veto: Veto | None = None
     fired_at: datetime | None = None
+    target: bool = False
 
     @property
     def of_product(self) -> bool:
@@ -203,11 +205,30 @@ def _entry(ask: Ask, found: Sequence[Trade], trades: Sequence[Trade], fresh_id: 
             return _bare_opposite(ask, opposite, fresh_id)
         if opposite:
             return _reversal(ask, opposite, fresh_id)
+    if ask.target and found:
+        return _toward(ask, found)
     trade_id = ask.trade_id or (found[-1].trade_id if found else fresh_id)
     leg = Leg(trade_id, ask.event_type, ask.payload)
     if not found and any(trade.trade_id == trade_id for trade in trades):
         return Resolved(ask.event_type, (leg,))  # it has ended: an entry of it is denied and opens nothing
     return Resolved(ask.event_type, (leg,), began=_grown(ask, found, trade_id))
+
+
+def _toward(ask: Ask, found: Sequence[Trade]) -> Resolved:
+    """Trades what the open position lacks of the one that the alert wants, or has too much."""
+    sizes = [trade.units for trade in found if trade.units is not None]
+    if ask.units is None or len(found) > 1 or not sizes:
+        _ambiguous(
+            "The alert names the position's size, and how much of it is open is not known; send exit first.", "quantity"
+        )
+    missing = ask.units - sizes[0]
+    if missing == 0:
+        raise SignalRefused("NO_CHANGE", f"Trade {found[0].trade_id} has {sizes[0]} units already.", "quantity")
+    event = Event.ENTRY if missing > 0 else Event.REDUCE
+    payload = {**ask.payload, "kind": str(event), "quantity": plain_number(abs(missing))}
+    note = f"{ask.units} units are wanted and {sizes[0]} are open, so {abs(missing)} are traded."
+    leg = Leg(found[0].trade_id, str(event), payload)
+    return Resolved(str(event), (leg,), began=replace(found[0], units=ask.units), notes=(note,))
 
 
 def _bare_opposite(ask: Ask, opposite: Sequence[Trade], fresh_id: str) -> Resolved:

@@ -76,6 +76,7 @@ def ask_of(understood: Understood, rules: StrategyRules) -> Ask:
         opposite=rules.opposite,
         veto=understood.veto,
         fired_at=exact(signal.fire_time),
+        target=signal.target,
     )
 
 

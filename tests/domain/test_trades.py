@@ -302,6 +302,28 @@ def test_limits_keep_nothing_from_closing() -> None:
             resolve(asked, [LONG], "NEW")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "event", "traded"), [(5, "ENTRY", 3), (1, "REDUCE", 1), (0.5, "REDUCE", 1.5), (2, None, None)]
+)
+def test_a_target_is_the_size_afterwards(wanted: float, event: str | None, traded: float | None) -> None:
+    """What is open counts: only the difference is traded."""
+    asked = replace(ask("ENTRY", "LONG", wanted), target=True)
+    assert resolve(asked, [], "NEW").legs[0].payload["quantity"] == wanted
+    if event is None:
+        with pytest.raises(SignalRefused, match="NO_CHANGE"):
+            resolve(asked, [LONG], "NEW")
+        return
+    resolved = resolve(asked, [LONG], "NEW")
+    assert (legs(resolved), resolved.legs[0].payload["quantity"]) == ([(event, "L1")], traded)
+    assert resolved.began == replace(LONG, units=Decimal(str(wanted)))
+
+
+def test_a_target_beside_an_unknown_size_is_ambiguous() -> None:
+    """Nobody knows what is missing."""
+    with pytest.raises(SignalRefused, match="AMBIGUOUS"):
+        resolve(replace(ask("ENTRY", "LONG", 5), target=True), [Trade("X", "MNQ", "LONG")], "NEW")
+
+
 def test_a_trade_has_one_side() -> None:
     """An entry of the other side under its id is refused; a reversal under its id begins another trade."""
     with pytest.raises(SignalRefused, match="CONTRADICTION"):

@@ -312,7 +312,7 @@ def _drafted(parts: Parts, phrase: Phrase, fields: Fields) -> Signal:
         draft.order_type, draft.limit_price = OrderType.LIMIT, parts.limit
     for name, value in (("account", parts.account), ("leverage", parts.leverage)):
         if value is not None:
-            draft.notes.append(f"The {name} {value[:40]} has no effect: it is configured here.")
+            draft.notes.append(f"The {name} {value[:40]} has no effect here.")
     _distances(draft, fields, phrase)
     return complete(draft, fields)
 
