@@ -275,9 +275,9 @@ async def test_trades_are_known_oldest_first(conn: Conn, together: bool) -> None
     grown = alert("action=add;side=long;symbol=MNQ1!;quantity=1;trade_id=T1", 2)
     await store_in(conn, split([first, second, grown], together=together))
     assert [trade.trade_id for trade in await open_trades(conn, "orb")] == ["T1", "A2"]
-    moved = alert("action=modify;symbol=MNQ1!;sl=4;trade_id=T1", 3)
+    moved = alert("action=modify;symbol=MNQ1!;sl_price=4;trade_id=T1", 3)
     joins = alert(BUY, 4)
-    last = alert("action=modify;symbol=MNQ1!;sl=4;trade_id=A2", 5)
+    last = alert("action=modify;symbol=MNQ1!;sl_price=4;trade_id=A2", 5)
     stored = await store_in(conn, split([last, joins, moved], together=together))
     assert stored[1].trade_id == "A2"
     flat = await store_in(
