@@ -281,7 +281,8 @@ async def test_trades_are_known_oldest_first(conn: Conn, together: bool) -> None
     stored = await store_in(conn, split([last, joins, moved], together=together))
     assert stored[1].trade_id == "A2"
     flat = await store_in(
-        conn, split([alert("action=modify;symbol=MNQ1!;sl=5;trade_id=A2", 6), alert(FLATTEN, 7)], together=together)
+        conn,
+        split([alert("action=modify;symbol=MNQ1!;sl_price=5;trade_id=A2", 6), alert(FLATTEN, 7)], together=together),
     )
     assert flat[1].task_ids == tuple(sorted(flat[1].task_ids))
     assert [trade for _, event, trade in await tasks(conn) if event == "EXIT_FLATTEN"] == ["T1", "A2"]

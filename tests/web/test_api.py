@@ -1,5 +1,6 @@
 """The operator's API: what it shows, what can be done, and whom it refuses."""
 
+import json
 from typing import Any
 
 import aiohttp
@@ -244,3 +245,31 @@ async def test_a_post_without_json(site: Site, sql: Sql, content_type: str) -> N
     async with site.session.post(url, data=b"{}", headers={"Content-Type": content_type}) as answer:
         assert answer.status == 415
     assert statuses(sql, task_id) == ["PENDING"]
+
+
+async def test_explain(site: Site, token: str, sql: Sql) -> None:
+    """What an alert would do, for the strategy that is named or whose token it has; nothing is stored."""
+    alert = {"ticker": "MNQ1!", "action": "buy", "quantity": 2, "passphrase": token}
+    for body in ({"alert": json.dumps(alert)}, {"alert": "key=x;command=PLACE;instrument=ES1!", "strategy": "orb"}):
+        async with site.session.post(site.operator("/api/explain"), json=body) as answer:
+            assert answer.status == 200
+            told = await answer.json()
+        assert told["strategy"] == "orb"
+        assert token not in json.dumps(told)
+        assert told["understood"] is ("ticker" in body["alert"])
+        assert bool(told["code"]) is not told["understood"]
+    assert sql.execute("SELECT count(*) FROM automated_signals").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("body", [{}, {"alert": 1}, {"alert": "x", "strategy": 5}, {"alert": "x", "strategy": "\0"}])
+async def test_explain_says_what_it_needs(site: Site, body: dict[str, Any]) -> None:
+    """An alert as text, and a strategy's name or none."""
+    async with site.session.post(site.operator("/api/explain"), json=body) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "FIELD_WRONG")
+
+
+async def test_anything_can_be_explained(site: Site) -> None:
+    """Half a surrogate pair, 64 KiB and more, nothing at all: an answer, never a fault."""
+    for alert in ("\ud800", "x" * 70_000, "", "{" * 1000, "\0"):
+        async with site.session.post(site.operator("/api/explain"), json={"alert": alert}) as answer:
+            assert (answer.status, (await answer.json())["understood"]) == (200, False)
