@@ -212,7 +212,7 @@ def _decision(config: Config, task: DueTask, *, unknown: bool) -> dict[str, Any]
     return {
         "account": task.account,
         "event": task.event_type,
-        "trade_id": task.trade_id,
+        "trade_id": None if task.trade_id == NEW_TRADE and not task.opening else task.trade_id,
         "decision": decision,
         "reason": reason,
         "message": message,

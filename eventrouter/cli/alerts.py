@@ -191,7 +191,7 @@ def _show_explanation(answer: Mapping[str, Any]) -> None:
         for sentence in sentences:
             typer.echo(f"{title}: {sentence}")
     for row in answer["accounts"]:
-        what = f"{row['event']} {row['trade_id']}" if row["event"] else "-"
+        what = " ".join(filter(None, (row["event"], row["trade_id"]))) or "-"
         typer.echo(f"  {row['account']:<16} {row['decision']:<8} {what:<40} {row['reason']}: {row['message']}")
 
 
