@@ -1,10 +1,12 @@
 """How alerts write what they mean: CME_MINI:MNQ1!, MNQZ2026, MNQZ6, MES 12-26, NQ1!, AAPL.
 
-`product_of` says of every text what the SQL function of that name says; it decides the lane. One difference: SQL turns
-letters beyond ASCII into capitals by the database's locale, Python by Unicode. Alerts with such symbols are refused.
+`product_of` says of every text what the SQL function of that name says; it decides the lane. One difference: letters beyond
+ASCII stay as they are, as they do in the embedded database; another database makes capitals of them where its locale does.
+Alerts with such symbols are refused anyhow.
 """
 
 import re
+import string
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +16,7 @@ from eventrouter.domain.instruments import FAMILIES, PRODUCTS, Product
 MONTH_LETTERS = "FGHJKMNQUVXZ"
 LONGEST_SYMBOL = 64
 
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _EXCHANGE = re.compile(r"\A([A-Z0-9_]+):")
 _NINJATRADER = re.compile(r" ([0-9]{2})-([0-9]{2})\Z")
 _CONTINUOUS = re.compile(r"([A-Z0-9]{1,4})([0-9])!")
@@ -67,7 +70,7 @@ class Symbol:
 
 def product_of(text: str) -> str | None:
     """The product family behind a symbol, as db/functions/product_of.sql has it; None for an empty text."""
-    root = _EXCHANGE.sub("", text.strip(" ").upper(), count=1)
+    root = _EXCHANGE.sub("", _written(text), count=1)
     root = _NINJATRADER.sub("", root)
     match = _CONTINUOUS.fullmatch(root) or _MONTH.fullmatch(root)
     root = match[1] if match else root
@@ -79,7 +82,7 @@ def parse_symbol(text: str, today: date) -> Symbol | Denial:
 
     Denials: SYMBOL_WRONG for what no symbol looks like, MONTH_NOT_LISTED for a month in which the product is not traded.
     """
-    written = text.strip(" ").upper()
+    written = _written(text)
     if not written or len(written) > LONGEST_SYMBOL or not written.isascii() or not written.isprintable():
         return _wrong(text, "it must have 1 to 64 printable ASCII characters")
     prefix = _EXCHANGE.match(written)
@@ -98,6 +101,10 @@ def parse_symbol(text: str, today: date) -> Symbol | Denial:
         month = MONTH_LETTERS.index(match[2]) + 1
         return _dated(text, match[1], exchange, month, _year(match[3], today))
     return Symbol(text, rest, _family(rest), exchange)
+
+
+def _written(text: str) -> str:
+    return text.strip(" ").translate(_UPPER)
 
 
 def _dated(text: str, root: str, exchange: str | None, month: int, year: int) -> Symbol | Denial:
