@@ -59,8 +59,16 @@ def test_a_products_figures_agree_with_each_other(product: Product) -> None:
 
 @pytest.mark.parametrize(
     ("micro", "mini", "ratio"),
-    [("MES", "ES", 10), ("MNQ", "NQ", 10), ("MYM", "YM", 10), ("M2K", "RTY", 10), ("MCL", "CL", 10)]
-    + [("MGC", "GC", 10), ("SIL", "SI", 5), ("M6E", "6E", 10)],
+    [
+        ("MES", "ES", 10),
+        ("MNQ", "NQ", 10),
+        ("MYM", "YM", 10),
+        ("M2K", "RTY", 10),
+        ("MCL", "CL", 10),
+        ("MGC", "GC", 10),
+        ("SIL", "SI", 5),  # 1,000 ounces of 5,000
+        ("M6E", "6E", 10),
+    ],
 )
 def test_one_mini_is_so_many_micros(micro: str, mini: str, ratio: int) -> None:
     """In both directions, and each is the other's sibling."""

@@ -65,7 +65,7 @@ def test_a_symbol_is_taken_apart(
         ("   ", "SYMBOL_WRONG"),
         ("CME_MINI:", "SYMBOL_WRONG"),
         ("A" * 65, "SYMBOL_WRONG"),
-        ("ＭＮＱ1!", "SYMBOL_WRONG"),  # full-width letters
+        ("\uff2d\uff2e\uff311!", "SYMBOL_WRONG"),  # full-width letters
         ("MNQ\x00", "SYMBOL_WRONG"),
         ("MNQ1!\n", "SYMBOL_WRONG"),
         ("MNQ0!", "SYMBOL_WRONG"),
