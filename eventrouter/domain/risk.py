@@ -141,12 +141,14 @@ def _flat_by(proposal: Proposal, state: AccountState, limits: RiskLimits, now: d
 
 
 def _age(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:
-    """Where a person approves each entry, what counts is how long the person may take."""
+    """Where a person approves each entry, what counts is how long that person may take, if that is limited."""
     age = now - proposal.received_at
     if age < -CLOCK_TOLERANCE:
         message = f"The alert was received {-age.total_seconds():.1f} s from now; set this machine's clock."
         return Denial("CLOCK_WRONG", message, {"age_s": f"{age.total_seconds():.3f}"})
-    limit = limits.approve_within if limits.automation == Automation.APPROVE_EACH else proposal.max_age
+    limit = proposal.max_age
+    if limits.automation == Automation.APPROVE_EACH and limits.approve_within is not None:
+        limit = limits.approve_within
     if limit is None or age < limit:
         return None
     message = f"The entry is {age.total_seconds():.1f} s old; the limit is {limit.total_seconds():g} s."
