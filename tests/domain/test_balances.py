@@ -1,7 +1,7 @@
 """An account's money through a few days, and the floor that each kind of drawdown puts under it."""
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -82,6 +82,14 @@ def test_what_is_no_number_is_never_folded_in(bad: str) -> None:
         replace(NEW, highest_equity=D(bad)).marked(D(0))
     with pytest.raises(Denied, match="NUMBER_WRONG"):
         replace(NEW, day_start_balance=D(bad)).day_loss()
+
+
+def test_a_caller_cannot_change_the_arithmetic() -> None:
+    """With two digits of precision 53,333 - 2,000 would be 51,000, and 333.33 would be lost in 50,000."""
+    with localcontext(prec=2):
+        peak = replace(NEW, highest_close=D(53333))
+        assert drawdown_floor(Drawdown(Trail.END_OF_DAY, D(2000)), peak) == 51333
+        assert NEW.booked(D("333.33")).marked(D(1)).day_loss() == D("-334.33")
 
 
 steps = st.lists(

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -194,6 +194,12 @@ def test_a_time_without_a_zone_denies() -> None:
     verdict = judge(ORDER, STATE, LIMITS, NOW.replace(tzinfo=None))
     assert verdict.decision == Decision.DENIED
     assert "CHECK_FAILED" in {finding.code for finding in verdict.findings}
+
+
+def test_a_caller_cannot_change_the_arithmetic() -> None:
+    """With two digits of precision the floor of 49,600 would be 50,000."""
+    with localcontext(prec=2):
+        assert judged({}, money(balance="49700"), NO_DAILY, {}).decision == Decision.PASSED
 
 
 def test_nonsense_denies_and_an_exit_needs_nothing() -> None:

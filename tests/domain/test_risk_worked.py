@@ -134,6 +134,7 @@ WORKED: list[tuple[str, str | None, dict[str, Any], dict[str, Any], dict[str, An
     ("2 in the last minute", None, {}, {"intents_at": ago(1, 30, 60, 61)}, {}, {}),  # 60 s ago is over
     ("3 in the last minute", "ORDERS_PER_MINUTE", {}, {"intents_at": ago(1, 30, 59.9)}, {}, {}),
     ("what is dated ahead counts", "ORDERS_PER_MINUTE", {}, {"intents_at": ago(-30, -90, 0)}, {}, {}),
+    ("a pace that is no number", "ORDERS_PER_MINUTE", {}, {}, {"max_orders_per_minute": float("nan")}, {}),
     ("none allowed", "ORDERS_PER_MINUTE", {}, {}, {"max_orders_per_minute": 0}, {}),
     # daily loss: 1,000 less the buffer of 100
     ("lost 899.99", None, {}, money(balance="50100.01"), {}, {}),

@@ -248,9 +248,9 @@ def test_a_denial_has_the_numbers() -> None:
 
 
 def test_a_caller_cannot_change_the_arithmetic() -> None:
-    """Two digits of precision outside change nothing inside."""
+    """With two digits of precision 1580 would be 1600, and 1600 / 200 a whole contract more."""
     with localcontext(prec=2):
-        assert shown(size(rule("risk_percent", "1"), ask("NQ", **LONG_10, equity="149999"))) == "7 NQ"
+        assert shown(size(rule("risk_percent", "1"), ask("NQ", **LONG_10, equity="158000"))) == "7 NQ"
 
 
 def test_a_share_is_sized_by_what_its_broker_says() -> None:
