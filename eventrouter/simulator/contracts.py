@@ -46,7 +46,7 @@ ZF  FVA  0.0078125  7.8125  HMUZ         109       5-Year T-Note
 ZT  TUA  0.00390625 7.8125  HMUZ         104       2-Year T-Note
 ZC  ZCE  0.25       12.50   HKNUZ        430       Corn
 ZS  ZSE  0.25       12.50   FHKNQUX      1120      Soybeans
-ZW  ZWE  0.25       12.50   HKNUZ        530       Chicago SRW Wheat
+ZW  ZWA  0.25       12.50   HKNUZ        530       Chicago SRW Wheat
 MBT MBT  5          0.50    FGHJKMNQUVXZ 90000     Micro Bitcoin
 """
 _ENDS_A_MONTH_EARLIER = frozenset({"CL", "MCL", "NG"})
