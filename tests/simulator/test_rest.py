@@ -1,0 +1,566 @@
+"""The REST API: every endpoint, every number that it can refuse with, and answers of the documented shape."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from eventrouter.simulator.rest import ENDPOINTS
+from eventrouter.simulator.settings import BracketMode
+from tests.conftest import SHARED
+from tests.simulator.client import (
+    ACCOUNT,
+    BUY,
+    CANCELLED,
+    FILLED,
+    LIMIT,
+    MARKET,
+    MNQ,
+    NQ,
+    OPEN,
+    REJECTED,
+    SELL,
+    STOP,
+    SUSPENDED,
+    TRAILING,
+    Client,
+    bracket,
+    order,
+)
+from tests.simulator.conftest import Start
+
+SINCE = "2026-11-23T15:00:00Z"
+ONE = {"accountId": ACCOUNT}
+NOBODY = {"accountId": 7}
+
+
+def code(answer: Mapping[str, Any]) -> int:
+    """The number of an answer that is consistent about its success."""
+    number: int = answer["errorCode"]
+    assert answer["success"] is (number == 0)
+    assert (answer["errorMessage"] is None) is (number == 0)
+    return number
+
+
+# who asks
+
+
+async def test_status(client: Client) -> None:
+    """Ping needs no token."""
+    async with client.session.get(f"{client.url}/api/Status/ping") as answer:
+        assert (answer.status, await answer.text()) == (200, "pong")
+
+
+async def test_login_and_its_refusals(client: Client) -> None:
+    """Wrong credentials are 3; a body without them is malformed."""
+    assert code(await client.login(key="wrong")) == 3
+    assert code(await client.login(user="nobody")) == 3
+    first = client.token
+    assert code(await client.login()) == 0
+    assert client.token != first
+    status, text = await client.raw("Auth/loginKey", {"userName": "trader"})
+    assert (status, json.loads(text)["errors"]) == (400, {"apiKey": ["Field required"]})
+
+
+async def test_a_token_is_needed_everywhere_else(client: Client) -> None:
+    """401 without one, with a wrong one, and before the body is even looked at."""
+    for client.token in ("", "sim.wrong"):
+        for endpoint in ENDPOINTS:
+            if endpoint != "Auth/loginKey":
+                assert (await client.raw(endpoint, data=b"no JSON"))[0] == 401
+
+
+async def test_validate_gives_another_token_and_logout_ends_one(client: Client) -> None:
+    """The old one stays valid until it is ended."""
+    old, new = client.token, (await client.call("Auth/validate"))["newToken"]
+    assert new != old
+    assert (await client.raw("Auth/validate", data=b""))[0] == 200
+    assert code(await client.call("Auth/logout")) == 0
+    assert (await client.raw("Account/search", {}))[0] == 401
+    client.token = new
+    assert (await client.raw("Account/search", {}))[0] == 200
+
+
+async def test_tokens_expire(start: Start) -> None:
+    """By the broker's clock, or when the test says so; then 401."""
+    client = await start(token_lifetime_s=60)
+    await client.control("clock", {"advance_s": 59})
+    assert (await client.raw("Account/search", {}))[0] == 200
+    await client.control("clock", {"advance_s": 1})
+    assert (await client.raw("Account/search", {}))[0] == 401
+    await client.login()
+    assert await client.control("tokens/expire", {}) == {"expired": 2}
+    assert (await client.raw("Account/search", {}))[0] == 401
+
+
+async def test_the_rate_limit(start: Start) -> None:
+    """The request too many is 429 and not executed; a minute later it goes through."""
+    client = await start(requests_per_minute=5)
+    for number in range(4):
+        await client.placed(customTag=f"t{number}")
+    assert await client.raw("Order/place", order(customTag="late")) == (429, "")
+    assert (await client.executed("late"))["executed"] == 0
+    await client.control("clock", {"advance_s": 60})
+    await client.placed(customTag="late")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("Order/place", b"{"),
+        ("Order/place", b"[]"),
+        ("Order/place", b'{"accountId": NaN}'),
+        ("Order/place", json.dumps(order(size="1")).encode()),  # type: ignore[arg-type]
+        ("Order/place", json.dumps(order(kind=9)).encode()),
+        ("Order/v2/query", b"{}"),
+        ("Order/v2/query", b'{"filter": []}'),
+        ("Order/search", b'{"accountId": 101}'),
+        ("Position/searchOpen", b"[" * 5_000),
+    ],
+)
+async def test_malformed_bodies(client: Client, endpoint: str, body: bytes) -> None:
+    """400 and ProblemDetails; nothing is executed."""
+    status, text = await client.raw(endpoint, data=body)
+    assert (status, json.loads(text)["status"]) == (400, 400)
+    assert (await client.control("ledger"))["rows"] == []
+
+
+async def test_unknown_addresses(client: Client) -> None:
+    """404."""
+    assert (await client.raw("Order/nonsense", {}))[0] == 404
+
+
+# accounts and contracts
+
+
+async def test_accounts(client: Client) -> None:
+    """All, or only those that may trade; hidden ones never."""
+    await client.control("accounts/102", {"can_trade": False}, "PATCH")
+    await client.control("accounts/103", {"visible": False}, "PATCH")
+    every = (await client.call("Account/search", onlyActiveAccounts=False))["accounts"]
+    active = (await client.call("Account/search", onlyActiveAccounts=True))["accounts"]
+    assert [each["id"] for each in every] == [101, 102]
+    assert active == [
+        {"id": 101, "name": "SIM-001", "balance": 50_000, "canTrade": True, "isVisible": True, "simulated": True}
+    ]
+
+
+async def test_contracts(client: Client) -> None:
+    """By text, by id, and the active ones; exact ticks."""
+    found = (await client.call("Contract/search", searchText="NQZ6", live=False))["contracts"]
+    assert [(each["id"], each["activeContract"]) for each in found] == [(MNQ, True), (NQ, True)]
+    one = (await client.call("Contract/searchById", contractId=MNQ))["contract"]
+    assert (one["name"], one["tickSize"], one["tickValue"], one["symbolId"]) == ("MNQZ6", 0.25, 0.5, "F.US.MNQ")
+    assert code(await client.call("Contract/searchById", contractId="CON.F.US.X.Z26")) == 1
+    available = (await client.call("Contract/available", live=False))["contracts"]
+    assert all(each["activeContract"] for each in available)
+    assert [each["tickSize"] for each in available if each["name"] == "6JZ6"] == [5e-07]
+
+
+# placing
+
+
+@pytest.mark.parametrize(
+    ("change", "number"),
+    [
+        ({"accountId": 7}, 1),
+        ({"size": 0}, 2),
+        ({"size": -1}, 2),
+        ({"type": LIMIT}, 2),
+        ({"type": LIMIT, "limitPrice": 24_000.1}, 2),
+        ({"type": LIMIT, "limitPrice": -1}, 2),
+        ({"type": STOP, "stopPrice": 24_000}, 2),
+        ({"type": STOP, "side": SELL, "stopPrice": 24_001}, 2),
+        ({"type": TRAILING, "side": SELL, "trailPrice": 23_749.75}, 2),
+        ({"type": TRAILING, "side": SELL, "trailPrice": 24_000.25}, 2),
+        ({"type": 3, "limitPrice": 24_000}, 2),
+        ({"type": 6}, 2),
+        ({"stopLossBracket": {"ticks": 40, "type": STOP}}, 2),
+        ({"stopLossBracket": {"ticks": -3, "type": STOP}}, 2),
+        ({"stopLossBracket": {"ticks": -40, "type": LIMIT}}, 2),
+        ({"side": SELL, "stopLossBracket": {"ticks": -40, "type": STOP}}, 2),
+        ({"takeProfitBracket": {"ticks": -40, "type": LIMIT}}, 2),
+        ({"side": SELL, "takeProfitBracket": {"ticks": 40, "type": LIMIT}}, 2),
+        ({"takeProfitBracket": {"ticks": 40, "type": STOP}}, 2),
+        ({"contractId": "CON.F.US.MNQ.Z99"}, 8),
+        ({"contractId": "CON.F.US.MNQ.U26"}, 9),
+    ],
+)
+async def test_refused_orders(client: Client, change: dict[str, Any], number: int) -> None:
+    """Its number, a sentence, and nothing executed. What is rejected as an order (2) has an id and is listed all the same."""
+    answer = await client.place(
+        **{"size": 1, "side": BUY, "kind": change.get("type", MARKET), "customTag": "t", **change}
+    )
+    assert code(answer) == number
+    assert (answer["orderId"] is not None) == (number == 2)
+    assert (await client.executed("t"))["executed"] == 0
+    assert await client.positions() == []
+    listed = [(each["id"], each["status"], each["customTag"]) for each in await client.searched()]
+    assert listed == ([(answer["orderId"], REJECTED, "t")] if number == 2 else [])
+    assert await client.working() == []
+
+
+async def test_a_trail_of_a_thousand_ticks_is_accepted(client: Client) -> None:
+    """The limit is above it; on reading, its distance is given in ticks and in points."""
+    found = await client.found(await client.placed(kind=TRAILING, side=SELL, trailPrice=23_750))
+    assert (found["stopPrice"], found["trailDistance"], found["trailPrice"]) == (23_750, 1_000, 250)
+
+
+@pytest.mark.parametrize(
+    ("account", "number"),
+    [({"margin": "30000"}, 3), ({"can_trade": False}, 4), ({"most": 1}, 4), ({"follower": True}, 10)],
+)
+async def test_refused_accounts(client: Client, account: dict[str, Any], number: int) -> None:
+    """Funds, violations, and follower accounts; no order is made of it, and its tag stays free."""
+    await client.control("accounts/101", account, "PATCH")
+    answer = await client.place(2, customTag="t")
+    assert (code(answer), answer["orderId"]) == (number, None)
+    back = {"margin": "0", "can_trade": True, "most": None, "follower": False}
+    await client.control("accounts/101", back, "PATCH")
+    await client.placed(2, customTag="t")
+
+
+async def test_what_makes_a_position_smaller_needs_no_room(client: Client) -> None:
+    """An account at its most contracts can still sell."""
+    await client.placed(2)
+    await client.control("accounts/101", {"most": 1, "margin": "1000000"}, "PATCH")
+    assert code(await client.place(1)) == 4
+    assert code(await client.place(1, SELL)) == 0
+
+
+async def test_outside_trading_hours(start: Start) -> None:
+    """5 for an order, and no order is made; closing a position has other numbers."""
+    client = await start(market_hours=True)
+    await client.placed()
+    await client.control("clock", {"set": "2026-11-28T12:00:00Z"})
+    await client.login()
+    answer = await client.place()
+    assert (code(answer), answer["orderId"]) == (5, None)
+    body = {"accountId": ACCOUNT, "contractId": MNQ}
+    assert code(await client.call("Position/closeContract", **body)) == 5
+    assert code(await client.call("Position/partialCloseContract", **body, size=1)) == 6
+
+
+async def test_brackets_need_auto_oco(start: Start) -> None:
+    """The documented sentence; the rejected order has an id all the same."""
+    client = await start(brackets=BracketMode.POSITION)
+    answer = await client.place(**bracket(-40, 80), customTag="t")
+    assert code(answer) == 2
+    assert answer["errorMessage"] == (
+        "Brackets cannot be used with Position Brackets. You must enable Auto OCO Brackets."
+    )
+    assert (await client.found(answer["orderId"]))["status"] == REJECTED
+    await client.placed()
+    await client.control("accounts/101", {"brackets": "auto-oco"}, "PATCH")
+    await client.placed(**bracket(-40, 80))
+
+
+async def test_a_tag_is_used_once_per_account(client: Client) -> None:
+    """Repeating it is rejected and executes nothing, whether the first was filled, rejected or is still there."""
+    first = await client.placed(2, customTag="t")
+    answer = await client.place(2, customTag="t")
+    assert code(answer) == 2
+    assert "already in use" in answer["errorMessage"]
+    assert [each["id"] for each in await client.searched() if each["customTag"] == "t"] == [first]
+    assert (await client.executed("t"))["filled"] == 2
+    assert code(await client.place(2, customTag="t", accountId=102)) == 0
+    assert code(await client.place(0, customTag="bad")) == 2
+    assert "already in use" in (await client.place(1, customTag="bad"))["errorMessage"]
+
+
+async def test_a_weaker_broker_executes_twice(start: Start) -> None:
+    """Without unique tags the ledger shows what a blind resend does."""
+    client = await start(unique_tags=False)
+    ids = [await client.placed(2, customTag="t") for _ in range(2)]
+    found = await client.executed("t")
+    assert (found["executed"], found["filled"], found["orders"]) == (2, 4, ids)
+
+
+# looking
+
+
+async def test_suspended_brackets_are_in_no_search(client: Client) -> None:
+    """Until the entry fills they are seen only by id and by status; then they work, under the entry's tag."""
+    entry = await client.placed(2, BUY, LIMIT, limitPrice=23_990, customTag="t", **bracket(-40, 80))
+    assert [each["id"] for each in await client.working()] == [entry]
+    assert [each["id"] for each in await client.searched()] == [entry]
+    query = {"filter": {"accountId": ACCOUNT, "statuses": [SUSPENDED]}}
+    waiting = (await client.call("Order/v2/query", **query))["orders"]
+    assert [(each["customTag"], each["stopPrice"], each["limitPrice"]) for each in waiting] == [
+        ("t-SL", None, None),
+        ("t-TP", None, None),
+    ]
+    assert (await client.found(waiting[0]["id"]))["status"] == SUSPENDED
+    await client.price(23_990)
+    stop, target = await client.working()
+    assert (stop["type"], stop["stopPrice"], stop["parentOrderId"], stop["linkedOrderId"]) == (
+        STOP,
+        23_980,
+        entry,
+        None,
+    )
+    assert (target["type"], target["limitPrice"], target["linkedOrderId"]) == (LIMIT, 24_010, stop["id"])
+    assert (stop["trailDistance"], target["trailDistance"], target["trailPrice"]) == (-40, 80, 20)
+
+
+async def test_order_windows(client: Client) -> None:
+    """From a time to a time, both included; a time without a zone is UTC."""
+    ids = []
+    for _ in range(3):
+        ids.append(await client.placed())
+        await client.control("clock", {"advance_s": 60})
+
+    async def between(start: str, end: str | None) -> list[int]:
+        found = await client.call("Order/search", **ONE, startTimestamp=start, endTimestamp=end)
+        return [each["id"] for each in found["orders"]]
+
+    assert await between(SINCE, None) == ids
+    assert await between("2026-11-23T15:01:00", "2026-11-23T15:01:00+00:00") == ids[1:2]
+    assert await between("2026-11-23T15:02:00.000001Z", None) == []
+    assert await between("2026-11-23T10:01:00-05:00", None) == ids[1:]
+    turns = (await client.call("Trade/search", **ONE, startTimestamp="2026-11-23T15:01:00Z"))["trades"]
+    assert [each["orderId"] for each in turns] == ids[1:]
+
+
+async def test_the_query_filters_sorts_and_pages(client: Client) -> None:
+    """By status, contract and time, in pages, with the count when it is asked for."""
+    ids = []
+    for number in range(4):
+        contract = NQ if number == 3 else MNQ
+        ids.append(await client.placed(kind=LIMIT, limitPrice=20_000, contractId=contract))
+        await client.control("clock", {"advance_s": 60})
+    await client.call("Order/cancel", **ONE, orderId=ids[0])
+
+    async def asked(more: dict[str, Any] | None = None, **wanted: Any) -> list[int]:
+        answer = await client.call("Order/v2/query", filter={**ONE, **wanted}, **(more or {}))
+        assert ("totalCount" in answer) == bool((more or {}).get("includeTotalCount"))
+        return [each["id"] for each in answer["orders"]]
+
+    assert await asked() == ids
+    assert await asked(statuses=[CANCELLED]) == ids[:1]
+    assert await asked(contractId=MNQ) == ids[:3]
+    assert await asked(createdAfter="2026-11-23T15:01:00Z", createdBefore="2026-11-23T15:02:00Z") == ids[1:3]
+    assert await asked({"pageSize": 2, "pageOffset": 1, "includeTotalCount": True}) == ids[1:3]
+    assert await asked({"sortDirection": 1, "sortBy": 1}) == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more"),
+    [
+        ("Order/search", {"startTimestamp": SINCE}),
+        ("Order/searchOpen", {}),
+        ("Order/searchById", {"orderId": 1}),
+        ("Position/searchOpen", {}),
+        ("Trade/search", {}),
+    ],
+)
+async def test_looking_at_unknown_accounts(client: Client, endpoint: str, more: dict[str, Any]) -> None:
+    """1, everywhere."""
+    assert code(await client.call(endpoint, **NOBODY, **more)) == 1
+
+
+async def test_the_query_of_an_unknown_account(client: Client) -> None:
+    """1 there too; and an order of another account is not found."""
+    assert code(await client.call("Order/v2/query", filter=NOBODY)) == 1
+    number = await client.placed()
+    assert code(await client.call("Order/searchById", accountId=102, orderId=number)) == 1
+
+
+async def test_half_turns(client: Client) -> None:
+    """The opening one has no profit; the closing one has it before fees; both name their order."""
+    opened = await client.placed(2)
+    await client.price("24002.25")
+    closed = await client.placed(2, SELL)
+    first, second = await client.trades()
+    assert (first["profitAndLoss"], first["fees"], first["orderId"], first["side"]) == (None, 0.74, opened, BUY)
+    assert (second["profitAndLoss"], second["fees"], second["orderId"], second["side"]) == (9, 0.74, closed, SELL)
+    assert (second["price"], second["size"], second["voided"]) == (24_002.25, 2, False)
+    (account,) = [each for each in (await client.call("Account/search"))["accounts"] if each["id"] == ACCOUNT]
+    assert account["balance"] == 50_007.52
+
+
+# changing and cancelling
+
+
+async def test_modify(client: Client) -> None:
+    """Price and size of what works; a price that is better than the market fills at once."""
+    number = await client.placed(1, BUY, LIMIT, limitPrice=23_990)
+    assert code(await client.call("Order/modify", **ONE, orderId=number, size=3, limitPrice=23_995)) == 0
+    found = await client.found(number)
+    assert (found["size"], found["limitPrice"], found["status"]) == (3, 23_995, OPEN)
+    assert code(await client.call("Order/modify", **ONE, orderId=number, limitPrice=24_005)) == 0
+    found = await client.found(number)
+    assert (found["status"], found["filledPrice"], found["fillVolume"]) == (FILLED, 24_000, 3)
+
+
+async def test_a_trail_is_not_measured_again_when_modified(client: Client) -> None:
+    """More than a thousand ticks are refused when placed and taken when modified."""
+    number = await client.placed(kind=TRAILING, side=SELL, trailPrice=23_990)
+    assert code(await client.call("Order/modify", **ONE, orderId=number, trailPrice=23_000)) == 0
+    found = await client.found(number)
+    assert (found["stopPrice"], found["trailDistance"]) == (23_000, 4_000)
+
+
+async def test_refused_changes(client: Client) -> None:
+    """1 account, 2 order, 3 what is asked for or what cannot be changed any more, 6 a follower."""
+    number = await client.placed(2, BUY, LIMIT, limitPrice=23_990, **bracket(-40, 80))
+    filled = await client.placed()
+
+    async def modify(**body: Any) -> int:
+        return code(await client.call("Order/modify", **{"accountId": ACCOUNT, "orderId": number, **body}))
+
+    assert await modify(accountId=7) == 1
+    assert await modify(accountId=102) == 2
+    assert await modify(orderId=999) == 2
+    assert await modify(orderId=filled, size=2) == 3
+    assert await modify(limitPrice=23_990.1) == 3
+    assert await modify(stopPrice=23_990) == 3
+    assert await modify(size=0) == 3
+    assert await modify(orderId=number + 1, stopPrice=23_000) == 3
+    await client.control("accounts/101", {"follower": True}, "PATCH")
+    assert await modify(size=1) == 6
+
+
+async def test_a_bracket_is_never_larger_than_what_it_protects(client: Client) -> None:
+    """Its price and a smaller size are taken; a larger size is not, nor a stop beyond the market."""
+    await client.placed(3, customTag="t", **bracket(-40, 80))
+    stop, _ = await client.working()
+    change = {**ONE, "orderId": stop["id"]}
+    assert code(await client.call("Order/modify", **change, size=4)) == 3
+    assert code(await client.call("Order/modify", **change, stopPrice=24_000)) == 3
+    assert code(await client.call("Order/modify", **change, size=2, stopPrice=23_995)) == 0
+    await client.price(23_995)
+    assert [(each["size"]) for each in await client.positions()] == [1]
+    assert [(each["customTag"], each["size"]) for each in await client.working()] == [("t-TP", 1)]
+
+
+async def test_cancel(client: Client) -> None:
+    """A working order ends; again is 3, unknown is 2, an unknown account 1."""
+    number = await client.placed(1, BUY, LIMIT, limitPrice=23_990)
+    assert code(await client.call("Order/cancel", **NOBODY, orderId=number)) == 1
+    assert code(await client.call("Order/cancel", **ONE, orderId=999)) == 2
+    assert code(await client.call("Order/cancel", **ONE, orderId=number)) == 0
+    assert (await client.found(number))["status"] == CANCELLED
+    assert code(await client.call("Order/cancel", **ONE, orderId=number)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"follower": True}, "Follower accounts cannot cancel orders"),
+        ({"simulated": False}, "Live accounts not supported"),
+    ],
+)
+async def test_accounts_that_cannot_cancel(client: Client, change: dict[str, Any], said: str) -> None:
+    """6, with the documented sentence; the order goes on working."""
+    number = await client.placed(1, BUY, LIMIT, limitPrice=23_990)
+    await client.control("accounts/101", change, "PATCH")
+    answer = await client.call("Order/cancel", **ONE, orderId=number)
+    assert (code(answer), answer["errorMessage"]) == (6, said)
+    assert [each["id"] for each in await client.working()] == [number]
+
+
+# positions
+
+
+async def test_positions(client: Client) -> None:
+    """Long is 1, short is 2, the size is never negative; what is flat is not listed."""
+    await client.placed(2)
+    await client.price(24_001)
+    await client.placed(1)
+    await client.placed(3, SELL, contractId=NQ)
+    long, short = await client.positions()
+    assert (long["contractId"], long["type"], long["size"]) == (MNQ, 1, 3)
+    assert long["averagePrice"] == pytest.approx(24_000 + 1 / 3, abs=1e-9)
+    assert (short["type"], short["size"], short["averagePrice"]) == (2, 3, 24_000)
+    await client.placed(3, SELL)
+    assert [each["type"] for each in await client.positions()] == [2]
+
+
+@pytest.mark.parametrize("partial", [False, True])
+async def test_close_and_its_shifted_numbers(client: Client, *, partial: bool) -> None:
+    """The same refusal has another number in each of the two; 2 says that it is flat already."""
+    endpoint = "Position/partialCloseContract" if partial else "Position/closeContract"
+    await client.placed(3)
+
+    async def close(size: int = 1, **body: Any) -> int:
+        more = {"size": size} if partial else {}
+        return code(await client.call(endpoint, **{"accountId": ACCOUNT, "contractId": MNQ, **more, **body}))
+
+    assert await close(accountId=7) == 1
+    assert await close(accountId=102) == 2
+    assert await close(contractId="CON.F.US.X.Z26") == 3
+    assert await close(contractId="CON.F.US.MNQ.U26") == 4
+    if partial:
+        assert [await close(size) for size in (0, -1, 4)] == [5, 5, 5]
+    await client.control("accounts/101", {"follower": True}, "PATCH")
+    assert await close() == (9 if partial else 8)
+    await client.control("accounts/101", {"follower": False}, "PATCH")
+    assert await close() == 0
+    assert [each["size"] for each in await client.positions()] == ([2] if partial else [])
+    assert await close(2) == (0 if partial else 2)
+    assert await client.positions() == []
+
+
+async def test_what_is_held_can_be_closed_after_the_roll(client: Client) -> None:
+    """The next month is active, the old one still trades until it expires; then it is not active."""
+    await client.placed(2)
+    await client.control("clock", {"set": "2026-12-14T15:00:00Z"})
+    await client.login()
+    assert [
+        each["name"] for each in (await client.call("Contract/available"))["contracts"] if "MNQ" in each["name"]
+    ] == ["MNQH7"]
+    body = {"accountId": ACCOUNT, "contractId": MNQ}
+    assert code(await client.call("Position/partialCloseContract", **body, size=1)) == 0
+    for day in ("2026-12-19", "2027-08-01"):
+        await client.control("clock", {"set": f"{day}T15:00:00Z"})
+        await client.login()
+        assert code(await client.call("Position/closeContract", **body)) == 4
+
+
+# shapes
+
+
+async def test_answers_have_the_documented_shape(client: Client) -> None:
+    """Every model in every answer has the fields that the API's own description requires, with their types."""
+    file = SHARED / "specs" / "projectx" / "swagger-topstepx-augmented-DERIVED.json"
+    if not file.is_file():
+        pytest.skip("the API's description is not on this machine")
+    description = json.loads(file.read_text())
+    number = await client.placed(2, BUY, LIMIT, limitPrice=24_000, customTag="t", **bracket(-40, 80))
+    body = {"accountId": ACCOUNT, "contractId": MNQ, "orderId": number, "size": 1, "searchText": "NQ"}
+    sent = {**body, **order(), "startTimestamp": SINCE, "filter": ONE, "userName": "trader", "apiKey": "simulated"}
+    ours = [name for name in ENDPOINTS if name not in ("Auth/logout", "Position/closeContract")]
+    for name in [*ours, "Position/closeContract", "Auth/logout"]:
+        responses = description["paths"][f"/api/{name}"]["post"]["responses"]
+        answer = await client.call(name, **sent)
+        _check(answer, responses["200"]["schema"], description["definitions"], name)
+        refused = await client.raw(name, {**sent, "accountId": 7, "filter": NOBODY, "apiKey": "no", "contractId": "no"})
+        if refused[0] == 200:
+            _check(json.loads(refused[1]), responses["200"]["schema"], description["definitions"], name)
+
+
+def _check(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any], where: str) -> None:
+    """A value against a part of the description; null stands for a field that is left out."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    kind = schema.get("type")
+    if kind == "object":
+        missing = [name for name in schema.get("required", ()) if value.get(name) is None]
+        assert not missing, f"{where}: {missing} missing"
+        unknown = value.keys() - schema["properties"].keys()
+        assert not unknown, f"{where}: {unknown} unknown"
+        for name, each in value.items():
+            if each is not None:
+                _check(each, schema["properties"][name], definitions, f"{where}.{name}")
+    elif kind == "array":
+        for each in value:
+            _check(each, schema["items"], definitions, where)
+    elif schema.get("format") == "date-time":
+        assert datetime.fromisoformat(value).tzinfo is not None, where
+    else:
+        types: dict[str, Any] = {"integer": int, "number": (int, float), "string": str, "boolean": bool}
+        assert isinstance(value, types[str(kind)]), f"{where}: {value!r} is no {kind}"
+        assert value in schema.get("enum", [value]), f"{where}: {value!r} is not among its values"
