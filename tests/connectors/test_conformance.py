@@ -1,6 +1,7 @@
 """What every connector does, whatever its broker. A new one is added to RIGS and passes."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,20 +11,32 @@ from eventrouter.domain.orders import Absent, Accepted, Rejected, Unknown
 from tests.connectors.brokers import MONDAY, Rig, projectx_rig
 from tests.simulator.client import until_stalled
 
-ONE = Decimal(1)
+ONE, TWO = Decimal(1), Decimal(2)
 
 
-async def listen(connector: Connector) -> "asyncio.Queue[BrokerEvent]":
-    """The events as a queue, once the first Gap has come."""
+@dataclass
+class Heard:
+    """What a connector reports, and the task that reads it."""
+
+    queue: "asyncio.Queue[BrokerEvent]"
+    reader: asyncio.Task[None]
+
+    async def next(self) -> BrokerEvent:
+        """The next event."""
+        return await self.queue.get()
+
+
+async def listen(connector: Connector) -> Heard:
+    """A reader of the events, once the first Gap has come."""
     queue: asyncio.Queue[BrokerEvent] = asyncio.Queue()
 
     async def read() -> None:
         async for event in connector.events():
             queue.put_nowait(event)
 
-    queue.reader = asyncio.create_task(read())  # type: ignore[attr-defined] - keeps the task alive with its queue
-    assert isinstance(await queue.get(), Gap)
-    return queue
+    heard = Heard(queue, asyncio.create_task(read()))
+    assert isinstance(await heard.next(), Gap)
+    return heard
 
 
 async def open_position(rig: Rig, quantity: int = 1, **more: str) -> Position:
@@ -75,9 +88,9 @@ async def test_a_symbol_that_is_none_is_no_contract(rig: Rig) -> None:
 
 async def test_events_begin_with_a_gap_and_end_with_close(rig: Rig) -> None:
     """The reader reads everything first, and is not left waiting."""
-    queue = await listen(rig.connector)
+    heard = await listen(rig.connector)
     await rig.connector.close()
-    await queue.reader  # type: ignore[attr-defined]
+    await heard.reader
 
 
 async def test_asking_for_more_than_can_be_is_an_answer(rig: Rig) -> None:
@@ -115,8 +128,8 @@ async def test_what_is_looked_up_can_be_compared(traded: Rig) -> None:
     assert (shown.account, shown.client_order_id) == (traded.account, order.client_order_id)
     contract = await traded.connector.contract(traded.symbol)
     assert contract is not None
-    assert (shown.contract, shown.side, shown.quantity) == (contract.id, OrderSide.SELL, 2)
-    assert (shown.state, shown.filled, shown.average_price) == (OrderState.FILLED, 2, Decimal(24000))
+    assert (shown.contract, shown.side, shown.quantity) == (contract.id, OrderSide.SELL, TWO)
+    assert (shown.state, shown.filled, shown.average_price) == (OrderState.FILLED, TWO, Decimal(24000))
     assert shown.created_at == MONDAY
 
 
@@ -168,7 +181,7 @@ async def test_an_order_cancelled_with_a_part_filled_is_done(traded: Rig) -> Non
     assert isinstance(found, Accepted)
     assert found.done
     assert found.order is not None
-    assert (found.order.state, found.order.filled, found.order.quantity) == (OrderState.CANCELLED, 1, 3)
+    assert (found.order.state, found.order.filled, found.order.quantity) == (OrderState.CANCELLED, ONE, Decimal(3))
 
 
 async def test_an_order_rejected_after_acceptance_is_found_rejected(traded: Rig) -> None:
@@ -201,7 +214,7 @@ async def test_positions_orders_and_fills_agree(traded: Rig) -> None:
     await traded.control.price("24010")
     held = await open_position(traded, 2)
     fills = await traded.connector.fills(traded.account, MONDAY)
-    assert (held.quantity, held.average_price) == (4, Decimal(24005))
+    assert (held.quantity, held.average_price) == (Decimal(4), Decimal(24005))
     assert sum(fill.quantity for fill in fills) == 4
     assert [fill.price for fill in fills] == [24000, 24010]
     assert {fill.profit_and_loss for fill in fills} == {None}
@@ -261,33 +274,33 @@ async def test_a_stop_is_moved(traded: Rig) -> None:
 
 async def test_the_broker_reports_order_fill_and_position(traded: Rig) -> None:
     """Without being asked, for our accounts, in our names."""
-    queue = await listen(traded.connector)
+    heard = await listen(traded.connector)
     order = traded.order()
     await traded.connector.send(order)
     seen: dict[type, BrokerEvent] = {}
     while not {BrokerOrder, Fill, Position} <= set(seen):
-        event = await queue.get()
+        event = await heard.next()
         seen[type(event)] = event
     shown, fill, held = seen[BrokerOrder], seen[Fill], seen[Position]
     assert isinstance(shown, BrokerOrder)
     assert isinstance(fill, Fill)
     assert isinstance(held, Position)
     assert (shown.client_order_id, shown.account) == (order.client_order_id, traded.account)
-    assert (fill.order_id, fill.quantity, fill.price) == (shown.id, 1, 24000)
-    assert (held.account, held.quantity) == (traded.account, 1)
+    assert (fill.order_id, fill.quantity, fill.price) == (shown.id, ONE, Decimal(24000))
+    assert (held.account, held.quantity) == (traded.account, ONE)
     await traded.connector.close_position(traded.account, held.contract)
-    while not (isinstance(event := await queue.get(), Position) and event.quantity == 0):
+    while not (isinstance(event := await heard.next(), Position) and event.quantity == 0):
         pass
 
 
 async def test_a_lost_hub_comes_back_with_a_gap(traded: Rig) -> None:
     """What happened meanwhile is not reported, so the gap tells that it must be read."""
-    queue = await listen(traded.connector)
+    heard = await listen(traded.connector)
     await traded.control.control("hub", {"muted": True})
     order = traded.order()
     await traded.connector.send(order)
     await traded.control.control("hub", {"muted": False, "drop": True})
-    assert isinstance(await queue.get(), Gap)
+    assert isinstance(await heard.next(), Gap)
     assert [each.client_order_id for each in await traded.connector.orders(traded.account, MONDAY)] == [
         order.client_order_id
     ]
@@ -374,7 +387,7 @@ async def test_symbols_lead_to_contracts(traded: Rig) -> None:
     assert None not in found
     contract = found[0]
     assert contract is not None
-    assert (contract.tick_size, contract.tick_value, contract.point_value) == (Decimal("0.25"), Decimal("0.5"), 2)
+    assert (contract.tick_size, contract.tick_value, contract.point_value) == (Decimal("0.25"), Decimal("0.5"), TWO)
     assert contract.active
     euro = await traded.connector.contract("6E1!")
     yen = await traded.connector.contract("6J1!")

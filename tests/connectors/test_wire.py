@@ -17,7 +17,7 @@ from tests.connectors.wire import (
     ACCOUNT,
     FINE,
     LISTED,
-    MNQ,
+    MNQ_ID,
     Action,
     Wire,
     cuts,
@@ -43,8 +43,8 @@ CHANGES: dict[str, Change_] = {
     "Order/place": lambda connector: connector.send(order()),
     "Order/cancel": lambda connector: connector.cancel(ACCOUNT, "5"),
     "Order/modify": lambda connector: connector.modify(ACCOUNT, "5", Change(stop_price=Decimal("24000.25"))),
-    "Position/closeContract": lambda connector: connector.close_position(ACCOUNT, MNQ["id"]),
-    "Position/partialCloseContract": lambda connector: connector.close_position(ACCOUNT, MNQ["id"], Decimal(1)),
+    "Position/closeContract": lambda connector: connector.close_position(ACCOUNT, MNQ_ID),
+    "Position/partialCloseContract": lambda connector: connector.close_position(ACCOUNT, MNQ_ID, Decimal(1)),
 }
 LOST: dict[str, Action] = {
     "closed": drops,
@@ -167,11 +167,21 @@ async def test_no_connection_in_time(wire: Wire, connect: Connect) -> None:
     assert isinstance(outcome, NotSent), outcome
 
 
-async def test_the_other_side_speaks_no_tls(wire: Wire, connect: Connect) -> None:
+async def test_the_other_side_speaks_no_tls(connect: Connect) -> None:
     """A failed handshake: not sent."""
-    connector = await connect(wire.url.replace("http:", "https:"))
+    came: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.read(4096))
+        writer.write(b"HTTP/1.1 400 Speak TLS\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    connector = await connect(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     assert isinstance(await connector.send(order()), NotSent)
-    assert wire.requests == []
+    server.close()
+    await server.wait_closed()
+    assert b"POST" not in b"".join(came)
 
 
 async def test_a_certificate_that_nobody_trusts(connect: Connect, certificate: tuple[str, str]) -> None:
@@ -272,7 +282,7 @@ async def test_a_spent_budget_sends_no_entry_and_still_exits(wire: Wire, connect
     assert isinstance(last, NotSent)
     assert last.retry_after_s == pytest.approx(61.0)
     assert len(wire.requests) == 150
-    assert isinstance(await connector.close_position(ACCOUNT, MNQ["id"]), Accepted)
+    assert isinstance(await connector.close_position(ACCOUNT, MNQ_ID), Accepted)
     assert isinstance(await connector.send(order(action="CLOSE")), Accepted)
     clock.now += 61
     assert isinstance(await connector.send(order()), Accepted)
@@ -308,11 +318,11 @@ async def test_the_requests_are_as_documented(wire: Wire, connect: Connect) -> N
     connector = await connect(wire.url)
     for change in CHANGES.values():
         assert isinstance(await change(connector), Accepted)
-    place = {"accountId": 7, "contractId": MNQ["id"], "type": 2, "side": 0, "size": 1, "customTag": TAG}
+    place = {"accountId": 7, "contractId": MNQ_ID, "type": 2, "side": 0, "size": 1, "customTag": TAG}
     assert wire.seen("Order/place")[0].body == place
     assert wire.seen("Order/cancel")[0].body == {"accountId": 7, "orderId": 5}
     assert wire.seen("Order/modify")[0].body == {"accountId": 7, "orderId": 5, "stopPrice": 24000.25}
-    assert wire.seen("Position/closeContract")[0].body == {"accountId": 7, "contractId": MNQ["id"]}
+    assert wire.seen("Position/closeContract")[0].body == {"accountId": 7, "contractId": MNQ_ID}
     assert wire.seen("Position/partialCloseContract")[0].body["size"] == 1
     assert {request.method for request in wire.requests} == {"POST"}
 
@@ -343,7 +353,7 @@ async def test_orders_of_another_account_are_no_answer(wire: Wire, connect: Conn
     mine = {
         "id": 1,
         "accountId": 8,
-        "contractId": MNQ["id"],
+        "contractId": MNQ_ID,
         "creationTimestamp": "2026-11-23T15:00:00.1234567+00:00",
         "status": 1,
         "type": 2,
@@ -365,7 +375,7 @@ async def test_a_brackets_order_is_not_taken_for_its_entry(wire: Wire, connect: 
     entry = {
         "id": 1,
         "accountId": 7,
-        "contractId": MNQ["id"],
+        "contractId": MNQ_ID,
         "creationTimestamp": "2026-11-23T15:00:00+00:00",
         "status": 2,
         "type": 2,
@@ -389,7 +399,7 @@ async def test_a_look_up_asks_the_second_search_too(wire: Wire, connect: Connect
     tagged = {
         "id": 900,
         "accountId": 7,
-        "contractId": MNQ["id"],
+        "contractId": MNQ_ID,
         "creationTimestamp": "2026-11-23T15:00:00Z",
         "status": 1,
         "type": 2,

@@ -9,8 +9,9 @@ from typing import Any
 Action = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 ACCOUNT, ACCOUNT_ID = "practice", 7
+MNQ_ID = "CON.F.US.MNQ.Z26"
 MNQ = {
-    "id": "CON.F.US.MNQ.Z26",
+    "id": MNQ_ID,
     "name": "MNQZ6",
     "description": "Micro E-mini Nasdaq-100: December 2026",
     "tickSize": 0.25,
