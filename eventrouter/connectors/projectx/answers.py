@@ -5,7 +5,7 @@ broker may have executed it. Sources: [swagger] the published specification; [no
 September 2026; [client] the HTTP client's own source, which says when it raises an error.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -230,7 +230,7 @@ class Reply:
     """What came back with an HTTP status: the body as text, free of secrets. `whole`: it was not cut for its length."""
 
     status: int
-    text: str
+    text: str = field(repr=False)
     retry_after_s: float | None = None
     whole: bool = True
 
@@ -243,7 +243,7 @@ class Verdict:
     message: str
     code: int | None = None
     name: str | None = None
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def failure(error: BaseException) -> Row:

@@ -29,7 +29,7 @@ class Gateway:
         token_lifetime_s: float,
     ) -> None:
         self._rest = rest
-        self._secrets = (credentials.api_key.get_secret_value(),)
+        self._credentials = credentials
         self._budget = budget
         self.login = Login(self._post, credentials, clock, lifetime_s=token_lifetime_s)
 
@@ -59,7 +59,7 @@ class Gateway:
         if wait_s > 0:
             return NotSent(_no_budget(wait_s), wait_s)
         try:
-            reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets)
+            reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets())
         except Exception as error:
             return answers.outcome_of_failure(error)
         self._notice(reply)
@@ -76,12 +76,15 @@ class Gateway:
         if wait_s > 0:
             raise BrokerUnavailable(_no_budget(wait_s), wait_s)
         try:
-            reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets)
+            reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets())
         except Exception as error:
             # from None: the client's own error may name an address with a token in it
             raise answers.unavailable(error) from None
         self._notice(reply)
         return reply
+
+    def _secrets(self) -> list[str]:
+        return [self._credentials.api_key.get_secret_value()]
 
     def _notice(self, reply: Reply) -> None:
         if reply.status == _TOO_MANY:

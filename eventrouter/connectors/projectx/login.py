@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eventrouter.connectors.projectx import answers
@@ -21,7 +21,7 @@ Post = Callable[[str, Mapping[str, Any] | None, str | None, bool], Awaitable[Rep
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    value: str
+    value: str = field(repr=False)
     got_at: float
 
 
