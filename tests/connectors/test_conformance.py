@@ -87,10 +87,12 @@ async def test_a_symbol_that_is_none_is_no_contract(rig: Rig) -> None:
 
 
 async def test_events_begin_with_a_gap_and_end_with_close(rig: Rig) -> None:
-    """The reader reads everything first, and is not left waiting."""
-    heard = await listen(rig.connector)
-    await rig.connector.close()
-    await heard.reader
+    """The reader reads everything first, and is not left waiting; opened again, it begins again."""
+    for _ in range(2):
+        heard = await listen(rig.connector)
+        await rig.connector.close()
+        await heard.reader
+        await rig.connector.open()
 
 
 async def test_asking_for_more_than_can_be_is_an_answer(rig: Rig) -> None:

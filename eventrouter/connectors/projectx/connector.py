@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -111,13 +110,14 @@ class ProjectXConnector:
     async def open(self) -> None:
         """Makes the HTTP session; the first request logs in."""
         await self._rest.open()
+        self._events.begin()
 
     async def close(self) -> None:
         """Stops listening and closes the session."""
-        if self._listening is not None:
-            self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
         self._events.end()
         await self._rest.close()
 

@@ -53,6 +53,10 @@ class Events:
         self._waiting.append(event)
         self._changed.set()
 
+    def begin(self) -> None:
+        """More may come again after an end."""
+        self._ended = False
+
     def end(self) -> None:
         """Nothing more will come; the reader gets what waits, then None."""
         self._ended = True

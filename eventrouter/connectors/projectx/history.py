@@ -12,7 +12,7 @@ from eventrouter.domain.broker import BrokerOrder, Fill, Position
 from eventrouter.errors import BrokerRefused, BrokerUnavailable
 
 CLOCK_SKEW = timedelta(seconds=60)  # the broker's clock may be behind ours: an order is older than its intent by that
-_PAGE = 200
+_PAGE = 100
 _MOST_PAGES = 20
 _NO_SUCH_QUERY = 404
 
