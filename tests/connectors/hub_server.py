@@ -64,7 +64,8 @@ class HubServer:
         """The WebSocket."""
         self.upgrades.append(request)
         if self.upgrade_status:
-            return web.Response(status=self.upgrade_status.pop(0))
+            # a redirect leads here again
+            return web.Response(status=self.upgrade_status.pop(0), headers={"Location": str(request.rel_url)})
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
         peer = Peer(socket, request)

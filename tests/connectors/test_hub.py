@@ -76,6 +76,7 @@ class Client:
         self.tokens = 0
         self.delays: list[int] = []
         self.lost = asyncio.Semaphore(0)
+        self.connected_when_lost = False
         self.hub = Hub(
             url,
             session=lambda: session,
@@ -100,6 +101,7 @@ class Client:
     def delay_s(self, failures: int) -> float:
         """At once, and noted."""
         self.delays.append(failures)
+        self.connected_when_lost |= self.hub.connected
         self.lost.release()
         return 0.0
 
@@ -289,6 +291,7 @@ async def test_every_connection_begins_with_a_gap(server: HubServer, connect: An
         assert peer.request.query["access_token"] == f"{TOKEN}-{number}"
         assert len(peer.calls) == 7
         await peer.socket.close()
+    assert not client.connected_when_lost
 
 
 async def test_the_server_says_goodbye(server: HubServer, connect: Any) -> None:
@@ -371,9 +374,9 @@ async def test_a_refused_handshake_and_a_refused_subscription(server: HubServer,
     server.handshake, server.refused = {}, "SubscribeTrades"
     await server.peers.get()
     server.refused = None
-    while True:
-        if isinstance(await client.next(), Gap):
-            break
+    before = len(server.upgrades)
+    assert isinstance(await client.next(), Gap)
+    assert len(server.upgrades) > before
     assert client.hub.connected
 
 

@@ -77,6 +77,17 @@ async def test_an_exit_needs_no_new_list_of_accounts(wire: Wire, connector: Proj
     assert isinstance(await connector.send(order("CLOSE", symbol=MNQ_ID)), Accepted)
 
 
+async def test_an_account_that_is_shown_no_more_can_still_be_closed(
+    wire: Wire, connector: ProjectXConnector, clock: Clock
+) -> None:
+    """A firm that disables an account may leave a position in it; nothing new is opened there."""
+    wire.on("Account/search", says(accounts=[LISTED]), says(accounts=[]))
+    assert isinstance(await connector.send(order()), Accepted)
+    clock.now += 61
+    assert isinstance(await connector.send(order()), Rejected)
+    assert isinstance(await connector.send(order("CLOSE")), Accepted)
+
+
 @pytest.mark.parametrize("accounts", [[], [{**LISTED, "id": 8}], [LISTED, {**LISTED, "id": 8, "name": "7"}]])
 async def test_an_account_of_nobody_is_refused(accounts: list[Any], wire: Wire, connector: ProjectXConnector) -> None:
     """One that the broker does not show, or two that could be meant: nothing goes to another by accident."""

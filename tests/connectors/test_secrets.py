@@ -78,6 +78,7 @@ async def test_exceptions_with_all_that_they_chain(gateway: Wire, connect: Conne
         with pytest.raises(BrokerError) as raised:
             await connector.positions(ACCOUNT)
         clean(raised.value, "".join(traceback.format_exception(raised.value)), lines.getvalue())
+        assert raised.value.__cause__ is None
 
 
 @pytest.mark.parametrize("how", [refuses(3, f"{KEY} is wrong"), status(500, KEY), status(200, KEY), drops])
@@ -95,7 +96,7 @@ async def test_a_failed_login(how: Any, gateway: Wire, connect: Connect, lines: 
 async def test_a_hub_that_refuses(gateway: Wire, connect: Connect, lines: io.StringIO, capsys: Any) -> None:
     """The token is in the hub's address: neither the log of the loss nor its cause shows it."""
     async with hub_server(expected=4) as server:
-        server.upgrade_status = [401, 500, 302]
+        server.upgrade_status = [401, 500, *[302] * 10]
         connector = await connect(gateway.url, hub_url=server.url)
         events = connector.events()
         async with asyncio.timeout(20):

@@ -59,7 +59,8 @@ LOST: dict[str, Action] = {
     "no body": status(200),
     "no JSON": status(200, "<html>fine</html>"),
     "no object": status(200, [FINE]),
-    "two codes": status(200, '{"success": true, "errorCode": 0, "errorCode": 2, "orderId": 1}'),
+    "two ids": status(200, '{"success": true, "errorCode": 0, "orderId": 1, "orderId": 2}'),
+    "NaN aside": status(200, '{"success": true, "errorCode": 0, "orderId": 1, "price": NaN}'),
     "no code": status(200, {"success": True}),
     "contradiction": status(200, {"success": True, "errorCode": 2}),
     "other contradiction": status(200, {"success": False, "errorCode": 0}),
@@ -236,6 +237,16 @@ async def test_a_refused_login_sends_nothing_and_is_not_repeated_at_once(
     assert len(wire.seen("Auth/loginKey")) == 2
 
 
+async def test_a_login_that_is_refused_between_orders(wire: Wire, connect: Connect) -> None:
+    """The token ended, the key is not taken any more: of the next order nothing leaves."""
+    connector = await _knowing(wire, connect)
+    wire.on("Order/place", status(401))
+    assert isinstance(await connector.send(order()), Rejected)
+    wire.on("Auth/loginKey", refuses(10))
+    assert isinstance(await connector.send(order()), NotSent)
+    assert len(wire.seen("Order/place")) == 2
+
+
 async def test_a_token_is_renewed_before_it_ends(wire: Wire, connect: Connect, clock: Clock) -> None:
     """With Auth/validate, which has no body; where that fails, with the key."""
     wire.on("Position/searchOpen", says(positions=[]))
@@ -298,7 +309,9 @@ async def test_after_too_many_requests_only_exits_go_on(wire: Wire, connect: Con
     assert first.answer.detail == {"retry_after_s": 40.0}
     assert isinstance(await connector.send(order()), NotSent)
     assert isinstance(await connector.send(order(action="CLOSE")), Accepted)
-    clock.now += 40
+    clock.now += 39
+    assert isinstance(await connector.send(order()), NotSent)
+    clock.now += 1
     assert isinstance(await connector.send(order()), Accepted)
 
 

@@ -32,6 +32,7 @@ class Directory:
         self._live_data = live_data
         self._lock = asyncio.Lock()
         self._accounts: dict[str, BrokerAccount] = {}
+        self._known: dict[str, BrokerAccount] = {}  # also those that the broker shows no more: they may hold something
         self._ours: dict[str, str] = {}
         self._accounts_until = float("-inf")
         self._contracts: dict[str, tuple[Contract, float]] = {}
@@ -40,8 +41,8 @@ class Directory:
         """The account of our name. What closes is content with an old answer. Raises Unresolved, BrokerError."""
         if name not in self._names:
             raise Unresolved(f"This login has no account {name!r} in the configuration.")
-        if urgent and name in self._accounts:
-            return self._accounts[name]
+        if urgent and name in self._known:
+            return self._known[name]
         async with self._lock:
             if self._clock() >= self._accounts_until:
                 await self._ask(urgent=urgent)
@@ -94,8 +95,9 @@ class Directory:
             BrokerAccount(each.id, each.name, ours.get(each.id), each.balance, each.can_trade, each.simulated)
             for each in shown
         ]
-        self._ours = ours
+        self._ours |= ours
         self._accounts = {each.account: each for each in named if each.account is not None}
+        self._known |= self._accounts
         self._accounts_until = self._clock() + ACCOUNTS_FRESH_S
         return named
 

@@ -78,7 +78,7 @@ class Gateway:
         try:
             reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets())
         except Exception as error:
-            # from None: the client's own error may name an address with a token in it
+            # from None: an error of the client carries its request, and that the token
             raise answers.unavailable(error) from None
         self._notice(reply)
         return reply
