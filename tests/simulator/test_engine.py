@@ -1,6 +1,7 @@
 """The netting engine: whatever is ordered in whatever order, contracts and dollars add up, and no bracket fills both sides."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -55,7 +56,7 @@ def bracketed(size: int = 2, side: Side = Side.BUY, stop: int = 40, target: int 
         "stop_loss": Leg(-sign * stop, OrderType.STOP),
         "take_profit": Leg(sign * target, OrderType.LIMIT),
     }
-    return ticket(side=side, size=size, tag="t", **legs, **more)
+    return ticket(side=side, size=size, tag="t", **{**legs, **more})
 
 
 def legs_of(made: Engine, entry: Order) -> tuple[Order, Order]:
@@ -113,6 +114,15 @@ def test_a_trailing_stop_follows_and_never_goes_back(side: Side, sign: int) -> N
         assert order.status is Status.OPEN
     price(made, str(24_000 + 10 * sign))
     assert order.average == 24_000 + 10 * sign
+
+
+def test_a_stop_that_was_touched_goes_on_filling() -> None:
+    """It is a market order by then, wherever the price goes while it fills piece by piece."""
+    made = engine()
+    order = made.submit(ticket(OrderType.STOP, Side.SELL, 2, stop_price=Decimal(23_990)), NOW, Shape(per_price=1))
+    price(made, "23990")
+    price(made, "24000")
+    assert (order.status, order.average) == (Status.FILLED, Decimal(23_995))
 
 
 # positions and money
@@ -208,7 +218,43 @@ def test_a_partial_fill_of_one_leg_shrinks_the_other() -> None:
     assert (target.filled, stop.size, stop.status) == (1, 2, Status.OPEN)
     price(made, "23990")
     assert (stop.status, stop.filled, target.status, target.filled) == (Status.FILLED, 2, Status.FILLED, 1)
+    assert (stop.size, target.size) == (2, 1)
     assert made.net(ONE, MNQ.id) == 0
+
+
+def test_legs_that_are_done_wait_for_more_of_the_entry() -> None:
+    """What was opened is closed while the entry still works; its next fill wakes them up."""
+    made = engine()
+    wanted = bracketed(size=2)
+    limit = replace(wanted, type=OrderType.LIMIT, limit_price=Decimal(24_000))
+    entry = made.submit(limit, NOW, Shape(per_price=1))
+    stop, target = legs_of(made, entry)
+    price(made, "24020")
+    assert (target.filled, target.status, stop.status) == (1, Status.SUSPENDED, Status.SUSPENDED)
+    price(made, "24000")
+    assert (entry.status, target.status, target.left, stop.status, stop.size) == (
+        Status.FILLED,
+        Status.OPEN,
+        1,
+        Status.OPEN,
+        1,
+    )
+    price(made, "23990")
+    assert (stop.status, target.status, made.net(ONE, MNQ.id)) == (Status.FILLED, Status.FILLED, 0)
+
+
+def test_a_leg_that_was_made_smaller_stays_so() -> None:
+    """Whatever else fills; and it still shrinks with the other one."""
+    made = engine()
+    entry = made.submit(bracketed(size=3), NOW, Shape(per_price=2))
+    stop, target = legs_of(made, entry)
+    made.modify(stop, NOW, size=1)
+    price(made, "24000")
+    assert (entry.filled, stop.size, target.size) == (3, 1, 3)
+    made.modify(stop, NOW, size=2)
+    target.shape = Shape(per_price=2)
+    price(made, "24020")
+    assert (target.filled, stop.size) == (2, 1)
 
 
 def test_a_cancelled_entry_keeps_legs_for_what_it_filled() -> None:
@@ -228,7 +274,11 @@ def test_closing_a_position_leaves_its_bracket(*, cancelled: bool, status: Statu
     made = engine(orphans_cancelled=cancelled)
     entry = made.submit(bracketed(), NOW)
     waiting = made.submit(bracketed(side=Side.BUY), NOW, Shape(fills_from=NOW + timedelta(hours=1)))
-    made.submit(closing_ticket(made.positions[ONE, MNQ.id], 2), NOW)
+    theirs = made.submit(bracketed(account=OTHER), NOW)
+    made.submit(closing_ticket(made.positions[ONE, MNQ.id], 1), NOW)
+    assert [leg.status for leg in legs_of(made, entry)] == [Status.OPEN] * 2
+    made.submit(closing_ticket(made.positions[ONE, MNQ.id], 1), NOW)
+    assert [leg.status for leg in legs_of(made, theirs)] == [Status.OPEN] * 2
     assert [leg.status for leg in legs_of(made, entry)] == [status] * 2
     assert [leg.status for leg in legs_of(made, waiting)] == [Status.SUSPENDED] * 2
     price(made, "23980")
@@ -268,7 +318,9 @@ def test_nothing_fills_while_the_market_is_closed() -> None:
     """Prices are noted, trails stand, and what was touched meanwhile fills at the price of the opening."""
     made = engine()
     order = made.submit(ticket(OrderType.LIMIT, limit_price=Decimal(23_990)), NOW)
+    trailing = made.submit(ticket(OrderType.TRAILING_STOP, Side.BUY, trail_price=Decimal(24_010)), NOW)
     made.post(MNQ, Decimal(23_980), NOW, is_open=False)
+    assert trailing.stop_price == 24_010
     made.advance(NOW, is_open=False)
     assert order.filled == 0
     made.advance(NOW)
@@ -299,6 +351,9 @@ def test_events_tell_a_life_in_order() -> None:
         ("t-SL", Status.OPEN),
         ("t-TP", Status.OPEN),
     ]
+    told = [short(event) for event in made.events]
+    made.submit(ticket(), NOW)
+    assert [short(event) for event in made.events][: len(told)] == told
 
 
 # whatever happens
@@ -331,6 +386,7 @@ class AnyDay(RuleBasedStateMachine):
         trailing=st.booleans(),
         shape=st.none() | st.builds(Shape, per_price=few, cancel_rest=st.booleans()),
         wait=st.sampled_from(("", "", "fills_from", "rejected_from")),
+        pieces=st.none() | few,
     )
     def place(
         self,
@@ -346,6 +402,7 @@ class AnyDay(RuleBasedStateMachine):
         trailing: bool,
         shape: Shape | None,
         wait: str,
+        pieces: int | None,
     ) -> None:
         """An order, with a bracket or without, as the market or a fault shapes it."""
         last, sign = self.engine.price(contract), side.sign
@@ -369,7 +426,8 @@ class AnyDay(RuleBasedStateMachine):
         if wait:
             later = self.now + timedelta(seconds=5)
             shape = Shape(fills_from=later) if wait == "fills_from" else Shape(rejected_from=later)
-        self.engine.submit(wanted, self.now, shape)
+        for leg in self.engine.submit(wanted, self.now, shape).legs:
+            self.engine.orders[leg].shape = Shape(per_price=pieces)
 
     @rule(contract=st.sampled_from(CONTRACTS), by=ticks, is_open=st.sampled_from((True, True, True, False)))
     def post(self, *, contract: Contract, by: int, is_open: bool) -> None:

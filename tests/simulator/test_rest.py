@@ -114,6 +114,8 @@ async def test_the_rate_limit(start: Start) -> None:
         ("Order/place", b'{"accountId": NaN}'),
         ("Order/place", json.dumps(order(size="1")).encode()),  # type: ignore[arg-type]
         ("Order/place", json.dumps(order(kind=9)).encode()),
+        ("Order/place", json.dumps(order(kind=1, limitPrice="24000")).encode()),
+        ("Order/place", json.dumps(order(kind=1, limitPrice=True)).encode()),
         ("Order/v2/query", b"{}"),
         ("Order/v2/query", b'{"filter": []}'),
         ("Order/search", b'{"accountId": 101}'),
@@ -200,6 +202,15 @@ async def test_refused_orders(client: Client, change: dict[str, Any], number: in
     listed = [(each["id"], each["status"], each["customTag"]) for each in await client.searched()]
     assert listed == ([(answer["orderId"], REJECTED, "t")] if number == 2 else [])
     assert await client.working() == []
+
+
+async def test_prices_are_exact(client: Client) -> None:
+    """A number with more digits than a float holds is read as it stands: off the grid of ticks."""
+    body = json.dumps(order(kind=LIMIT, limitPrice=1)).replace(
+        '"limitPrice": 1', '"limitPrice": 24000.2500000000000001'
+    )
+    answer = json.loads((await client.raw("Order/place", data=body.encode()))[1])
+    assert (code(answer), "0000001" in answer["errorMessage"]) == (2, True)
 
 
 async def test_a_trail_of_a_thousand_ticks_is_accepted(client: Client) -> None:
