@@ -15,9 +15,9 @@ from eventrouter.simulator.orders import OrderType, Side, Status
 
 def _number(value: object) -> object:
     """A JSON number, not the text of one."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | None):
-        raise ValueError("must be a number")
-    return value
+    if type(value) in (int, Decimal, type(None)):
+        return value
+    raise ValueError("must be a number")
 
 
 Price = Annotated[Decimal | None, BeforeValidator(_number)]

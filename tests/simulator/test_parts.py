@@ -137,6 +137,7 @@ def test_prices_walk_the_same_way_for_the_same_seed() -> None:
     assert paths[0] == paths[1] == paths[2] != paths[3]
     assert all(each > 0 and nq.on_grid(each) for each in paths[0])
     assert len(set(paths[0])) > 3
+    walk = Walk(7)
     steps = [
         {each.id: moved - each.start for each, moved in walk.step([nq, es], lambda each: each.start)} for _ in range(9)
     ]
