@@ -5,11 +5,22 @@ Numbers may be left out where .NET would read 0: an account 0 is simply not foun
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt
 from pydantic.alias_generators import to_camel
 
 from eventrouter.simulator.orders import OrderType, Side, Status
+
+
+def _number(value: object) -> object:
+    """A JSON number, not the text of one."""
+    if type(value) in (int, Decimal, type(None)):
+        return value
+    raise ValueError("must be a number")
+
+
+Price = Annotated[Decimal | None, BeforeValidator(_number)]
 
 
 class _Body(BaseModel):
@@ -113,9 +124,9 @@ class PlaceOrder(OfAccount):
     type: OrderType
     side: Side
     size: StrictInt = 0
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    trail_price: Decimal | None = None
+    limit_price: Price = None
+    stop_price: Price = None
+    trail_price: Price = None
     custom_tag: str | None = None
     stop_loss_bracket: Bracket | None = None
     take_profit_bracket: Bracket | None = None
@@ -125,9 +136,9 @@ class ModifyOrder(OneOrder):
     """POST /api/Order/modify."""
 
     size: StrictInt | None = None
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    trail_price: Decimal | None = None
+    limit_price: Price = None
+    stop_price: Price = None
+    trail_price: Price = None
 
 
 class CloseContract(OfAccount):

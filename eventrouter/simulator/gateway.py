@@ -1,6 +1,5 @@
 """A request's way: counted, its token and rate checked, met by armed faults, executed, and answered, or not."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,7 +83,6 @@ class Gateway:
         for armed in met:
             if isinstance(armed.fault, Hide) and armed.fault.seconds is None:
                 armed.hidden += call.made
-        asyncio.get_running_loop().call_soon(self.broker.advance)
         await _stalls(met, "after")
         if decided is not None:
             return await _spoiled(request, endpoint, decided, answer)

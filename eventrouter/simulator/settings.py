@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 class BracketMode(StrEnum):
-    """An account's setting on the broker's site. POSITION refuses brackets sent with an order; it is the site's default."""
+    """An account's setting on the broker's site. POSITION refuses brackets sent with an order; it is the site's default.
+
+    The brackets that the site then attaches to positions by itself are not played.
+    """
 
     AUTO_OCO = "auto-oco"
     POSITION = "position"

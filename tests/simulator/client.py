@@ -15,6 +15,17 @@ BUY, SELL = 0, 1
 LIMIT, MARKET, STOP, TRAILING = 1, 2, 4, 5
 OPEN, FILLED, CANCELLED, REJECTED, PENDING, SUSPENDED = 1, 2, 3, 5, 6, 8
 SEPARATOR = "\x1e"
+SINCE = "2026-11-23T15:00:00Z"
+ONE = {"accountId": ACCOUNT}
+NOBODY = {"accountId": 7}
+
+
+def code(answer: Mapping[str, Any]) -> int:
+    """The number of an answer that is consistent about its success."""
+    number: int = answer["errorCode"]
+    assert answer["success"] is (number == 0)
+    assert (answer["errorMessage"] is None) is (number == 0)
+    return number
 
 
 def order(size: int = 1, side: int = BUY, kind: int = MARKET, **more: Any) -> dict[str, Any]:

@@ -257,7 +257,7 @@ async def test_faults_queue_up_and_combine(client: Client) -> None:
     await client.arm("partial", contracts=1)
     assert (await client.raw("Order/place", order(3, customTag="a")))[0] == 500
     assert (await client.executed("a"))["filled"] == 1
-    assert (await client.raw("Order/place", order(3, customTag="b")))[1].startswith('{"orderId"')
+    assert not (await client.raw("Order/place", order(3, customTag="b")))[1].endswith("}")
     assert (await client.executed("b"))["filled"] == 3
     assert (await client.place(3, SELL))["success"]
 

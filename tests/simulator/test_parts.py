@@ -129,7 +129,7 @@ def test_prices_walk_the_same_way_for_the_same_seed() -> None:
         def price(contract: Contract, last: Mapping[str, Decimal] = last) -> Decimal:
             return last[contract.id]
 
-        path = []
+        path: list[Decimal] = []
         for _ in range(50):
             last.update({contract.id: moved for contract, moved in walk.step(contracts, price)})
             path.append(last[nq.id])
@@ -137,6 +137,11 @@ def test_prices_walk_the_same_way_for_the_same_seed() -> None:
     assert paths[0] == paths[1] == paths[2] != paths[3]
     assert all(each > 0 and nq.on_grid(each) for each in paths[0])
     assert len(set(paths[0])) > 3
+    walk = Walk(7)
+    steps = [
+        {each.id: moved - each.start for each, moved in walk.step([nq, es], lambda each: each.start)} for _ in range(9)
+    ]
+    assert any(step[nq.id] != step[es.id] for step in steps)
 
 
 # who may ask
