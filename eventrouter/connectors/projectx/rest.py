@@ -35,13 +35,7 @@ class Rest:
         if self._session is None:
             # a kept connection that the peer has just closed would turn an order's outcome into an unknown one
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                raise_for_status=False,
-                trust_env=False,
-            )
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
 
     async def close(self) -> None:
         """Closes the session and all that goes on in it. Idempotent."""
