@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from eventrouter.connectors.projectx import Credentials
-from eventrouter.domain.orders import Order, Rejected, Unknown
+from eventrouter.domain.orders import Accepted, Order, Rejected, Unknown
 from eventrouter.errors import BrokerError
 from tests.connectors.brokers import KEY
 from tests.connectors.conftest import Connect
@@ -79,6 +79,18 @@ async def test_exceptions_with_all_that_they_chain(gateway: Wire, connect: Conne
             await connector.positions(ACCOUNT)
         clean(raised.value, "".join(traceback.format_exception(raised.value)), lines.getvalue())
         assert raised.value.__cause__ is None
+
+
+async def test_a_key_that_is_a_common_word(wire: Wire, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hiding it changes what is kept, never what is read."""
+    monkeypatch.setattr("tests.connectors.conftest.KEY", "true")
+    connector = await connect(wire.url)
+    (account,) = await connector.accounts()
+    assert account.simulated
+    wire.on("Order/place", says(orderId=5))
+    outcome = await connector.send(Order("tag", ACCOUNT, "T1", "OPEN", "MNQZ6", direction="LONG", quantity="1"))
+    assert isinstance(outcome, Accepted)
+    assert "true" not in (outcome.answer.body or "")
 
 
 @pytest.mark.parametrize("how", [refuses(3, f"{KEY} is wrong"), status(500, KEY), status(200, KEY), drops])

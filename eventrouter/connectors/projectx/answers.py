@@ -223,16 +223,27 @@ TABLE: tuple[Row, ...] = (
 _BY_CAUSE = {(row.endpoint, row.cause): row for row in TABLE}
 _FAILURES = tuple((row.cause, row) for row in TABLE if isinstance(row.cause, type))
 _MOST_SAID = 300
+REDACTED = "[redacted]"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back with an HTTP status: the body as text, free of secrets. `whole`: it was not cut for its length."""
+    """What came back with an HTTP status: the body as text. `whole`: it was not cut for its length.
+
+    `secrets` are what the request held; a broker may echo them, so `shown` is all that may be kept or told.
+    """
 
     status: int
     text: str = field(repr=False)
     retry_after_s: float | None = None
     whole: bool = True
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def shown(self, text: str) -> str:
+        """A part of the answer without secrets."""
+        for secret in filter(None, self.secrets):
+            text = text.replace(secret, REDACTED)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +290,7 @@ def verdict(endpoint: str, reply: Reply) -> Verdict:
     row = _BY_CAUSE.get((endpoint, Code(code)))
     name = row.name if row else f"code {code}, which is not documented"
     said = body.get("errorMessage")
-    message = f"{name}: {said[:_MOST_SAID]}" if isinstance(said, str) and said.strip() else f"{name}."
+    message = f"{name}: {reply.shown(said)[:_MOST_SAID]}" if isinstance(said, str) and said.strip() else f"{name}."
     return Verdict(row.means if row else Means.UNKNOWN, message, code, row.name if row else None, body)
 
 
@@ -296,7 +307,7 @@ def outcome(endpoint: str, reply: Reply, *, repeated: bool = False) -> Outcome:
     order_id = _order_id(found.body)
     if order_id is not None:
         detail["order_id"] = order_id
-    answer = Answer(reply.status, reply.text, detail or None)
+    answer = Answer(reply.status, reply.shown(reply.text), detail or None)
     match found.means:
         case Means.WORKING if endpoint == PLACE and order_id is None:
             return Unknown(answer, "The answer cannot be read: success without an orderId.")
