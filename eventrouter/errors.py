@@ -70,3 +70,26 @@ class SpoolError(EventrouterError):
 
 class EmbeddedServerError(EventrouterError):
     """The embedded PostgreSQL cannot be started, adopted or stopped."""
+
+
+class BrokerError(EventrouterError):
+    """Root of everything that can go wrong when a broker is asked something. Orders are answered, and never raise it."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker cannot be reached, did not answer, or gave an answer that cannot be read; ask again later.
+
+    `retry_after_s`: seconds until asking again can help, where that is known.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BrokerRefused(BrokerError):
+    """The broker refuses the login or the question; asking again the same way cannot help. `status` is that of HTTP."""
+
+    def __init__(self, message: str, status: int = 200) -> None:
+        super().__init__(message)
+        self.status = status

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, database, look, service
+from eventrouter.cli import alerts, database, look, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command()(look.discard)
 app.command()(look.hold)
 app.command()(look.approve)
 app.command()(look.refuse)
+app.command()(simulator.simulator)
 
 
 @app.callback()

@@ -1,22 +1,80 @@
 """The dry-run connector: every order succeeds at once and nothing leaves this machine."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
 
 from eventrouter.connectors.base import Capabilities
+from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Change, Contract, Fill, Gap, Position
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome
 
 
 class DryRunConnector:
-    """Simulates a broker that takes and fills every order."""
+    """Simulates a broker that takes and fills every order, and keeps none of them."""
 
     capabilities = Capabilities(lane_in_one_claim=True, most_in_flight=None)
 
-    async def send(self, order: Order) -> Outcome:
+    def __init__(self) -> None:
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """There is nothing to open."""
+        self._closed.clear()
+
+    async def close(self) -> None:
+        """Ends the iterators of `events`."""
+        self._closed.set()
+
+    async def send(self, order: Order, *, repeated: bool = False) -> Outcome:
         """Accepted and done; the answer repeats the order that a broker would have got."""
         request = {name: value for name, value in asdict(order).items() if value is not None}
-        return Accepted(Answer(code=200, body=json.dumps({"simulated": True, "order": request})), done=True)
+        return Accepted(_simulated(order=request), done=True)
 
-    async def look_up(self, account: str, client_order_id: str) -> LookUp:
+    async def look_up(self, account: str, client_order_id: str, since: datetime | None = None) -> LookUp:
         """Absent, with certainty: nothing has ever left."""
         return Absent(proven=True, message="Simulated, so nothing can have left; it is safe to simulate it again.")
+
+    async def cancel(self, account: str, order_id: str) -> Outcome:
+        """Accepted and done."""
+        return Accepted(_simulated(cancelled=order_id), done=True)
+
+    async def modify(self, account: str, order_id: str, change: Change) -> Outcome:
+        """Accepted and done."""
+        asked = {name: str(value) for name, value in asdict(change).items() if value is not None}
+        return Accepted(_simulated(modified=order_id, change=asked), done=True)
+
+    async def close_position(self, account: str, contract: str, quantity: Decimal | None = None) -> Outcome:
+        """Accepted and done."""
+        return Accepted(_simulated(closed=contract, quantity=None if quantity is None else str(quantity)), done=True)
+
+    async def positions(self, account: str) -> Sequence[Position]:
+        """None: nothing is ever held."""
+        return ()
+
+    async def orders(self, account: str, since: datetime | None = None) -> Sequence[BrokerOrder]:
+        """None are kept."""
+        return ()
+
+    async def fills(self, account: str, since: datetime) -> Sequence[Fill]:
+        """None: a simulated order has no price to fill at."""
+        return ()
+
+    async def accounts(self) -> Sequence[BrokerAccount]:
+        """None: every name is an account here."""
+        return ()
+
+    async def contract(self, symbol: str) -> Contract | None:
+        """None: it knows no instrument."""
+        return None
+
+    async def events(self) -> AsyncIterator[BrokerEvent]:
+        """The first Gap, and nothing after it."""
+        yield Gap("Simulated: there is nothing that could be reported.")
+        await self._closed.wait()
+
+
+def _simulated(**facts: object) -> Answer:
+    return Answer(code=200, body=json.dumps({"simulated": True, **facts}))

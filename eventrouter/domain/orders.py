@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from eventrouter.domain.broker import BrokerOrder
 from eventrouter.domain.signals import LevelKind, OrderType, QuantityKind
 
 MOST_DIGITS = 15
@@ -119,18 +120,29 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker has the order. `done`: nothing more will happen to it; otherwise it is working."""
+    """The broker has the order. `done`: nothing more will happen to it; otherwise it is working.
+
+    `order_id` is the broker's id of it, `order` all that a look-up found.
+    """
 
     answer: Answer
     done: bool
+    order_id: str | None = None
+    order: BrokerOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The broker's definitive refusal."""
+    """The broker's definitive refusal: it executed nothing, and will not.
+
+    `repeatable`: it refused the session and not the order, so that the same order may be taken later. `order` is what a
+    look-up found: one that the broker rejected, or that ended without a fill.
+    """
 
     answer: Answer
     message: str
+    repeatable: bool = False
+    order: BrokerOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)

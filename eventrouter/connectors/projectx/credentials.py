@@ -1,0 +1,13 @@
+"""What a login needs. The key is shown nowhere: not by repr, not in a message, not in a log."""
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name and the key that the broker's site made for it."""
+
+    user_name: str
+    api_key: SecretStr
