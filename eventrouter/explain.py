@@ -12,9 +12,9 @@ from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.payloads import record_of
 from eventrouter.domain.plan import Intent, opens, tasks_of
-from eventrouter.domain.products import root_of
 from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.signals import Signal
+from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Leg, begun_since, resolve
 from eventrouter.domain.understand import ask_of, max_age_of, understand
 from eventrouter.domain.wording import in_words

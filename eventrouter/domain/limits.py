@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventrouter.domain.products import root_of
 from eventrouter.domain.signals import QuantityKind, Signal
+from eventrouter.domain.symbols import root_of
 from eventrouter.errors import SignalRefused
 
 

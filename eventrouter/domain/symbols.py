@@ -21,6 +21,7 @@ _EXCHANGE = re.compile(r"\A([A-Z0-9_]+):")
 _NINJATRADER = re.compile(r" ([0-9]{2})-([0-9]{2})\Z")
 _CONTINUOUS = re.compile(r"([A-Z0-9]{1,4})([0-9])!")
 _MONTH = re.compile(rf"([A-Z0-9]{{2,3}})([{MONTH_LETTERS}])([0-9]{{1,2}}|20[0-9]{{2}})")
+_BETWEEN = re.compile(r"(?<=[A-Z0-9])[/_-](?=[A-Z0-9])")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,13 +69,23 @@ class Symbol:
         return PRODUCTS.get(self.root)
 
 
+def bare_symbol(text: str) -> str:
+    """The symbol without its exchange: CME_MINI:MNQ1! is MNQ1!."""
+    return _EXCHANGE.sub("", _written(text), count=1)
+
+
+def root_of(text: str) -> str:
+    """The instrument root behind a symbol: CME_MINI:MNQ1!, MNQZ2026 and MNQ 12-26 are MNQ, BTC/USDT is BTCUSDT, AAPL is AAPL."""
+    name = _NINJATRADER.sub("", bare_symbol(text))
+    name = _BETWEEN.sub("", name)
+    match = _CONTINUOUS.fullmatch(name) or _MONTH.fullmatch(name)
+    return (match[1] if match else name)[:LONGEST_SYMBOL]
+
+
 def product_of(text: str) -> str | None:
     """The product family behind a symbol, as db/functions/product_of.sql has it; None for an empty text."""
-    root = _EXCHANGE.sub("", _written(text), count=1)
-    root = _NINJATRADER.sub("", root)
-    match = _CONTINUOUS.fullmatch(root) or _MONTH.fullmatch(root)
-    root = match[1] if match else root
-    return FAMILIES.get(root, root[:LONGEST_SYMBOL]) or None
+    root = root_of(text)
+    return FAMILIES.get(root, root) or None
 
 
 def parse_symbol(text: str, today: date) -> Symbol | Denial:
@@ -100,7 +111,8 @@ def parse_symbol(text: str, today: date) -> Symbol | Denial:
     if match := _MONTH.fullmatch(rest):
         month = MONTH_LETTERS.index(match[2]) + 1
         return _dated(text, match[1], exchange, month, _year(match[3], today))
-    return Symbol(text, rest, _family(rest), exchange)
+    root = _BETWEEN.sub("", rest)
+    return Symbol(text, root, _family(root), exchange)
 
 
 def _written(text: str) -> str:

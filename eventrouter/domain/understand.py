@@ -8,8 +8,8 @@ from eventrouter.domain.duplicates import exact
 from eventrouter.domain.limits import Limits, check
 from eventrouter.domain.parsers import Reading
 from eventrouter.domain.payloads import payload_of, record_of
-from eventrouter.domain.products import root_of
 from eventrouter.domain.signals import Event, Signal
+from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Ask, Veto
 from eventrouter.errors import SignalRefused
 

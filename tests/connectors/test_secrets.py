@@ -63,7 +63,15 @@ def test_credentials_show_nothing() -> None:
 async def test_outcomes_and_objects(gateway: Wire, connect: Connect, lines: io.StringIO) -> None:
     """What the broker echoes is stored without it."""
     connector = await connect(gateway.url)
-    order = Order("tag", ACCOUNT, "T1", "OPEN", symbol="MNQZ6", direction="LONG", quantity="1")
+    order = Order(
+        client_order_id="tag",
+        account=ACCOUNT,
+        trade_id="T1",
+        action="OPEN",
+        symbol="MNQZ6",
+        direction="LONG",
+        quantity="1",
+    )
     outcomes = [await connector.send(order) for _ in range(6)]
     assert {type(outcome) for outcome in outcomes} == {Rejected, Unknown}
     assert isinstance(outcomes[0], Rejected)
@@ -88,7 +96,17 @@ async def test_a_key_that_is_a_common_word(wire: Wire, connect: Connect, monkeyp
     (account,) = await connector.accounts()
     assert account.simulated
     wire.on("Order/place", says(orderId=5))
-    outcome = await connector.send(Order("tag", ACCOUNT, "T1", "OPEN", "MNQZ6", direction="LONG", quantity="1"))
+    outcome = await connector.send(
+        Order(
+            client_order_id="tag",
+            account=ACCOUNT,
+            trade_id="T1",
+            action="OPEN",
+            symbol="MNQZ6",
+            direction="LONG",
+            quantity="1",
+        )
+    )
     assert isinstance(outcome, Accepted)
     assert "true" not in (outcome.answer.body or "")
 
@@ -98,7 +116,15 @@ async def test_a_failed_login(how: Any, gateway: Wire, connect: Connect, lines: 
     """The message of a refused login, and the outcome of an order because of it."""
     gateway.on("Auth/loginKey", how)
     connector = await connect(gateway.url)
-    order = Order("tag", ACCOUNT, "T1", "OPEN", symbol="MNQZ6", direction="LONG", quantity="1")
+    order = Order(
+        client_order_id="tag",
+        account=ACCOUNT,
+        trade_id="T1",
+        action="OPEN",
+        symbol="MNQZ6",
+        direction="LONG",
+        quantity="1",
+    )
     clean(await connector.send(order))
     with pytest.raises(BrokerError) as raised:
         await connector.positions(ACCOUNT)

@@ -43,7 +43,7 @@ DECEMBER = ContractMonth(2026, 12)
         ("AAPL", "AAPL", "AAPL", None, None),
         ("NASDAQ:AAPL", "AAPL", "AAPL", None, None),
         ("BTCUSDT", "BTCUSDT", "BTCUSDT", None, None),
-        ("ETH-PERP", "ETH-PERP", "ETH-PERP", None, None),
+        ("ETH-PERP", "ETHPERP", "ETHPERP", None, None),
         ("SPY 240510C68", "SPY 240510C68", "SPY 240510C68", None, None),
     ],
 )

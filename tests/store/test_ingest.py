@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from eventrouter.domain.plan import Intent
-from eventrouter.domain.products import root_of
+from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Ask
 from eventrouter.store.connect import Conn
 from eventrouter.store.reports import signals

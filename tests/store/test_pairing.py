@@ -14,7 +14,7 @@ import pytest
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import read_alert
 from eventrouter.domain.plan import Intent
-from eventrouter.domain.products import root_of
+from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Trade
 from eventrouter.domain.understand import StrategyRules, ask_of, understand
 from eventrouter.store.connect import Conn, Database

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventrouter.domain.broker import Contract
-from eventrouter.domain.products import bare_symbol
+from eventrouter.domain.symbols import bare_symbol
 
 _ID = re.compile(r"CON\.[A-Z0-9.]+")
 _MONTHS = "FGHJKMNQUVXZ"
