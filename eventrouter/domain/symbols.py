@@ -103,6 +103,7 @@ def parse_symbol(text: str, today: date) -> Symbol | Denial:
     exchange = prefix[1] if prefix else None
     if match := _NINJATRADER.search(rest):
         return _dated(text, rest[: match.start()], exchange, int(match[1]), 2000 + int(match[2]))
+    rest = _BETWEEN.sub("", rest)
     if match := _CONTINUOUS.fullmatch(rest):
         number = int(match[2])
         if number == 0:
@@ -111,8 +112,7 @@ def parse_symbol(text: str, today: date) -> Symbol | Denial:
     if match := _MONTH.fullmatch(rest):
         month = MONTH_LETTERS.index(match[2]) + 1
         return _dated(text, match[1], exchange, month, _year(match[3], today))
-    root = _BETWEEN.sub("", rest)
-    return Symbol(text, root, _family(root), exchange)
+    return Symbol(text, rest, _family(rest), exchange)
 
 
 def _written(text: str) -> str:
