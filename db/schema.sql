@@ -439,12 +439,12 @@ BEGIN
         SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at
         WHERE w.expires_at <= EXCLUDED.started_at;
 
-    -- What the alerts told is corrected by what became of the tasks: a trade whose entries all failed is not open, and one
-    -- whose exit failed is open still. Statements of their own: they see what a session waited for above has just committed.
+    -- What the alerts told is corrected by what became of the tasks: a trade whose entries all failed is not open, nor one that
+    -- is closed everywhere, and one whose exit failed is open still. Statements of their own: they see what a session waited for above has just committed.
     UPDATE strategy_trades o SET ended_at = o.opened_at
     FROM (SELECT DISTINCT a.strategy, a.root FROM unnest(p_strategies, p_asks, p_trade_ids, p_roots) AS a (strategy, asks, trade_id, root)
           WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
-    WHERE o.strategy = a.strategy AND (o.root = a.root OR a.root IS NULL) AND o.ended_at IS NULL AND trade_stands(o.trade_id) = 'none';
+    WHERE o.strategy = a.strategy AND (o.root = a.root OR a.root IS NULL) AND o.ended_at IS NULL AND trade_stands(o.trade_id) IN ('none', 'closed');
 
     UPDATE strategy_trades o SET ended_at = NULL, exit_fired_at = NULL
     FROM (SELECT DISTINCT l.strategy, l.trade_id
@@ -452,12 +452,14 @@ BEGIN
                 WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
           CROSS JOIN LATERAL (SELECT e.strategy, e.trade_id FROM strategy_trades e
                               WHERE e.strategy = a.strategy AND (e.root = a.root OR a.root IS NULL) AND e.ended_at IS NOT NULL
-                              ORDER BY e.ended_at DESC LIMIT 5) l) late
+                              ORDER BY e.ended_at DESC LIMIT 50) l) late
     WHERE o.strategy = late.strategy AND o.trade_id = late.trade_id AND trade_stands(o.trade_id) = 'open';
 
     RETURN QUERY
     SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid), w.started_at,
-           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, o.units::TEXT, o.opened_at, o.ended_at, o.exit_fired_at))
+           CASE WHEN row_number() OVER (PARTITION BY a.strategy, a.trade_id, a.root ORDER BY a.ord) = 1 THEN  -- told once
+           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, CASE WHEN d.sized THEN o.units::TEXT END, o.opened_at,
+                                               o.ended_at, o.exit_fired_at, d.exited))
             FROM (SELECT n.* FROM strategy_trades n
                   WHERE a.asks AND n.strategy = a.strategy AND n.trade_id = a.trade_id
                   UNION
@@ -466,8 +468,10 @@ BEGIN
                     AND (n.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL))
                   UNION
                   (SELECT n.* FROM strategy_trades n
-                   WHERE a.asks AND n.strategy = a.strategy AND n.root = a.root AND n.ended_at IS NOT NULL
-                   ORDER BY n.ended_at DESC LIMIT 5)) o)
+                   WHERE a.asks AND n.strategy = a.strategy AND n.ended_at IS NOT NULL
+                     AND (n.root = a.root OR (a.root IS NOT NULL AND n.root IS NULL))
+                   ORDER BY n.ended_at DESC LIMIT 5)) o
+            CROSS JOIN LATERAL trade_doubts(o.trade_id) d) END
     FROM unnest(p_uids, p_strategies, p_keys, p_asks, p_trade_ids, p_roots) WITH ORDINALITY AS a (uid, strategy, key, asks, trade_id, root, ord)
     LEFT JOIN alert_windows w ON w.strategy = a.strategy AND w.key = a.key
         AND (w.signal_uid = ANY (p_uids) OR EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = w.signal_uid))
@@ -555,6 +559,21 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    exited := EXISTS (SELECT FROM execution_tasks t WHERE t.trade_id = p_trade_id AND NOT t.opening AND t.event_type LIKE 'EXIT%'
+                                                      AND t.status <> 'CANCELLED');
+    sized := NOT EXISTS (SELECT FROM execution_tasks t
+                         WHERE t.trade_id = p_trade_id AND (t.opening OR t.event_type LIKE 'REDUCE%')
+                           AND t.status NOT IN ('PENDING', 'SENDING', 'ACCEPTED', 'SUCCESS'));
+END
+$$;
+
 CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -597,15 +616,15 @@ CREATE FUNCTION public.trade_stands(p_trade_id text) RETURNS text
     SET jit TO 'off'
     AS $$
 BEGIN
-    RETURN (SELECT CASE WHEN count(*) = 0 THEN 'none'
-                        WHEN bool_and(EXISTS (
-                            SELECT FROM execution_tasks x
-                            WHERE x.trade_id = p_trade_id AND x.account = e.account AND x.mode = e.mode AND NOT x.opening AND x.event_type LIKE 'EXIT%'
-                              AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS'))) THEN 'closing'
-                        ELSE 'open' END
+    RETURN (SELECT CASE WHEN count(*) = 0 THEN 'none' WHEN bool_or(x.best IS NULL) THEN 'open'
+                        WHEN bool_and(x.best = 'SUCCESS') THEN 'closed' ELSE 'closing' END
             FROM (SELECT DISTINCT t.account, t.mode FROM execution_tasks t
                   WHERE t.trade_id = p_trade_id AND t.opening
-                    AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e);
+                    AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e
+            LEFT JOIN LATERAL (SELECT max(c.status) FILTER (WHERE c.status = 'SUCCESS') AS done, max(c.status) AS any_of FROM execution_tasks c
+                               WHERE c.trade_id = p_trade_id AND c.account = e.account AND c.mode = e.mode AND NOT c.opening
+                                 AND c.event_type LIKE 'EXIT%' AND c.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) y ON TRUE
+            CROSS JOIN LATERAL (SELECT COALESCE(y.done, y.any_of) AS best) x);
 END
 $$;
 
@@ -956,6 +975,9 @@ GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint
 
 REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text, p_task_id bigint) TO eventrouter_app;

@@ -32,12 +32,12 @@ BEGIN
         SET signal_uid = EXCLUDED.signal_uid, started_at = EXCLUDED.started_at, expires_at = EXCLUDED.expires_at
         WHERE w.expires_at <= EXCLUDED.started_at;
 
-    -- What the alerts told is corrected by what became of the tasks: a trade whose entries all failed is not open, and one
-    -- whose exit failed is open still. Statements of their own: they see what a session waited for above has just committed.
+    -- What the alerts told is corrected by what became of the tasks: a trade whose entries all failed is not open, nor one that
+    -- is closed everywhere, and one whose exit failed is open still. Statements of their own: they see what a session waited for above has just committed.
     UPDATE strategy_trades o SET ended_at = o.opened_at
     FROM (SELECT DISTINCT a.strategy, a.root FROM unnest(p_strategies, p_asks, p_trade_ids, p_roots) AS a (strategy, asks, trade_id, root)
           WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
-    WHERE o.strategy = a.strategy AND (o.root = a.root OR a.root IS NULL) AND o.ended_at IS NULL AND trade_stands(o.trade_id) = 'none';
+    WHERE o.strategy = a.strategy AND (o.root = a.root OR a.root IS NULL) AND o.ended_at IS NULL AND trade_stands(o.trade_id) IN ('none', 'closed');
 
     UPDATE strategy_trades o SET ended_at = NULL, exit_fired_at = NULL
     FROM (SELECT DISTINCT l.strategy, l.trade_id
@@ -45,12 +45,14 @@ BEGIN
                 WHERE a.asks AND (a.trade_id IS NULL OR a.root IS NOT NULL)) a
           CROSS JOIN LATERAL (SELECT e.strategy, e.trade_id FROM strategy_trades e
                               WHERE e.strategy = a.strategy AND (e.root = a.root OR a.root IS NULL) AND e.ended_at IS NOT NULL
-                              ORDER BY e.ended_at DESC LIMIT 5) l) late
+                              ORDER BY e.ended_at DESC LIMIT 50) l) late
     WHERE o.strategy = late.strategy AND o.trade_id = late.trade_id AND trade_stands(o.trade_id) = 'open';
 
     RETURN QUERY
     SELECT a.uid, EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = a.uid), NULLIF(w.signal_uid, a.uid), w.started_at,
-           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, o.units::TEXT, o.opened_at, o.ended_at, o.exit_fired_at))
+           CASE WHEN row_number() OVER (PARTITION BY a.strategy, a.trade_id, a.root ORDER BY a.ord) = 1 THEN  -- told once
+           (SELECT jsonb_agg(jsonb_build_array(o.trade_id, o.root, o.side, CASE WHEN d.sized THEN o.units::TEXT END, o.opened_at,
+                                               o.ended_at, o.exit_fired_at, d.exited))
             FROM (SELECT n.* FROM strategy_trades n
                   WHERE a.asks AND n.strategy = a.strategy AND n.trade_id = a.trade_id
                   UNION
@@ -59,8 +61,10 @@ BEGIN
                     AND (n.root = a.root OR (a.trade_id IS NULL AND a.root IS NULL))
                   UNION
                   (SELECT n.* FROM strategy_trades n
-                   WHERE a.asks AND n.strategy = a.strategy AND n.root = a.root AND n.ended_at IS NOT NULL
-                   ORDER BY n.ended_at DESC LIMIT 5)) o)
+                   WHERE a.asks AND n.strategy = a.strategy AND n.ended_at IS NOT NULL
+                     AND (n.root = a.root OR (a.root IS NOT NULL AND n.root IS NULL))
+                   ORDER BY n.ended_at DESC LIMIT 5)) o
+            CROSS JOIN LATERAL trade_doubts(o.trade_id) d) END
     FROM unnest(p_uids, p_strategies, p_keys, p_asks, p_trade_ids, p_roots) WITH ORDINALITY AS a (uid, strategy, key, asks, trade_id, root, ord)
     LEFT JOIN alert_windows w ON w.strategy = a.strategy AND w.key = a.key
         AND (w.signal_uid = ANY (p_uids) OR EXISTS (SELECT FROM automated_signals g WHERE g.signal_uid = w.signal_uid))

@@ -22,15 +22,20 @@ WHERE s.signal_uid = ANY (:uids);
 
 -- name: strategy_trades
 -- A strategy's trades as its next alert would find them: open ones, and the latest that ended.
-(SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
-        CASE WHEN trade_stands(n.trade_id) = 'none' THEN n.opened_at END, NULL::TIMESTAMPTZ
- FROM strategy_trades n WHERE n.strategy = :strategy AND n.ended_at IS NULL)
-UNION
-(SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
-        CASE WHEN trade_stands(n.trade_id) <> 'open' THEN n.ended_at END, n.exit_fired_at
- FROM strategy_trades n WHERE n.strategy = :strategy AND n.root IS NOT DISTINCT FROM :root AND n.ended_at IS NOT NULL
- ORDER BY n.ended_at DESC LIMIT 5)
-ORDER BY 5, 1;
+WITH known AS (
+    (SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
+            CASE WHEN trade_stands(n.trade_id) IN ('none', 'closed') THEN n.opened_at END AS ended_at, NULL::TIMESTAMPTZ AS exit_fired_at
+     FROM strategy_trades n WHERE n.strategy = :strategy AND n.ended_at IS NULL)
+    UNION
+    (SELECT n.trade_id, n.root, n.side, n.units, n.opened_at,
+            CASE WHEN trade_stands(n.trade_id) <> 'open' THEN n.ended_at END, n.exit_fired_at
+     FROM strategy_trades n WHERE n.strategy = :strategy AND n.root IS NOT DISTINCT FROM :root AND n.ended_at IS NOT NULL
+     ORDER BY n.ended_at DESC LIMIT 50)
+)
+SELECT k.trade_id, k.root, k.side, CASE WHEN d.sized THEN k.units END, k.opened_at, k.ended_at, k.exit_fired_at, d.exited
+FROM known k
+CROSS JOIN LATERAL trade_doubts(k.trade_id) d
+ORDER BY k.opened_at, k.trade_id;
 
 -- name: repeated_signal^
 SELECT s.id, w.started_at

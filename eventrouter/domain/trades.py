@@ -70,7 +70,7 @@ class Trade:
     """A trade that a strategy has begun. `units`: its size as the alerts told it; None when they did not.
 
     `opened_at` and `ended_at` are when its first entry and its exit were received (None: it is open), `exit_fired_at` when
-    that exit fired, as it says itself. Aware, UTC.
+    that exit fired, as it says itself. Aware, UTC. `exited`: it has had an exit, which may have failed; none may join it.
     """
 
     trade_id: str
@@ -80,6 +80,7 @@ class Trade:
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     exit_fired_at: datetime | None = None
+    exited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def resolve(ask: Ask, trades: Sequence[Trade], fresh_id: str) -> Resolved:
     """
     _refuse_overtaken(ask, trades)
     found = concerned(ask, trades)
-    if ask.veto is not None:
+    if ask.veto is not None and not _shrinks(ask, found):
         found = _closable(ask, found)
         if not found:
             raise SignalRefused(ask.veto.code, ask.veto.message, ask.veto.field)
@@ -146,7 +147,7 @@ def _refuse_overtaken(ask: Ask, trades: Sequence[Trade]) -> None:
     if ask.event not in (Event.ENTRY, Event.ADD) or ask.trade_id is not None or ask.fired_at is None:
         return
     for trade in trades:
-        if trade.root == ask.root and trade.exit_fired_at is not None and ask.fired_at < trade.exit_fired_at:
+        if trade.root in (None, ask.root) and trade.exit_fired_at is not None and ask.fired_at < trade.exit_fired_at:
             raise SignalRefused(
                 "OVERTAKEN",
                 f"It fired at {ask.fired_at:%H:%M:%S} UTC, before the exit of {trade.exit_fired_at:%H:%M:%S} that came first.",
@@ -155,14 +156,17 @@ def _refuse_overtaken(ask: Ask, trades: Sequence[Trade]) -> None:
 
 
 def begun_since(ask: Ask, trades: Sequence[Trade], first_at: datetime) -> bool:
-    """Whether the alert closes something that was opened after `first_at`, when one like it came: then it repeats nothing."""
+    """Whether the alert closes what one like it, received at `first_at`, did not: opened later, or not closed by it."""
     if ask.event in (Event.ENTRY, Event.ADD, Event.REVERSE):
         return False
     try:
         found = concerned(ask, trades)
     except SignalRefused:
         return False
-    return any(trade.opened_at is not None and trade.opened_at > first_at for trade in found)
+    again = ask.event in (Event.EXIT, Event.FLATTEN) and ask.payload.get("quantity") is None
+    return any(
+        (trade.opened_at is not None and trade.opened_at > first_at) or (again and trade.exited) for trade in found
+    )
 
 
 def concerned(ask: Ask, trades: Sequence[Trade]) -> list[Trade]:
@@ -178,6 +182,17 @@ def concerned(ask: Ask, trades: Sequence[Trade]) -> list[Trade]:
             _ambiguous(f"The alert names no symbol, and its strategy has open trades in {', '.join(roots)}.", "symbol")
         return list(open_trades)
     return [trade for trade in open_trades if trade.root == ask.root]
+
+
+def _shrinks(ask: Ask, found: Sequence[Trade]) -> bool:
+    """Whether it wants a smaller position than is open."""
+    sizes = [trade.units for trade in found if trade.side in (None, ask.side)]
+    return (
+        ask.target
+        and len(found) == 1
+        and ask.units is not None
+        and any(size is not None and ask.units < size for size in sizes)
+    )
 
 
 def _closable(ask: Ask, found: Sequence[Trade]) -> list[Trade]:
@@ -203,8 +218,11 @@ def _entry(ask: Ask, found: Sequence[Trade], trades: Sequence[Trade], fresh_id: 
     if ask.trade_id is None:
         if opposite and ask.bare and ask.opposite != "reverse":
             return _bare_opposite(ask, opposite, fresh_id)
-        if opposite:
-            return _reversal(ask, opposite, fresh_id)
+        left = [
+            trade for trade in found if trade in opposite or trade.exited
+        ]  # what is in the way, or should be closed
+        if left:
+            return _reversal(ask, left, fresh_id)
     if ask.target and found:
         return _toward(ask, found)
     trade_id = ask.trade_id or (found[-1].trade_id if found else fresh_id)
@@ -299,7 +317,7 @@ def _covers(ask: Ask, left: Sequence[Trade]) -> bool:
     if ask.payload.get("quantity_kind") == QuantityKind.PERCENT_OF_POSITION:
         return bool(ask.payload["quantity"] >= 100)
     if not left:
-        return True
+        return ask.trade_id is None
     sizes = [trade.units for trade in left if trade.units is not None]
     return ask.units is not None and len(sizes) == len(left) and ask.units >= sum(sizes)
 
@@ -314,7 +332,9 @@ def _reduce(ask: Ask, found: Sequence[Trade], fresh_id: str) -> Resolved:
     rest = None if trade.units is None or ask.units is None else trade.units - ask.units
     if rest is not None and rest <= 0:
         payload = {**ask.payload, "kind": str(Event.EXIT), "exit_type": "EXIT"}
-        return _each(replace(ask, event_type="EXIT", payload=payload), found, fresh_id, ends=True)
+        return _each(
+            replace(ask, event_type="EXIT", payload=payload), found, fresh_id, ends="order_type" not in payload
+        )
     payload = {name: value for name, value in ask.payload.items() if name != "exit_type"} | {"kind": str(Event.REDUCE)}
     began = replace(trade, units=rest) if left else None
     return Resolved(str(Event.REDUCE), (Leg(trade.trade_id, str(Event.REDUCE), payload),), began=began)

@@ -167,11 +167,30 @@ async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Pre
 
 
 def _trade(
-    trade_id: str, root: str | None, side: str | None, units: str | Decimal | None, *times: str | datetime | None
+    trade_id: str,
+    root: str | None,
+    side: str | None,
+    units: str | Decimal | None,
+    opened_at: str | datetime,
+    ended_at: str | datetime | None,
+    exit_fired_at: str | datetime | None,
+    exited: bool,  # noqa: FBT001 - a column of a row
 ) -> Trade:
     """A trade from a row, or from JSON, where its number and times are texts."""
-    opened_at, ended_at, fired_at = (datetime.fromisoformat(at) if isinstance(at, str) else at for at in times)
-    return Trade(trade_id, root, side, None if units is None else Decimal(units), opened_at, ended_at, fired_at)
+
+    def moment(at: str | datetime | None) -> datetime | None:
+        return datetime.fromisoformat(at) if isinstance(at, str) else at
+
+    return Trade(
+        trade_id,
+        root,
+        side,
+        None if units is None else Decimal(units),
+        opened_at=moment(opened_at),
+        ended_at=moment(ended_at),
+        exit_fired_at=moment(exit_fired_at),
+        exited=exited,
+    )
 
 
 def _resolved(alerts: Sequence[StoredAlert], prepared: Mapping[UUID, _Prepared]) -> _Batch:
@@ -216,7 +235,8 @@ def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
         ended = trades.get(trade_id)
         if ended is not None or ask.fired_at is not None:  # what fired may overtake an entry that fired before it
             ended = ended or Trade(trade_id, ask.root, opened_at=alert.received_at)
-            trades[trade_id] = replace(ended, ended_at=alert.received_at, exit_fired_at=ask.fired_at)
+            fired_at = None if ask.fired_at is None else min(ask.fired_at, alert.received_at)
+            trades[trade_id] = replace(ended, ended_at=alert.received_at, exit_fired_at=fired_at)
             batch.touched.add((alert.strategy, trade_id))
     if (began := resolved.began) is not None:
         opened_at = began.opened_at or alert.received_at

@@ -292,3 +292,10 @@ def test_a_refused_body_does_not_keep_its_licence(body: str) -> None:
     assert reading.refusal is not None
     assert reading.secrets == (licence,)
     assert licence not in everything_in(reading)
+
+
+def test_close_of_pickmytrade_closes_all() -> None:
+    """Whatever its quantity."""
+    signal = signal_of({"symbol": "NQ1!", "data": "close", "quantity": "1"})
+    assert (signal.event, signal.quantity) == ("EXIT", None)
+    assert any("whole trade" in note for note in signal.notes)

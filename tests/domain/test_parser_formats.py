@@ -166,7 +166,7 @@ def test_traderspost_settings_are_named() -> None:
         ({"data": "buy", "quantity": "2"}, {"event": "ENTRY", "side": "LONG", "quantity": "2"}),
         ({"data": "short", "quantity": "0"}, {"event": "ENTRY", "side": "SHORT"}),
         ({"data": "close", "quantity": "0"}, {"event": "EXIT"}),
-        ({"data": "flat", "quantity": "1"}, {"event": "EXIT", "quantity": "1"}),
+        ({"data": "flat", "quantity": "1"}, {"event": "EXIT"}),
         (
             {"data": "buy", "quantity": "2", "risk_percentage": "1.5", "dollar_sl": "80", "percentage_sl": "0"},
             {

@@ -290,6 +290,7 @@ CALLABLE = {
     "revoke_strategy_tokens",
     "route_task",
     "trade_facts",
+    "trade_doubts",
     "trade_stands",
 }
 

@@ -463,6 +463,32 @@ async def test_a_trade_whose_entries_came_to_nothing_is_not_open(conn: Conn, own
     assert (other.refusal, other.event_type, other.trade_id != entry.trade_id) == (None, "ENTRY", True)
 
 
+async def test_an_entry_joins_no_trade_that_had_an_exit(conn: Conn, owner: Owner) -> None:
+    """Its exit failed on one account: a new entry closes it first, and begins a trade of its own."""
+    (entry,) = await store(conn, alert(BUY, intents=TWO))
+    for task in entry.task_ids:
+        walk(owner, task, "SENDING", "SUCCESS")
+    (closing,) = await store(conn, alert(EXIT, 60, intents=TWO))
+    walk(owner, closing.task_ids[0], "SENDING", "SUCCESS")
+    walk(owner, closing.task_ids[1], "SENDING", "FAILED")
+    (again,) = await store(conn, alert(EXIT, 65, intents=TWO))
+    assert (again.duplicate, again.trade_id) == (False, entry.trade_id)
+    walk(owner, again.task_ids[1], "SENDING", "FAILED")
+    (fresh,) = await store(conn, alert(BUY, 120, intents=TWO))
+    assert (fresh.event_type, fresh.trade_id != entry.trade_id) == ("REVERSE", True)
+    assert {task.trade_id for task in fresh.made} == {entry.trade_id, fresh.trade_id}
+
+
+async def test_a_size_that_came_to_nothing_is_not_counted(conn: Conn, owner: Owner) -> None:
+    """After an addition that expired nobody knows the size: a part reduces, whatever its number."""
+    (entry,) = await store(conn, alert(BUY))
+    walk(owner, entry.task_ids[0], "SENDING", "SUCCESS")
+    (added,) = await store(conn, alert("action=add;side=long;symbol=MNQ1!;quantity=3", 10))
+    walk(owner, added.task_ids[0], "EXPIRED")
+    (part,) = await store(conn, alert("action=exit;symbol=MNQ1!;quantity=5", 20))
+    assert (part.event_type, part.trade_id) == ("REDUCE", entry.trade_id)
+
+
 async def test_an_exit_of_a_newer_trade_is_no_repeat(conn: Conn, owner: Owner) -> None:
     """The same bytes within their window: once something was opened since, they close that; and only once."""
     bodies = [BUY, EXIT, SELL, EXIT, EXIT]
@@ -474,9 +500,9 @@ async def test_an_exit_of_a_newer_trade_is_no_repeat(conn: Conn, owner: Owner) -
 async def test_an_entry_that_an_exit_has_overtaken(conn: Conn, owner: Owner) -> None:
     """It fired first and came last: nobody would close it."""
     fired = "{};time=2026-11-20T12:00:{:02}Z"
-    (early,) = await store(conn, alert(fired.format(EXIT, 9)))
-    (late,) = await store(conn, alert(fired.format(BUY, 5), 1))
-    (fresh,) = await store(conn, alert(fired.format(BUY, 11), 2))
+    (early,) = await store(conn, alert(fired.format(EXIT, 9), 20))
+    (late,) = await store(conn, alert(fired.format(BUY, 5), 21))
+    (fresh,) = await store(conn, alert(fired.format(BUY, 11), 22))
     assert (early.refusal, late.refusal and late.refusal.code, fresh.refusal) == (None, "OVERTAKEN", None)
 
 

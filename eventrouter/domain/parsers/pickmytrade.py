@@ -54,7 +54,10 @@ def read_pickmytrade(fields: Fields) -> Signal:
         side = None if intent.event is Event.EXIT else intent.direction
         intent = Intent(Event.MOVE_STOP, side=side)
     fields.drop("updatesl", "updatetp")
-    draft = Draft(family="pickmytrade", intent=intent, positions=positions_of(fields), amount=amount)
+    whole = intent.event is Event.EXIT and amount is not None
+    draft = Draft(family="pickmytrade", intent=intent, positions=positions_of(fields), amount=None if whole else amount)
+    if whole:
+        draft.notes.append("quantity has no effect: close means the whole trade.")
     draft.fire_time = fields.moment("date")
     draft.protection = lambda side, price: _protection(fields, draft)
     draft.names = ("sl", "tp")
