@@ -114,6 +114,8 @@ def _listens(address: str) -> bool:
         socket.create_connection((host, int(port))).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        return True  # the door closed on this very connection; the next one is refused
     return True
 
 
