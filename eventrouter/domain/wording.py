@@ -3,6 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from eventrouter.domain.denials import plain
+from eventrouter.domain.orders import MOST_DIGITS
 from eventrouter.domain.signals import Event, Level, LevelKind, OrderType, QuantityKind, Signal
 
 _VERBS = {
@@ -37,7 +39,7 @@ def in_words(signal: Signal) -> str:
     if signal.trade_id is not None:
         parts.append(f"trade {signal.trade_id}")
     if signal.quantity is not None:
-        number = number_text(signal.quantity)
+        number = _number(signal.quantity)
         parts.append(_KINDS.get(signal.quantity_kind, "quantity {}").format(number))
     if signal.event in (Event.ENTRY, Event.ADD, Event.REVERSE, Event.REDUCE, Event.EXIT):
         parts.append(_how(signal))
@@ -47,23 +49,21 @@ def in_words(signal: Signal) -> str:
         if level is not None
     ]
     if signal.price is not None:
-        parts.append(f"seen at {number_text(signal.price)}")
+        parts.append(f"seen at {_number(signal.price)}")
     if signal.fire_time is not None:
         parts.append(f"fired at {signal.fire_time:%Y-%m-%d %H:%M:%S} UTC")
     return ", ".join(parts) + "."
 
 
-def number_text(number: Decimal) -> str:
-    """The number without trailing zeros and exponent."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _number(number: Decimal) -> str:
+    return plain(number, MOST_DIGITS)
 
 
 def _how(signal: Signal) -> str:
     if signal.order_type is OrderType.MARKET:
         return "at the market"
     prices = [
-        f"{name} {number_text(price)}"
+        f"{name} {_number(price)}"
         for name, price in (("limit", signal.limit_price), ("stop", signal.stop_price))
         if price is not None
     ]
@@ -73,6 +73,6 @@ def _how(signal: Signal) -> str:
 
 
 def _level(level: Level) -> str:
-    number = number_text(level.value)
+    number = _number(level.value)
     text = number if level.kind is LevelKind.PRICE else f"{number} {_UNITS[level.kind]} away"
     return f"{text}, trailing" if level.trailing else text

@@ -267,11 +267,11 @@ def test_one_order_of_the_senders_is_not_cancelled_with_all(body: Any) -> None:
     ("body", "code"),
     [
         ({**BUY, "action": "не buy"}, "ACTION_UNKNOWN"),
-        ({**BUY, "action": "❌ buy"}, "ACTION_UNKNOWN"),
+        ({**BUY, "action": "\N{CROSS MARK} buy"}, "ACTION_UNKNOWN"),
         ({**BUY, "action": "平仓sell"}, "ACTION_UNKNOWN"),
         ({**BUY, "action": "no buy"}, "ACTION_UNKNOWN"),
         ("не buy MNQ1!", "FORMAT_UNKNOWN"),
-        ("❌ buy MNQ1!", "FORMAT_UNKNOWN"),
+        ("\N{CROSS MARK} buy MNQ1!", "FORMAT_UNKNOWN"),
         ("NO BUY", "FORMAT_UNKNOWN"),
         ("DONT BUY 5", "FORMAT_UNKNOWN"),
         ("DON'T BUY MNQ1!", "FORMAT_UNKNOWN"),

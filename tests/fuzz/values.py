@@ -85,7 +85,7 @@ _TEXTS = (
         "\ufeff",
         "\u200b",
         "\u202e",
-        "😀",
+        "\N{GRINNING FACE}",
         "ü",
         "日本",
     ),
