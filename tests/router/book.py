@@ -50,8 +50,8 @@ async def move(
     lease_s: float = HOUR_S,
     actor: str = "by-hand",
 ) -> None:
-    """Appends these statuses to the task's log; `run_in_s` belongs to the last one, `lease_s` to every SENDING."""
-    for number, status in enumerate(statuses, start=1):
+    """Appends these statuses to the task's log; `run_in_s` belongs to every PENDING, `lease_s` to every SENDING."""
+    for status in statuses:
         state = await task_state(db, task_id)
         assert state is not None
         entry = LogEntry(
@@ -60,7 +60,7 @@ async def move(
             status,
             "BY_HAND",
             "moved by the test",
-            run_in_s=run_in_s if number == len(statuses) else None,
+            run_in_s=run_in_s if status == Status.PENDING else None,
             lease_s=lease_s if status == Status.SENDING else None,
         )
         appended: dict[int, Appended] = await append(db, actor, [entry], wake=True)
