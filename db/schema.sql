@@ -628,6 +628,20 @@ BEGIN
 END
 $$;
 
+CREATE TABLE public.account_log (
+    account text NOT NULL COLLATE pg_catalog."C",
+    mode text NOT NULL,
+    seq integer NOT NULL,
+    kind text NOT NULL,
+    actor text NOT NULL,
+    message text,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT account_log_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT account_log_seq_check CHECK ((seq >= 1))
+);
+
 CREATE TABLE public.alert_windows (
     strategy text NOT NULL,
     key bytea NOT NULL,
@@ -656,6 +670,7 @@ CREATE TABLE public.automated_signals (
     fired_at timestamp with time zone,
     duplicate_of uuid,
     trades text[],
+    plan jsonb,
     CONSTRAINT automated_signals_accepted_or_refused CHECK (((code IS NULL) = ((trade_id IS NOT NULL) AND (event_type IS NOT NULL)))),
     CONSTRAINT automated_signals_not_its_own_duplicate CHECK ((duplicate_of <> signal_uid)),
     CONSTRAINT automated_signals_received_at_check CHECK (((received_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (received_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
@@ -664,6 +679,55 @@ CREATE TABLE public.automated_signals (
 
 ALTER TABLE public.automated_signals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.automated_signals_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.broker_orders (
+    account text NOT NULL COLLATE pg_catalog."C",
+    order_id text NOT NULL COLLATE pg_catalog."C",
+    mode text NOT NULL,
+    task_id bigint,
+    trade_id character varying(100),
+    role text NOT NULL,
+    contract text NOT NULL,
+    root text NOT NULL,
+    side text NOT NULL,
+    quantity numeric NOT NULL,
+    filled numeric DEFAULT 0 NOT NULL,
+    state text NOT NULL,
+    limit_price numeric,
+    stop_price numeric,
+    client_order_id text COLLATE pg_catalog."C",
+    parent_id text,
+    linked_id text,
+    placed_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT broker_orders_filled_check CHECK (((filled >= (0)::numeric) AND (filled < '1000000000000000000000000000000'::numeric))),
+    CONSTRAINT broker_orders_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT broker_orders_quantity_check CHECK (((quantity > (0)::numeric) AND (quantity < '1000000000000000000000000000000'::numeric))),
+    CONSTRAINT broker_orders_role_check CHECK ((role = ANY (ARRAY['entry'::text, 'exit'::text, 'stop'::text, 'target'::text, 'foreign'::text]))),
+    CONSTRAINT broker_orders_side_check CHECK ((side = ANY (ARRAY['BUY'::text, 'SELL'::text]))),
+    CONSTRAINT broker_orders_state_check CHECK ((state = ANY (ARRAY['WORKING'::text, 'FILLED'::text, 'CANCELLED'::text, 'EXPIRED'::text, 'REJECTED'::text, 'UNCLEAR'::text])))
+);
+
+CREATE TABLE public.controls (
+    id bigint NOT NULL,
+    scope text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL,
+    actor text NOT NULL,
+    reason text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT controls_action_check CHECK ((action = ANY (ARRAY['halt'::text, 'reduce'::text, 'resume'::text, 'flatten'::text]))),
+    CONSTRAINT controls_scope_check CHECK (((scope = 'all'::text) OR (scope ~ '^(account|strategy):.'::text)))
+);
+
+ALTER TABLE public.controls ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.controls_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -727,6 +791,7 @@ CREATE TABLE public.execution_tasks (
     run_at timestamp with time zone DEFAULT now() NOT NULL,
     worker text,
     lease_until timestamp with time zone,
+    plan jsonb,
     CONSTRAINT execution_tasks_account_check CHECK (((length(account) >= 1) AND (length(account) <= 100))),
     CONSTRAINT execution_tasks_expires_at_check CHECK (((expires_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT execution_tasks_leased CHECK ((((status)::text = 'SENDING'::text) = (lease_until IS NOT NULL))),
@@ -758,6 +823,52 @@ CREATE VIEW public.failed_tasks AS
    FROM public.execution_tasks
   WHERE ((status)::text = 'FAILED'::text)
   ORDER BY created_at DESC;
+
+CREATE TABLE public.fills (
+    account text NOT NULL COLLATE pg_catalog."C",
+    fill_id text NOT NULL COLLATE pg_catalog."C",
+    part integer DEFAULT 1 NOT NULL,
+    mode text NOT NULL,
+    order_id text NOT NULL COLLATE pg_catalog."C",
+    task_id bigint,
+    trade_id character varying(100) NOT NULL,
+    contract text NOT NULL,
+    root text NOT NULL,
+    side text NOT NULL,
+    quantity numeric NOT NULL,
+    price numeric,
+    fee numeric DEFAULT 0 NOT NULL,
+    pnl numeric,
+    filled_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT fills_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT fills_part_check CHECK ((part >= 1)),
+    CONSTRAINT fills_price_check CHECK ((price < '1000000000000000000000000000000'::numeric)),
+    CONSTRAINT fills_quantity_check CHECK (((quantity > (0)::numeric) AND (quantity < '1000000000000000000000000000000'::numeric))),
+    CONSTRAINT fills_side_check CHECK ((side = ANY (ARRAY['BUY'::text, 'SELL'::text])))
+);
+
+CREATE TABLE public.holdings (
+    account text NOT NULL COLLATE pg_catalog."C",
+    mode text NOT NULL,
+    trade_id character varying(100) NOT NULL,
+    contract text NOT NULL,
+    root text NOT NULL,
+    quantity numeric NOT NULL,
+    average_price numeric,
+    realised numeric DEFAULT 0 NOT NULL,
+    fees numeric DEFAULT 0 NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.last_prices (
+    root text NOT NULL COLLATE pg_catalog."C",
+    price numeric NOT NULL,
+    source text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT last_prices_price_check CHECK (((price > '-1000000000000000000000000000000'::numeric) AND (price < '1000000000000000000000000000000'::numeric)))
+);
 
 CREATE VIEW public.pending_tasks AS
  SELECT count(*) AS pending_count
@@ -800,6 +911,30 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.settings (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    body jsonb NOT NULL,
+    difference jsonb DEFAULT '{}'::jsonb NOT NULL,
+    withdrawn boolean DEFAULT false NOT NULL,
+    actor text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT settings_kind_check CHECK ((kind = ANY (ARRAY['account'::text, 'strategy'::text, 'routes'::text]))),
+    CONSTRAINT settings_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT settings_version_check CHECK ((version >= 1))
+);
+
+ALTER TABLE public.settings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.settings_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.strategy_tokens (
     id bigint NOT NULL,
     strategy text NOT NULL,
@@ -832,6 +967,9 @@ CREATE TABLE public.strategy_trades (
     CONSTRAINT strategy_trades_units_check CHECK (((units > (0)::numeric) AND (units < '1000000000000000000000000000000'::numeric)))
 );
 
+ALTER TABLE ONLY public.account_log
+    ADD CONSTRAINT account_log_pkey PRIMARY KEY (account, mode, seq);
+
 ALTER TABLE ONLY public.alert_windows
     ADD CONSTRAINT alert_windows_pkey PRIMARY KEY (strategy, key);
 
@@ -840,6 +978,12 @@ ALTER TABLE ONLY public.automated_signals
 
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_signal_uid_key UNIQUE (signal_uid);
+
+ALTER TABLE ONLY public.broker_orders
+    ADD CONSTRAINT broker_orders_pkey PRIMARY KEY (account, order_id);
+
+ALTER TABLE ONLY public.controls
+    ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (id);
@@ -850,11 +994,26 @@ ALTER TABLE ONLY public.execution_logs
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT fills_pkey PRIMARY KEY (account, fill_id, part);
+
+ALTER TABLE ONLY public.holdings
+    ADD CONSTRAINT holdings_pkey PRIMARY KEY (account, mode, trade_id, contract);
+
+ALTER TABLE ONLY public.last_prices
+    ADD CONSTRAINT last_prices_pkey PRIMARY KEY (root);
+
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.settings
+    ADD CONSTRAINT settings_kind_name_version_key UNIQUE (kind, name, version);
+
+ALTER TABLE ONLY public.settings
+    ADD CONSTRAINT settings_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.strategy_tokens
     ADD CONSTRAINT strategy_tokens_pkey PRIMARY KEY (id);
@@ -870,6 +1029,12 @@ CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_a
 CREATE INDEX automated_signals_strategy ON public.automated_signals USING btree (strategy, received_at);
 
 CREATE INDEX automated_signals_trade ON public.automated_signals USING btree (trade_id);
+
+CREATE INDEX broker_orders_task ON public.broker_orders USING btree (task_id);
+
+CREATE INDEX broker_orders_working ON public.broker_orders USING btree (account, mode) WHERE (state = ANY (ARRAY['WORKING'::text, 'UNCLEAR'::text]));
+
+CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
 
 CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
@@ -888,6 +1053,14 @@ CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane
 CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_id, account, opening, status, id);
 
 CREATE INDEX execution_tasks_unrouted ON public.execution_tasks USING btree (id) WHERE (((status)::text = 'PENDING'::text) AND (account IS NULL));
+
+CREATE INDEX fills_order ON public.fills USING btree (account, order_id);
+
+CREATE INDEX fills_task ON public.fills USING btree (task_id);
+
+CREATE INDEX fills_trade ON public.fills USING btree (trade_id, account);
+
+CREATE INDEX holdings_open ON public.holdings USING btree (account, mode) WHERE (quantity <> (0)::numeric);
 
 CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strategy, root, ended_at DESC) WHERE (ended_at IS NOT NULL);
 
@@ -914,11 +1087,17 @@ CREATE TRIGGER execution_tasks_seed BEFORE INSERT ON public.execution_tasks FOR 
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.automated_signals(signal_uid);
 
+ALTER TABLE ONLY public.broker_orders
+    ADD CONSTRAINT broker_orders_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES public.automated_signals(id);
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT fills_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
 GRANT USAGE ON SCHEMA public TO eventrouter_app;
 
@@ -985,9 +1164,15 @@ GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode
 REVOKE ALL ON FUNCTION public.trade_stands(p_trade_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_stands(p_trade_id text) TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.account_log TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.automated_signals TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.controls TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.execution_logs TO eventrouter_app;
 
@@ -1013,6 +1198,12 @@ GRANT INSERT(updated_at) ON TABLE public.execution_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.failed_tasks TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.fills TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.holdings TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.last_prices TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.pending_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.processing_rate TO eventrouter_app;
@@ -1022,6 +1213,8 @@ GRANT SELECT ON TABLE public.product_families TO eventrouter_app;
 GRANT SELECT ON TABLE public.recent_execution_logs TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.schema_migrations TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.settings TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.strategy_tokens TO eventrouter_app;
 

@@ -1,6 +1,7 @@
 -- The application role reads, inserts the seed columns of execution_tasks, and calls the functions below. Nothing else.
 -- Everything is taken away first, so that a grant removed here is gone there.
-REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations
+REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
+    settings, broker_orders, fills, holdings, account_log, last_prices, controls
     FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,
@@ -11,6 +12,7 @@ REVOKE ALL ON FUNCTION
     FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
+    settings, broker_orders, fills, holdings, account_log, last_prices, controls,
     pending_tasks, processing_rate, recent_execution_logs, failed_tasks
     TO eventrouter_app;
 GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_attempt_at, created_at, updated_at)

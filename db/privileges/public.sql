@@ -1,5 +1,6 @@
 -- Nobody may do anything, until it is granted. Each migration run says so anew.
-REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations
+REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
+    settings, broker_orders, fills, holdings, account_log, last_prices, controls
     FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from eventrouter.domain.broker import BrokerOrder
+from eventrouter.domain.broker import BrokerOrder, Fill
 from eventrouter.domain.signals import LevelKind, OrderType, QuantityKind
 
 MOST_DIGITS = 15
@@ -25,6 +25,7 @@ _AS_SAID = ("quantity", "limit_price", "stop_price", *_WORDS, *_LEVELS)
 class Order:
     """One order for one account. `action` is OPEN, CLOSE, REDUCE, CANCEL or MOVE_STOP; `direction` LONG, SHORT or None when the
     alert named none. Numbers are texts. A stop loss, take profit or trail is a price, or a distance such as "20 ticks".
+    `targets` are the broker's ids of the orders that a CANCEL withdraws or a MOVE_STOP changes.
     """
 
     action: str
@@ -42,6 +43,7 @@ class Order:
     account: str
     trade_id: str
     client_order_id: str
+    targets: tuple[str, ...] = ()
 
     def request_hash(self) -> str:
         """SHA-256 over the order's canonical JSON: two orders with one hash ask for the same thing."""
@@ -122,13 +124,14 @@ class Answer:
 class Accepted:
     """The broker has the order. `done`: nothing more will happen to it; otherwise it is working.
 
-    `order_id` is the broker's id of it, `order` all that a look-up found.
+    `order_id` is the broker's id of it, `order` all that a look-up found, `fills` what was executed of it at once.
     """
 
     answer: Answer
     done: bool
     order_id: str | None = None
     order: BrokerOrder | None = None
+    fills: tuple[Fill, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,13 @@ _TABLES = (
     "product_families",
     "alert_windows",
     "strategy_trades",
+    "settings",
+    "broker_orders",
+    "fills",
+    "holdings",
+    "account_log",
+    "last_prices",
+    "controls",
 )
 
 

@@ -28,6 +28,13 @@ TABLES = [
     "product_families",
     "schema_migrations",
     "strategy_tokens",
+    "settings",
+    "broker_orders",
+    "fills",
+    "holdings",
+    "account_log",
+    "last_prices",
+    "controls",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
