@@ -100,6 +100,7 @@ def order_from_payload(
             return f"{value['value']} {value['kind']}" + (" trailing" if value.get("trailing") else "")
         return None if value is None else str(value)
 
+    said: dict[str, Any] = {name: text(name) for name in _AS_SAID}
     return Order(
         client_order_id=client_order_id,
         account=account,
@@ -107,7 +108,7 @@ def order_from_payload(
         action=action,
         symbol=held_symbol or text("symbol"),
         price=text("entry_price") if action == "OPEN" else text("exit_price"),
-        **{name: text(name) for name in _AS_SAID},
+        **said,
     )
 
 

@@ -41,7 +41,7 @@ HELD = {
 
 def order(action: str = "OPEN", **more: str) -> Order:
     """One contract, long, at the market."""
-    said = {"account": ACCOUNT, "symbol": "MNQZ6", "direction": "LONG", "quantity": "1", **more}
+    said: dict[str, Any] = {"account": ACCOUNT, "symbol": "MNQZ6", "direction": "LONG", "quantity": "1", **more}
     return Order(client_order_id=TAG, trade_id="T1", action=action, **said)
 
 

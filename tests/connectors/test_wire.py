@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ TAG = "abcdefghij0123456789"
 
 def order(**more: str) -> Order:
     """One contract, long, at the market."""
-    said = {"action": "OPEN", "symbol": "MNQZ6", "direction": "LONG", "quantity": "1", **more}
+    said: dict[str, Any] = {"action": "OPEN", "symbol": "MNQZ6", "direction": "LONG", "quantity": "1", **more}
     return Order(client_order_id=TAG, account=ACCOUNT, trade_id="T1", **said)
 
 
