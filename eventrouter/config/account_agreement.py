@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.config.accounts import KNOWN_CONNECTORS
 from eventrouter.config.values import did_you_mean, number_in, parse_clock, parse_window, shown
 from eventrouter.domain.instruments import FAMILIES, PRODUCTS
 from eventrouter.domain.symbols import root_of
@@ -37,7 +38,7 @@ def login_disagreements(accounts: Sequence[Table]) -> Iterator[Fault]:
         if isinstance(owner, str) and owners.setdefault(owner.casefold(), owner) != owner:
             first = shown(owners[owner.casefold()])
             yield f"{key}.owner", f"is written {first} before; owners are one only when they are written alike"
-        if _simulated(account):
+        if not _real(account):
             continue
         traded = tuple(str(account.get(each) or account.get("name")).casefold() for each in ("login", "broker_account"))
         first_name = seen.setdefault(traded, account.get("name"))
@@ -79,8 +80,13 @@ def _simulated(account: Table) -> bool:
     return account.get("connector", "dryrun") == "dryrun"
 
 
+def _real(account: Table) -> bool:
+    """Whether a broker is behind it; a connector that nobody knows is a fault of its own."""
+    return account.get("connector") in KNOWN_CONNECTORS and not _simulated(account)
+
+
 def _policy(account: Table) -> Iterator[Fault]:
-    if account.get("automation") is None and not _simulated(account):
+    if account.get("automation") is None and _real(account):
         yield (
             "automation",
             'is required: does the firm allow orders by programs? "allowed", "approve_each" or "prohibited"',
@@ -174,7 +180,7 @@ def _useless(account: Table) -> Iterator[Fault]:
 
 def _roots(account: Table) -> Iterator[Fault]:
     """A broker's account gets orders only for products whose ticks are known, so another root is a typing error."""
-    if _simulated(account):
+    if not _real(account):
         return
     listed = account.get("instruments")
     for index, text in enumerate(listed if isinstance(listed, list | tuple) else ()):

@@ -1,13 +1,11 @@
 """`[[strategies]]` and `[[routes]]`: whose alerts are taken how, and which accounts they go to."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from eventrouter.config.values import Amount, Name, Real, Section, Symbol, matching
-
-Pattern = Annotated[str, matching(r"[A-Za-z0-9_.*?!-]{1,64}", "must be a root such as MNQ, or a pattern such as M*")]
+from eventrouter.config.values import Amount, Name, Real, Section, Symbol
 
 
 class StrategyConfig(Section):
@@ -38,7 +36,7 @@ class RouteConfig(Section):
 
     name: Name
     strategy: str = ""
-    instruments: tuple[Pattern, ...] = Field(default=(), strict=False, max_length=1000)
+    instruments: tuple[Symbol, ...] = Field(default=(), strict=False, max_length=1000)
     events: tuple[Literal["ENTRY", "ADD", "REVERSE", "EXIT", "REDUCE", "CANCEL", "MOVE_STOP", "FLATTEN"], ...] = Field(
         default=(), strict=False
     )
