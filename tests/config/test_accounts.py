@@ -107,6 +107,7 @@ def test_a_simulated_account_is_free_and_a_brokers_is_not() -> None:
     paper, broker = account_of_paper(), account_of(loaded(BROKER).accounts[0])
     assert (paper.limits.automation, paper.limits.no_opposite_side) == (Automation.ALLOWED, False)
     assert (broker.limits.live, broker.limits.no_opposite_side) == (False, True)
+    assert account_of(AccountConfig(name="a", connector="projectx")).limits.automation == Automation.PROHIBITED
     assert (paper.sizing, paper.connection) == (SizingRule(SizeBy.MULTIPLIER, Decimal(1)), "dryrun")
 
 
@@ -220,6 +221,7 @@ def test_a_shared_login_goes_to_the_same_machines() -> None:
             "drawdown.stops_at: must be at least 7, where the floor begins",
         ),
         ("flat_by = '17:30'", "flat_by: is less than an hour after the trading day starts (day_starts = 17:00);"),
+        ("early_closes = ['2026-11-27']\nflat_by = '15:10'", "early_closes: must be a table"),
         ("early_closes = { 2026-11-27 = '12:10' }", "early_closes: is of no use without flat_by"),
         (
             "flat_by = '15:10'\nearly_closes = { 2026-11-31 = '12:10' }",
@@ -243,6 +245,7 @@ def test_a_fault_of_an_account_names_its_key_and_says_what_to_do(text: str, line
     "text",
     [
         "flat_by = '17:00'",
+        "flat_by = '17:00'\nwindows = ['08:30-15:00']",
         "flat_by = '18:00'",
         "day_starts = '00:00'\nflat_by = '23:00'",
         "flat_by = '15:10'\nwindows = ['14:00-16:00', '17:00-02:00']",
