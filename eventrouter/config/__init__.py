@@ -3,7 +3,14 @@
 from eventrouter.config.accounts import KNOWN_CONNECTORS, AccountConfig, DrawdownConfig, GroupConfig, SizingConfig
 from eventrouter.config.loading import find_config_file, load_config
 from eventrouter.config.routes import RouteConfig, StrategyConfig
-from eventrouter.config.sections import Config, DatabaseConfig, LogsConfig, RouterConfig, ServerConfig
+from eventrouter.config.sections import (
+    Config,
+    CredentialsConfig,
+    DatabaseConfig,
+    LogsConfig,
+    RouterConfig,
+    ServerConfig,
+)
 from eventrouter.config.values import Address, parse_address
 
 __all__ = [
@@ -11,6 +18,7 @@ __all__ = [
     "AccountConfig",
     "Address",
     "Config",
+    "CredentialsConfig",
     "DatabaseConfig",
     "DrawdownConfig",
     "GroupConfig",

@@ -59,6 +59,13 @@ class DatabaseConfig(Section):
     pool_size: int = Field(default=5, ge=1, le=50)
 
 
+class CredentialsConfig(Section):
+    """`[credentials]`: where the keys of logins are kept, encrypted, and the key that they are encrypted with."""
+
+    dir: Annotated[Path | None, BeforeValidator(directory)] = Field(default=None, strict=False)
+    key_file: Annotated[Path | None, BeforeValidator(directory)] = Field(default=None, strict=False)
+
+
 class LogsConfig(Section):
     """`[logs]`: `auto` is `console` on a terminal and `json` elsewhere."""
 
@@ -77,6 +84,7 @@ class Config(Section):
     server: ServerConfig = ServerConfig()
     database: DatabaseConfig = DatabaseConfig()
     logs: LogsConfig = LogsConfig()
+    credentials: CredentialsConfig = CredentialsConfig()
 
     _source: str = PrivateAttr(default="built-in defaults")
 
