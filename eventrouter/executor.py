@@ -17,6 +17,7 @@ from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Reject
 from eventrouter.domain.retry import delay_s, may_retry
 from eventrouter.domain.tasks import LogEntry, Status, late_entry
 from eventrouter.errors import RowRefused, StoreError, StoreUnavailable
+from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
@@ -43,6 +44,7 @@ class Executor:
         name: str,
         accounts: Sequence[Account],
         connectors: Mapping[str, Connector],
+        gatekeeper: Gatekeeper,
         dry_run: bool,
         batch_size: int,
         lease_s: float,
@@ -52,6 +54,7 @@ class Executor:
         self._pool = pool
         self._name = name
         self._connectors = connectors
+        self._gatekeeper = gatekeeper
         self._accounts = {account.name: account for account in accounts}
         self._dry_run = dry_run
         self._batch_size = batch_size
@@ -103,9 +106,17 @@ class Executor:
         async with store.claim(self._pool, names, limit=slots, depth=depth) as claim:
             if claim.now is None:
                 return 0
-            decisions = decide(claim.due, now=claim.now, dry_run=self._dry_run, lease_s=self._lease_s, limit=slots)
-            sends = decisions.sends if capabilities.lane_in_one_claim else _first_of_each_lane(decisions.sends)
-            entries = [*decisions.others, *(send.entry for send in sends)]
+            gate = await self._gatekeeper.gate(claim)
+            decisions = decide(
+                claim.due,
+                now=claim.now,
+                dry_run=self._dry_run,
+                lease_s=self._lease_s,
+                limit=slots,
+                gate=gate,
+                one_of_a_lane=not capabilities.lane_in_one_claim,
+            )
+            entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries)
         # the intents are committed: from here on the orders may leave
         # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
@@ -113,7 +124,8 @@ class Executor:
         concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._tell(entry, appended[entry.task_id], concerned[entry.task_id])
-        self._start_sending(connector, sends)
+        self._start_sending(connector, decisions.sends)
+        self._gatekeeper.ask(gate, self._connectors[connector], self._on_change)
         return len(entries)
 
     def _start_sending(self, connector: str, sends: Sequence[Send]) -> None:
@@ -205,13 +217,6 @@ def _own(appended: Mapping[int, Appended], entry: LogEntry) -> Appended | None:
     """The row that this entry became; a batch may hold outcomes of two attempts of one task."""
     row = appended.get(entry.task_id)
     return row if row is not None and row.seq == entry.version + 1 else None
-
-
-def _first_of_each_lane(sends: Sequence[Send]) -> tuple[Send, ...]:
-    first: dict[str, Send] = {}
-    for send in sends:
-        first.setdefault(send.task.lane, send)
-    return tuple(first.values())
 
 
 def _outcome_entry(send: Send, outcome: Outcome, now: datetime, lease_s: float) -> LogEntry:

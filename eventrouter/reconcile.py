@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
@@ -51,6 +52,15 @@ async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Accoun
     await _append(pool, actor, [(task, _unclaimed(task)) for task in tasks], metrics)
 
 
+async def expire_unapproved(pool: Pool, *, actor: str, accounts: Sequence[Account], metrics: Metrics) -> None:
+    """Ends entries that nobody approved within the time that their account's limits give."""
+    for account in accounts:
+        if (within := account.limits.approve_within) is not None:
+            async with session(pool, "reconcile") as conn:
+                tasks = await store.held(conn, account.name, within.total_seconds())
+            await _append(pool, actor, [(task, _unapproved(task, within)) for task in tasks], metrics)
+
+
 async def _append(pool: Pool, actor: str, moves: Sequence[tuple[StuckTask, LogEntry]], metrics: Metrics) -> int:
     if not moves:
         return 0
@@ -78,6 +88,11 @@ def _unclaimed(task: StuckTask) -> LogEntry:
         f"No router claims the account {task.account!r}: it is not in the configuration. Add it, or discard the task."
     )
     return LogEntry(task.id, task.version, Status.PENDING, "NO_ROUTER", message)
+
+
+def _unapproved(task: StuckTask, within: timedelta) -> LogEntry:
+    message = f"Nobody approved it within {within.total_seconds():g} s of its alert."
+    return LogEntry(task.id, task.version, Status.EXPIRED, "NOT_APPROVED", message)
 
 
 def _lease_ended(task: StuckTask) -> LogEntry:

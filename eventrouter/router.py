@@ -18,10 +18,11 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.errors import ConfigError, StoreError
 from eventrouter.executor import Executor
+from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
-from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.reconcile import expire_unapproved, explain_unclaimed, reconcile
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
 from eventrouter.store.tasks import Planner
@@ -70,6 +71,8 @@ class ExecutionRouter:
         self._poll_interval = poll_interval
         self._grace = grace
         self._lease = lease
+        self._configured = tuple(accounts)
+        self._gatekeeper = Gatekeeper(accounts, dry_run=dry_run)
         # a dry run reaches no broker, whatever connector an account has
         self._accounts = tuple(replace(account, connector="dryrun") if dry_run else account for account in accounts)
         self._planner = planner or _plan_for(self._accounts)
@@ -90,6 +93,7 @@ class ExecutionRouter:
             name=self.name,
             accounts=self._accounts,
             connectors=self._connectors,
+            gatekeeper=self._gatekeeper,
             dry_run=dry_run,
             batch_size=batch_size,
             lease_s=lease,
@@ -126,6 +130,7 @@ class ExecutionRouter:
         await asyncio.wait({route}, timeout=self._grace)  # longer only where Postgres hangs
         route.cancel()
         await asyncio.gather(route, return_exceptions=True)
+        await self._gatekeeper.stop()
         await self._executor.drain(self._grace)
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
@@ -200,6 +205,7 @@ class ExecutionRouter:
         )
         if moved:
             self._wake.set()
+        await expire_unapproved(self._pool, actor=self.name, accounts=self._configured, metrics=self.metrics)
         if self._claims_all:
             await explain_unclaimed(self._pool, actor=self.name, accounts=self._accounts, metrics=self.metrics)
 

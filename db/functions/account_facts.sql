@@ -7,7 +7,7 @@
 --     entries    entries that may still open something, with what their intents said:
 --                [[task, root, direction, quantity, filled, symbol, asked direction, asked quantity], …]
 --     orders     working orders that no open task stands for: [[root, contract, side, quantity left], …]
---     intents    when its entries of the last minute were sent, the latest thousand
+--     intents    [[task, time], …]: when its entries of the last minute were sent, the latest thousand
 --     state      of its latest account_log row, or null
 -- VOLATILE on purpose: the second statement has a snapshot taken after the locks, so it sees what the last holder did.
 -- Numbers are texts, so that none is rounded. The collations are said because a caller's names are not of "C".
@@ -68,8 +68,8 @@ BEGIN
                                   OR b.role = 'entry' AND NOT EXISTS (
                                       SELECT FROM execution_tasks x
                                       WHERE x.id = b.task_id AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')))),
-                'intents', (SELECT COALESCE(jsonb_agg(r.last_attempt_at), '[]')
-                            FROM (SELECT t.last_attempt_at FROM execution_tasks t
+                'intents', (SELECT COALESCE(jsonb_agg(jsonb_build_array(r.id, r.last_attempt_at)), '[]')
+                            FROM (SELECT t.id, t.last_attempt_at FROM execution_tasks t
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
                                     AND t.last_attempt_at > clock_timestamp() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_
 RETURNS TABLE (
     id BIGINT, version INTEGER, trade_id TEXT, event_type TEXT, opening BOOLEAN, attempts INTEGER, payload JSONB,
     account TEXT, lane TEXT, mode TEXT, client_order_id TEXT, expires_at TIMESTAMPTZ, created_at TIMESTAMPTZ,
-    received_at TIMESTAMPTZ, trade JSONB, plan JSONB, strategy TEXT, approved BOOLEAN, db_now TIMESTAMPTZ
+    received_at TIMESTAMPTZ, trade JSONB, plan JSONB, strategy TEXT, approved BOOLEAN, intent JSONB, db_now TIMESTAMPTZ
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -69,6 +69,9 @@ BEGIN
            t.plan, COALESCE(g.strategy, t.payload ->> 'strategy'),
            t.version > 2 AND EXISTS (SELECT FROM execution_logs e
                                      WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'),
+           CASE WHEN t.opening AND t.attempts > 0
+                THEN (SELECT e.detail FROM execution_logs e
+                      WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) END,
            v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (

@@ -2,7 +2,7 @@
 
 -- name: lock_due_tasks
 SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
-       created_at, received_at, trade, plan, strategy, approved, db_now
+       created_at, received_at, trade, plan, strategy, approved, intent, db_now
 FROM lock_due_tasks(:accounts, :limit, :depth);
 
 -- name: account_facts^

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from eventrouter.domain.balances import Balances
+from eventrouter.domain.book import Book
 from eventrouter.domain.controls import Control
 from eventrouter.domain.denials import Denied, figure
 from eventrouter.domain.risk_inputs import Exposure
@@ -29,12 +29,19 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """One account. `exposures`: what it holds and what may still open something; None when a part of it cannot be read."""
+    """One account. `exposures`: what it holds and what may still open something; None: not known.
+
+    `intents`: its entries of the last minute and when they were sent, None: not known. `state`: of its latest account_log row.
+    """
 
     holdings: tuple[Held, ...] = ()
     exposures: tuple[Exposure, ...] | None = ()
-    intents_at: tuple[datetime, ...] = ()
+    intents: tuple[tuple[int, datetime], ...] | None = ()
     state: Mapping[str, Any] | None = None
+
+
+NOTHING_KNOWN = AccountFacts(exposures=None, intents=None)
+"""Of an account that was not asked about; every limit that needs a fact of it denies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +53,19 @@ class Facts:
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prices: Mapping[str, tuple[Decimal, datetime]] = field(default_factory=dict)
 
-    def with_entry(self, exposure: Exposure, at: datetime) -> "Facts":
+    def of(self, account: str) -> AccountFacts:
+        """What is known of an account."""
+        return self.accounts.get(account, NOTHING_KNOWN)
+
+    def with_entry(self, task_id: int, exposure: Exposure, at: datetime) -> "Facts":
         """The same after one more entry of an account was decided."""
-        before = self.accounts.get(exposure.account, AccountFacts())
-        known = None if before.exposures is None else (*before.exposures, exposure)
-        after = replace(before, exposures=known, intents_at=(*before.intents_at, at))
+        before = self.of(exposure.account)
+        after = replace(
+            before,
+            exposures=None if before.exposures is None else (*before.exposures, exposure),
+            intents=None if before.intents is None else (*before.intents, (task_id, at)),
+        )
         return replace(self, accounts={**self.accounts, exposure.account: after})
-
-
-@dataclass(frozen=True, slots=True)
-class Standings:
-    """What an account's latest state says: its money, the trading day it belongs to, and whether it is in order."""
-
-    balances: Balances | None = None
-    day: date | None = None
-    out_of_sync: str | None = None
-    flattening: bool = False
 
 
 def facts_of(found: Mapping[str, Any]) -> Facts:
@@ -70,9 +74,7 @@ def facts_of(found: Mapping[str, Any]) -> Facts:
         controls=tuple(Control(*row) for row in found["controls"]),
         accounts={name: _account(name, facts) for name, facts in found["accounts"].items()},
         owners={owner: tuple(names) for owner, names in found["owners"].items()},
-        prices={
-            root: (Decimal(price), datetime.fromisoformat(at)) for root, (price, at) in found["prices"].items()
-        },
+        prices={root: (Decimal(price), datetime.fromisoformat(at)) for root, (price, at) in found["prices"].items()},
     )
 
 
@@ -84,9 +86,9 @@ def _account(name: str, facts: Mapping[str, Any]) -> AccountFacts:
             *_entries(name, facts["entries"]),
             *_orders(name, facts["orders"], holdings),
         )
-    except Denied:
+    except (Denied, ArithmeticError):
         exposures = None
-    intents = tuple(datetime.fromisoformat(at) for at in facts["intents"])
+    intents = tuple((task, datetime.fromisoformat(at)) for task, at in facts["intents"])
     return AccountFacts(holdings, exposures, intents, facts["state"])
 
 
@@ -113,18 +115,9 @@ def _orders(account: str, rows: Iterable[Sequence[Any]], holdings: Sequence[Held
             yield Exposure(account, root, opens, left)
 
 
-def standings_of(state: Mapping[str, Any] | None) -> Standings:
-    """What the latest account_log state says. What is missing or cannot be read is not known, which denies."""
-    if state is None:
-        return Standings()
+def book_of(state: Mapping[str, Any] | None) -> Book:
+    """The account's book. One that cannot be read knows no money and is out of sync, which denies."""
     try:
-        balances = state.get("balances")
-        day = state.get("day")
-        return Standings(
-            balances=Balances(**{name: Decimal(str(value)) for name, value in balances.items()}) if balances else None,
-            day=date.fromisoformat(day) if day else None,
-            out_of_sync=str(state["out_of_sync"]) if state.get("out_of_sync") else None,
-            flattening=bool(state.get("flattening")),
-        )
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        return Standings(out_of_sync=f"its state cannot be read: {type(error).__name__}")
+        return Book.from_json(state)
+    except (TypeError, ValueError, ArithmeticError, AttributeError, KeyError) as error:
+        return Book(out_of_sync=f"Its book cannot be read: {type(error).__name__}.")
