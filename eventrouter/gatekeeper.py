@@ -1,14 +1,14 @@
 """Prepares the decision about entries: facts from Postgres inside the claim, contracts from brokers outside of it.
 
 No broker is awaited while a claim's transaction is open: an entry whose contract is not known yet is left for the next
-claim, the broker is asked meanwhile, and its answer wakes the router.
+claim, the broker is asked meanwhile, and its answer wakes the connection.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from eventrouter.connectors.base import Connector
+from eventrouter.connection import Connection
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.contract_choice import Looked
 from eventrouter.domain.gate import Gate, roots_of
@@ -39,10 +39,10 @@ class ContractBook:
         looked, until = self._known.get(symbol, (None, 0.0))
         return looked if looked is not None and self._clock() < until else None
 
-    def ask(self, symbol: str, connector: Connector, done: Callable[[], None]) -> None:
-        """Asks in the background, within a limited time, unless it is being asked; calls `done` when there is an answer."""
+    def ask(self, symbol: str, connection: Connection) -> None:
+        """Asks in the background, within a limited time, unless it is being asked; an answer wakes the connection."""
         if symbol not in self._asking:
-            self._asking[symbol] = asyncio.create_task(self._ask(symbol, connector, done))
+            self._asking[symbol] = asyncio.create_task(self._ask(symbol, connection))
 
     async def stop(self) -> None:
         """Ends what is being asked."""
@@ -51,10 +51,10 @@ class ContractBook:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def _ask(self, symbol: str, connector: Connector, done: Callable[[], None]) -> None:
+    async def _ask(self, symbol: str, connection: Connection) -> None:
         try:
             async with asyncio.timeout(ASKED_WITHIN_S):
-                contract = await connector.contract(symbol)
+                contract = await connection.connector.contract(symbol)
             looked, fresh_s = Looked(contract), FRESH_S if contract is not None else UNKNOWN_FRESH_S
         except TimeoutError:
             looked, fresh_s = Looked(fault=f"No answer within {ASKED_WITHIN_S:g} s."), FAULT_FRESH_S
@@ -67,7 +67,7 @@ class ContractBook:
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
         self._known[symbol] = (looked, self._clock() + fresh_s)
-        done()
+        connection.wake.set()
 
 
 class Gatekeeper:
@@ -100,10 +100,10 @@ class Gatekeeper:
         )
         return Gate(self._accounts, facts, claim.now, self._dry_run, self._look_up)
 
-    def ask(self, gate: Gate | None, connector: Connector, done: Callable[[], None]) -> None:
+    def ask(self, gate: Gate | None, connection: Connection) -> None:
         """Asks the broker for the contracts that a claim's entries wait for; call it when the claim has ended."""
         for account, symbol in sorted(gate.asked) if gate else ():
-            self._books[self._accounts[account].connection].ask(symbol, connector, done)
+            self._books[self._accounts[account].connection].ask(symbol, connection)
 
     async def stop(self) -> None:
         """Ends what is being asked."""

@@ -76,7 +76,7 @@ def at_broker(
         return found
     if not isinstance(current, Contract) or found.month != active:
         current = _looked(found.month.tradingview_name(product.root), product, look_up)
-    return _verified(current, product, found) if isinstance(current, Contract) else current
+    return _verified(current, product, found, today) if isinstance(current, Contract) else current
 
 
 def held_contract(contract_id: str, product: Product, look_up: LookUp) -> Chosen | Waits | Denial:
@@ -104,10 +104,12 @@ def _looked(symbol: str, product: Product, look_up: LookUp) -> Contract | Waits 
     return looked.contract
 
 
-def _verified(contract: Contract, product: Product, resolution: Resolution) -> Chosen | Denial:
-    if contract.name.upper() != resolution.month.short_name(product.root):
-        message = f"The broker's contract for {resolution.month.short_name(product.root)} is {contract.name}. Nothing is sent until they agree."
-        return Denial("CONTRACT_MISMATCH", message, {"contract": contract.id, "name": contract.name})
+def _verified(contract: Contract, product: Product, resolution: Resolution, today: date) -> Chosen | Denial:
+    named = parse_symbol(contract.name, today)
+    if isinstance(named, Denial) or (named.root, named.month) != (product.root, resolution.month):
+        wanted = resolution.month.short_name(product.root)
+        message = f"The broker's contract for {wanted} is {contract.name[:40]}. Nothing is sent until they agree."
+        return Denial("CONTRACT_MISMATCH", message, {"wanted": wanted, "contract": contract.id, "name": contract.name})
     return differs(product, contract.tick_size, contract.tick_value) or Chosen(
         contract.id, f"{resolution.message} The broker's contract is {contract.name} ({contract.id})."
     )

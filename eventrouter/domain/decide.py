@@ -36,8 +36,8 @@ class TradeFacts:
 class DueTask:
     """A locked task and what is needed to decide about it. Times are aware, UTC.
 
-    `plan`: why and how this account was planned for; `approved`: a person has allowed it; `intent`: what an entry's last
-    attempt was recorded with, None before the first.
+    `repeated`: an earlier attempt may have reached the broker. `plan`: why and how this account was planned for; `approved`: a
+    person has allowed it; `intent`: what an entry's last attempt was recorded with, None before the first.
     """
 
     id: int
@@ -55,6 +55,7 @@ class DueTask:
     created_at: datetime
     received_at: datetime
     trade: TradeFacts
+    repeated: bool = False
     plan: Mapping[str, Any] | None = None
     strategy: str | None = None
     approved: bool = False

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from eventrouter.domain.decide import DueTask, TradeFacts
+from eventrouter.domain.lookups import UnknownTask
 from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
@@ -105,7 +106,7 @@ async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) 
             query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
         )
         rows = await cursor.fetchall()
-        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][-1] if rows else None)
+        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][19] if rows else None)
 
 
 async def trade_facts(conn: Conn, trade_id: str, account: str, mode: str) -> TradeFacts:
@@ -131,10 +132,10 @@ async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
-async def unknown(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
-    """Tasks in UNKNOWN."""
+async def unknown(conn: Conn, accounts: Sequence[str]) -> list[UnknownTask]:
+    """Tasks in UNKNOWN, with what their intents say."""
     cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
-    return [StuckTask(*row) for row in await cursor.fetchall()]
+    return [UnknownTask(*row) for row in await cursor.fetchall()]
 
 
 async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:
@@ -203,7 +204,7 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
 
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
-    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), *row[15:19]]
+    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[20], *row[15:19]]
     return DueTask(*values)
 
 
