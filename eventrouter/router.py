@@ -20,6 +20,7 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
+from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -94,11 +95,13 @@ class ExecutionRouter:
         self._outcome_pool = database.pool("outcomes", size=1)
         self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
         self._outcomes = Outcomes(self._outcome_pool, name=self.name, metrics=self.metrics, most=max(500, batch_size))
+        self._gatekeeper = Gatekeeper(self._accounts, dry_run=dry_run)
         self._executors = {
             connection.name: Executor(
                 self._pool,
                 self._outcomes,
                 connection,
+                self._gatekeeper,
                 name=self.name,
                 dry_run=dry_run,
                 batch_size=batch_size,
@@ -156,6 +159,7 @@ class ExecutionRouter:
         await _cancelled(self._others)
         await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
         await _cancelled(self._claiming)
+        await self._gatekeeper.stop()
         await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
         await self._outcomes.stop()
         await asyncio.gather(*(connection.close() for connection in self.connections))

@@ -106,7 +106,7 @@ async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) 
             query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
         )
         rows = await cursor.fetchall()
-        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][15] if rows else None)
+        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][19] if rows else None)
 
 
 async def trade_facts(conn: Conn, trade_id: str, account: str, mode: str) -> TradeFacts:
@@ -136,6 +136,12 @@ async def unknown(conn: Conn, accounts: Sequence[str]) -> list[UnknownTask]:
     """Tasks in UNKNOWN, with what their intents say."""
     cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
     return [UnknownTask(*row) for row in await cursor.fetchall()]
+
+
+async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:
+    """Tasks of an account that wait for approval, and whose alerts came at least so long ago."""
+    cursor = await conn.execute(query("held_tasks"), {"account": account, "within": within_s})
+    return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
 async def unclaimed(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
@@ -198,7 +204,7 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
 
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
-    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[16]]
+    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[20], *row[15:19]]
     return DueTask(*values)
 
 

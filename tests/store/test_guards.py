@@ -277,6 +277,7 @@ SEED_COLUMNS = {
     "updated_at",
 }
 CALLABLE = {
+    "account_facts",
     "active_lanes",
     "add_strategy_token",
     "append_log",
