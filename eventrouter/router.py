@@ -7,15 +7,14 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from eventrouter.connectors import REGISTRY
 from eventrouter.domain.accounts import Account
-from eventrouter.domain.plan import Intent, plan
+from eventrouter.domain.routing import Candidate, RoutingTable
 from eventrouter.errors import ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.listener import Listener
@@ -24,7 +23,8 @@ from eventrouter.metrics import Metrics
 from eventrouter.reconcile import explain_unclaimed, reconcile
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
-from eventrouter.store.tasks import Planner
+from eventrouter.store.routed import route
+from eventrouter.store.settings import TableCache
 
 _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
@@ -37,8 +37,9 @@ _PAUSE_LONGEST_S = 2.0
 class ExecutionRouter:
     """Routes tasks to accounts until stopped. Dry run is the default: orders are simulated and nothing leaves.
 
-    `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims; `planner` gives the accounts of
-    tasks that name none. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go
+    `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims. Tasks that name no account are
+    planned with the published accounts and routes, or with these accounts where none are published; what they open is too
+    old after `max_age` seconds (None: never) unless its strategy publishes another limit. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go
     unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in flight. `batch_size` is the most
     tasks one claim takes. `claims_all`: no other router has other accounts, so tasks of unknown ones are told about.
     """
@@ -51,7 +52,7 @@ class ExecutionRouter:
         batch_size: int = 20,
         dry_run: bool = True,
         accounts: Sequence[Account] = _PAPER,
-        planner: Planner | None = None,
+        max_age: float | None = None,
         lease: float = 30.0,
         grace: float = 10.0,
         schema: str = "public",
@@ -72,7 +73,9 @@ class ExecutionRouter:
         self._lease = lease
         # a dry run reaches no broker, whatever connector an account has
         self._accounts = tuple(replace(account, connector="dryrun") if dry_run else account for account in accounts)
-        self._planner = planner or _plan_for(self._accounts)
+        own = tuple(Candidate(account.name, account.enabled, account.owner) for account in self._accounts)
+        self._tables = TableCache(RoutingTable(own))
+        self._max_age_s = max_age
         self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in self._accounts)}
         self._claims_all = claims_all
         self._wake = asyncio.Event()
@@ -172,7 +175,7 @@ class ExecutionRouter:
             self._wake.clear()  # before the claim: what comes during it wakes the next round
             while await self._executor.turn() and not self._stopping:
                 pass
-            routed = await store.route(self._pool, self.name, self._planner)
+            routed = await route(self._pool, self.name, self._tables, max_age_s=self._max_age_s)
             self._pauses.pop("route", None)
             if not routed:
                 await self._sleep()
@@ -202,10 +205,3 @@ class ExecutionRouter:
             self._wake.set()
         if self._claims_all:
             await explain_unclaimed(self._pool, actor=self.name, accounts=self._accounts, metrics=self.metrics)
-
-
-def _plan_for(accounts: Sequence[Account]) -> Planner:
-    def planner(event_type: str, _payload: Mapping[str, Any]) -> Sequence[Intent]:
-        return plan(event_type, accounts)
-
-    return planner

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventrouter.config import Config
-from eventrouter.config.rules import intents_of, rules_of
+from eventrouter.config.rules import rules_of, table_of
 from eventrouter.domain.decide import decide
 from eventrouter.domain.parsers import read_alert
 from eventrouter.domain.tasks import LogEntry, Status
@@ -15,6 +15,7 @@ from eventrouter.ingest import Alert, SignalIngest
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Pool
+from eventrouter.store.settings import TableCache
 from eventrouter.store.tokens import add_token
 
 CONFIG = Config.model_validate(
@@ -44,7 +45,7 @@ class Desk:
         self.pool = pool
         self.ingest = SignalIngest(
             pool,
-            lambda strategy: intents_of(CONFIG, strategy),
+            tables=TableCache(table_of(CONFIG)),
             rules=lambda strategy: rules_of(CONFIG, strategy),
             metrics=Metrics(),
         )
@@ -88,7 +89,11 @@ async def test_every_account_has_a_decision_and_a_reason(conn: Conn) -> None:
         "MNQ",
         2,
     )
-    assert decisions(answer) == [("a", "send", "INTENT"), ("b", "nothing", "NOT_ROUTED"), ("c", "nothing", "DISABLED")]
+    assert decisions(answer) == [
+        ("a", "send", "INTENT"),
+        ("b", "nothing", "NOT_IN_STRATEGY"),
+        ("c", "nothing", "ACCOUNT_DISABLED"),
+    ]
     assert answer["accounts"][0]["quantity"] == 2
 
 
