@@ -21,9 +21,9 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
-from eventrouter.store.routed import route
 from eventrouter.store.settings import TableCache
 
 _log = get_logger("eventrouter.router")
@@ -175,9 +175,9 @@ class ExecutionRouter:
             self._wake.clear()  # before the claim: what comes during it wakes the next round
             while await self._executor.turn() and not self._stopping:
                 pass
-            routed = await route(self._pool, self.name, self._tables, max_age_s=self._max_age_s)
+            looked_at = await routed.route(self._pool, self.name, self._tables, max_age_s=self._max_age_s)
             self._pauses.pop("route", None)
-            if not routed:
+            if not looked_at:
                 await self._sleep()
 
     async def _sleep(self) -> None:

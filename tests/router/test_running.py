@@ -13,7 +13,7 @@ from eventrouter import router as router_module
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store import reports
+from eventrouter.store import reports, routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.settings import publish
@@ -187,15 +187,15 @@ async def test_a_fault_that_passed_does_not_slow_the_next_one_down(
     """A router that has worked since its last fault looks again as soon as after the first one."""
     router = await start()
     pauses: list[float] = []
-    route = router_module.route
+    route = routed.route
 
     async def fail_once(*arguments: Any, **named: Any) -> int:
-        monkeypatch.setattr(router_module, "route", route)
+        monkeypatch.setattr(routed, "route", route)
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(router_module._log, "warning", lambda event, **said: pauses.append(said["retry_in_s"]))
     for number in range(3):
-        monkeypatch.setattr(router_module, "route", fail_once)
+        monkeypatch.setattr(routed, "route", fail_once)
         await reaches(db, await enqueue(db, f"t{number}", account=None), Status.SUCCESS)
         await asleep(router)
     assert pauses == [pauses[0]] * 3
