@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, database, look, service, simulator
+from eventrouter.cli import alerts, database, look, plans, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -34,7 +34,8 @@ token.command("list")(alerts.token_list)
 token.command("revoke")(alerts.token_revoke)
 app.command()(alerts.send)
 app.command()(alerts.explain)
-app.command()(look.signals)
+app.command()(plans.accounts)
+app.command()(plans.signals)
 app.command()(look.tasks)
 app.command()(look.logs)
 app.command()(look.dead)
