@@ -143,8 +143,9 @@ def _print_account(row: Mapping[str, Any]) -> None:
     typer.echo(f"Account {row['name']}, {row['mode']} mode{f', {told}' if told else ''}")
     if row["published"]:
         typer.echo(f"\nSettings, version {row['version']}, by {row['changed_by']} at {cell(row['changed_at'])} UTC")
-        for key, value in row["settings"].items():
-            typer.echo(f"  {key} = {_short(value)}")
+        for key, value in sorted(row["settings"].items()):
+            if value not in (None, "", [], {}):
+                typer.echo(f"  {key} = {_short(value)}")
         typer.echo("\nChanges")
         table(
             [{**each, "difference": _difference(each)} for each in row["versions"]],
