@@ -220,7 +220,8 @@ BEGIN
             lane = n.detail ->> 'lane',
             mode = n.detail ->> 'mode',
             client_order_id = n.detail ->> 'client_order_id',
-            expires_at = (n.detail ->> 'expires_at')::TIMESTAMPTZ
+            expires_at = (n.detail ->> 'expires_at')::TIMESTAMPTZ,
+            plan = NULLIF(n.detail -> 'plan', 'null')
         FROM fresh n
         WHERE t.id = n.task_id AND n.reason = 'ROUTED';
     END IF;
@@ -248,7 +249,7 @@ BEGIN
     SELECT n.id, 1, NULL, n.status, n.attempts, 'enqueue', 'ENQUEUED',
            jsonb_build_object('trade_id', n.trade_id, 'event_type', n.event_type, 'payload', n.payload, 'signal_id', n.signal_id,
                               'account', n.account, 'lane', n.lane, 'place', n.place, 'mode', n.mode,
-                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at)
+                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at, 'plan', n.plan)
     FROM born n
     ORDER BY n.id;
     RETURN NULL;
@@ -332,7 +333,7 @@ CREATE FUNCTION public.halt_key() RETURNS bigint
     SELECT hashtextextended('eventrouter.halt', 0);
 $$;
 
-CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[])
+CREATE FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) RETURNS TABLE(signal_uid uuid, signal_id bigint, task_ids bigint[])
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -356,24 +357,25 @@ BEGIN
     RETURN QUERY
     WITH stored AS (
         INSERT INTO automated_signals AS g (signal_uid, strategy, trade_id, trades, event_type, code, message, field, raw, content_type,
-                                            headers, source_ip, parsed, received_at, fired_at, duplicate_of)
+                                            headers, source_ip, parsed, received_at, fired_at, duplicate_of, plan)
         SELECT s.uid, s.strategy, COALESCE(s.trade_id, f.trade_id),
                CASE WHEN s.trades IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(s.trades::JSONB)) END, COALESCE(s.event_type, f.event_type), s.code, s.message, s.field, s.raw, s.content_type,
-               s.headers::JSONB, s.source_ip, s.parsed::JSONB, s.received_at, s.fired_at, s.duplicate_of
+               s.headers::JSONB, s.source_ip, s.parsed::JSONB, s.received_at, s.fired_at, s.duplicate_of, s.plan::JSONB
         FROM unnest(p_uids, p_strategies, p_trade_ids, p_trades, p_event_types, p_codes, p_messages, p_fields, p_raws, p_content_types,
-                    p_headers, p_source_ips, p_parsed, p_received, p_fired, p_duplicates) WITH ORDINALITY
+                    p_headers, p_source_ips, p_parsed, p_received, p_fired, p_duplicates, p_plans) WITH ORDINALITY
                  AS s (uid, strategy, trade_id, trades, event_type, code, message, field, raw, content_type, headers, source_ip, parsed,
-                       received_at, fired_at, duplicate_of, ord)
+                       received_at, fired_at, duplicate_of, plan, ord)
         LEFT JOIN automated_signals f ON f.signal_uid = s.duplicate_of  -- a repeat has the trade of its first
         ORDER BY s.ord
         ON CONFLICT (signal_uid) DO NOTHING
         RETURNING g.id, g.signal_uid, g.received_at, g.fired_at
     ), enqueued AS (
-        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, expires_at)
+        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, expires_at, plan)
         SELECT t.trade_id, t.event_type, t.payload::JSONB, s.id, t.account,
-               LEAST(s.fired_at, s.received_at) + make_interval(secs => t.max_age)
-        FROM unnest(p_task_uids, p_task_trade_ids, p_task_event_types, p_task_accounts, p_task_payloads, p_task_max_ages)
-                 WITH ORDINALITY AS t (uid, trade_id, event_type, account, payload, max_age, ord)
+               LEAST(s.fired_at, s.received_at) + make_interval(secs => t.max_age), t.plan::JSONB
+        FROM unnest(p_task_uids, p_task_trade_ids, p_task_event_types, p_task_accounts, p_task_payloads, p_task_max_ages,
+                    p_task_plans)
+                 WITH ORDINALITY AS t (uid, trade_id, event_type, account, payload, max_age, plan, ord)
         JOIN stored s ON s.signal_uid = t.uid
         ORDER BY t.ord
         RETURNING id, signal_id
@@ -599,6 +601,41 @@ BEGIN
 END
 $_$;
 
+CREATE FUNCTION public.publish_settings(p_actor text, p_kind text, p_names text[], p_bodies text[], p_only_new boolean, p_withdraw_others boolean) RETURNS TABLE(name text, version integer, difference jsonb, withdrawn boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('eventrouter.settings'), 'settings'::REGCLASS::OID::INTEGER);
+    RETURN QUERY
+    WITH latest AS (
+        SELECT DISTINCT ON (s.name) s.name, s.version, s.body, s.withdrawn
+        FROM settings s
+        WHERE s.kind = p_kind
+        ORDER BY s.name, s.version DESC
+    ), wanted AS (
+        SELECT g.name, g.body::JSONB AS body, FALSE AS withdrawn, g.ord
+        FROM unnest(p_names, p_bodies) WITH ORDINALITY AS g (name, body, ord)
+        UNION ALL
+        SELECT l.name, l.body, TRUE, NULL
+        FROM latest l
+        WHERE p_withdraw_others AND l.name <> ALL (p_names)
+    )
+    INSERT INTO settings AS s (kind, name, version, body, difference, withdrawn, actor)
+    SELECT p_kind, w.name, COALESCE(l.version, 0) + 1, w.body,
+           (SELECT COALESCE(jsonb_object_agg(k.key, jsonb_build_array(l.body -> k.key, w.body -> k.key)), '{}')
+            FROM (SELECT jsonb_object_keys(l.body) UNION SELECT jsonb_object_keys(w.body)) AS k (key)
+            WHERE l.body -> k.key IS DISTINCT FROM w.body -> k.key),
+           w.withdrawn, p_actor
+    FROM wanted w
+    LEFT JOIN latest l ON l.name = w.name COLLATE "C"
+    WHERE (l.body, l.withdrawn) IS DISTINCT FROM (w.body, w.withdrawn) AND NOT (p_only_new AND l.name IS NOT NULL)
+    ORDER BY w.ord NULLS LAST, w.name
+    RETURNING s.name, s.version, s.difference, s.withdrawn;
+END
+$$;
+
 CREATE FUNCTION public.purge_alert_windows() RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -630,7 +667,7 @@ CREATE FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) RETU
     RETURNING t.id;
 $$;
 
-CREATE FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) RETURNS bigint[]
+CREATE FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[] DEFAULT '{}'::text[], p_others text DEFAULT '[]'::text) RETURNS bigint[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -645,11 +682,12 @@ BEGIN
             jsonb_build_object('account', p_accounts[1],
                                'lane', lane_of(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
                                'mode', v_task.mode, 'client_order_id', draw_client_order_id(),
-                               'expires_at', v_task.created_at + make_interval(secs => p_max_age)));
+                               'expires_at', v_task.created_at + make_interval(secs => p_max_age),
+                               'plan', p_plans[1]::JSONB, 'others', p_others::JSONB));
     WITH siblings AS (
-        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, place, mode, expires_at)
+        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, place, mode, expires_at, plan)
         SELECT v_task.trade_id, v_task.event_type, v_task.payload, v_task.signal_id, a.account, v_task.place, v_task.mode,
-               v_task.created_at + make_interval(secs => p_max_age)
+               v_task.created_at + make_interval(secs => p_max_age), p_plans[1 + a.ord]::JSONB
         FROM unnest(p_accounts[2:]) WITH ORDINALITY AS a (account, ord)
         ORDER BY a.ord
         RETURNING id
@@ -1245,8 +1283,8 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 
@@ -1264,14 +1302,17 @@ GRANT ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[],
 REVOKE ALL ON FUNCTION public.product_of(p_symbol text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.product_of(p_symbol text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.publish_settings(p_actor text, p_kind text, p_names text[], p_bodies text[], p_only_new boolean, p_withdraw_others boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.publish_settings(p_actor text, p_kind text, p_names text[], p_bodies text[], p_only_new boolean, p_withdraw_others boolean) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.purge_alert_windows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_alert_windows() TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) TO eventrouter_app;
 
-REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) TO eventrouter_app;

@@ -9,7 +9,7 @@ REVOKE ALL ON FUNCTION
     execution_logs_guard, execution_logs_fold,
     halt_key, lock_accounts, account_facts,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
-    revoke_strategy_tokens, purge_alert_windows
+    revoke_strategy_tokens, purge_alert_windows, publish_settings
     FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
@@ -20,5 +20,5 @@ GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_
     ON execution_tasks TO eventrouter_app;
 GRANT EXECUTE ON FUNCTION
     product_of, active_lanes, trade_facts, trade_stands, trade_doubts, append_log, lock_due_tasks, account_facts, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks,
-    add_strategy_token, revoke_strategy_tokens, purge_alert_windows
+    add_strategy_token, revoke_strategy_tokens, purge_alert_windows, publish_settings
     TO eventrouter_app;

@@ -8,5 +8,5 @@ REVOKE ALL ON FUNCTION
     execution_logs_guard, execution_logs_fold,
     halt_key, lock_accounts, account_facts,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
-    revoke_strategy_tokens, purge_alert_windows
+    revoke_strategy_tokens, purge_alert_windows, publish_settings
     FROM PUBLIC;

@@ -83,4 +83,4 @@ SELECT status, attempt, actor, reason FROM execution_logs WHERE task_id = :task_
 SELECT id, version, trade_id, event_type, payload FROM lock_unrouted_tasks(:limit);
 
 -- name: route_task
-SELECT route_task(:task_id, :actor, :accounts, :max_age);
+SELECT route_task(:task_id, :actor, :accounts, :max_age, :plans, :others);

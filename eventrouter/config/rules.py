@@ -12,7 +12,6 @@ from eventrouter.config.values import parse_window
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.balances import Drawdown, Trail
 from eventrouter.domain.limits import Limits
-from eventrouter.domain.plan import Intent, plan
 from eventrouter.domain.risk_inputs import Automation, RiskLimits
 from eventrouter.domain.rolls import RollPolicy
 from eventrouter.domain.routing import Candidate, Route, RoutingTable
@@ -89,18 +88,13 @@ def rules_of(config: Config, strategy: str) -> StrategyRules:
     )
 
 
-def intents_of(config: Config, strategy: str, event_type: str = "ENTRY") -> tuple[Intent, ...]:
-    """One task for each account that trades this strategy."""
-    accounts = [account_of(account) for account in config.accounts_of(strategy)]
-    return plan(event_type, accounts, max_age_s=config.strategy(strategy).max_age or None)
-
-
 def table_of(config: Config) -> RoutingTable:
     """What planning reads, from the file alone: as if everything had been published, with version 0."""
     return RoutingTable(
         accounts=tuple(Candidate(account.name, account.enabled, account.owner) for account in config.accounts),
         routes=tuple(_route(config, route) for route in config.routes),
         chosen={each.name.casefold(): each.accounts for each in config.strategies if each.accounts},
+        max_ages={each.name.casefold(): each.max_age or None for each in config.strategies},
     )
 
 

@@ -287,6 +287,7 @@ CALLABLE = {
     "lock_unrouted_tasks",
     "prepare_signals",
     "product_of",
+    "publish_settings",
     "purge_alert_windows",
     "revoke_strategy_tokens",
     "route_task",
