@@ -70,6 +70,19 @@ CREATE FUNCTION public.account_key(p_account text) RETURNS bigint
     SET search_path TO 'public', 'pg_temp'
     RETURN hashtextextended(('account:'::text || p_account), (0)::bigint);
 
+CREATE FUNCTION public.account_mode(p_account text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT s.body ->> 'mode' FROM settings s
+            WHERE s.kind = 'account' AND s.name = p_account COLLATE "C" AND s.body ->> 'mode' IN ('live', 'dry')
+            ORDER BY s.version DESC LIMIT 1);
+END
+$$;
+
 CREATE FUNCTION public.active_lanes() RETURNS TABLE(lane text)
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -321,6 +334,7 @@ BEGIN
     IF NEW.account IS NOT NULL THEN
         NEW.lane := lane_of(NEW.account, NEW.payload ->> 'symbol', NEW.trade_id);
         NEW.client_order_id := draw_client_order_id();
+        NEW.mode := COALESCE(account_mode(NEW.account), NEW.mode);  -- fixed from here on
     END IF;
     RETURN NEW;
 END
@@ -681,7 +695,7 @@ BEGIN
     VALUES (v_task.id, v_task.version + 1, v_task.status, v_task.status, v_task.attempts, p_actor, 'ROUTED',
             jsonb_build_object('account', p_accounts[1],
                                'lane', lane_of(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
-                               'mode', v_task.mode, 'client_order_id', draw_client_order_id(),
+                               'mode', COALESCE(account_mode(p_accounts[1]), v_task.mode), 'client_order_id', draw_client_order_id(),
                                'expires_at', v_task.created_at + make_interval(secs => p_max_age),
                                'plan', p_plans[1]::JSONB, 'others', p_others::JSONB));
     WITH siblings AS (
@@ -1252,6 +1266,8 @@ REVOKE ALL ON FUNCTION public.account_facts(p_accounts text[], p_owners text[], 
 GRANT ALL ON FUNCTION public.account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.account_key(p_account text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.account_mode(p_account text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.active_lanes() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.active_lanes() TO eventrouter_app;

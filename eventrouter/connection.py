@@ -15,6 +15,7 @@ from eventrouter.logs import get_logger
 OPEN_WITHIN_S = 10.0
 OPEN_AGAIN_S = 5.0
 CLOSE_WITHIN_S = 5.0
+SIMULATED = "dryrun"
 _log = get_logger("eventrouter.router")
 
 Make = Callable[[], Awaitable[Connector]]
@@ -24,7 +25,7 @@ Make = Callable[[], Awaitable[Connector]]
 class Connection:
     """Has a connector at any time: until the real one is open, one that answers that nothing was sent, and why.
 
-    `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up. A connector is
+    `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up. A connector is
     never used before `ready`; loops that need the broker wait for that.
     """
 
@@ -32,6 +33,7 @@ class Connection:
         self.name = name
         self.accounts = tuple(accounts)
         self.account_names = [account.name for account in accounts]
+        self.mode = "dry" if name == SIMULATED else "live"
         self.connector: Connector = Unready("It is not open yet.")
         self.fault: str | None = None
         self.ready = asyncio.Event()
@@ -100,18 +102,18 @@ class Connection:
 def connections_of(
     accounts: Sequence[Account], credentials: CredentialStore | None, *, dry_run: bool
 ) -> tuple[Connection, ...]:
-    """One connection for each login; a dry run reaches no broker, whatever connector an account has. Raises ConfigError."""
+    """One connection for each login; an account in dry mode reaches no broker, whatever its connector. Raises ConfigError."""
 
     def name_of(account: Account) -> str:
-        return "dryrun" if dry_run else account.connection
+        return account.connection if account.mode(dry_run=dry_run) == "live" else SIMULATED
 
     for account in accounts:
-        if not dry_run and account.connector not in REGISTRY:
+        if account.connector not in REGISTRY and name_of(account) != SIMULATED:
             raise ConfigError(f"Account {account.name}: there is no connector {account.connector!r}.")
     connections = []
     for name, group in groupby(sorted(accounts, key=name_of), key=name_of):
         members = list(group)
-        connector = "dryrun" if dry_run else members[0].connector
+        connector = SIMULATED if name == SIMULATED else members[0].connector
         connections.append(Connection(name, members, _maker(name, connector, members, credentials)))
     return tuple(connections)
 

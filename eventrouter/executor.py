@@ -35,7 +35,6 @@ class Executor:
         gatekeeper: Gatekeeper,
         *,
         name: str,
-        dry_run: bool,
         batch_size: int,
         lease_s: float,
         metrics: Metrics,
@@ -45,7 +44,6 @@ class Executor:
         self._connection = connection
         self._gatekeeper = gatekeeper
         self._name = name
-        self._dry_run = dry_run
         self._batch_size = batch_size
         self._lease_s = lease_s
         self._metrics = metrics
@@ -77,11 +75,11 @@ class Executor:
         async with store.claim(self._pool, names, limit=slots, depth=slots if whole_lanes else 1) as claim:
             if claim.now is None:
                 return 0
-            gate = await self._gatekeeper.gate(claim)
+            gate = await self._gatekeeper.gate(claim, self._connection.mode)
             decisions = decide(
                 claim.due,
                 now=claim.now,
-                dry_run=self._dry_run,
+                dry_run=self._connection.mode == "dry",
                 lease_s=self._lease_s,
                 limit=slots,
                 gate=gate,

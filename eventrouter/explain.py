@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventrouter.config import Config
-from eventrouter.config.rules import rules_of, table_of
+from eventrouter.config.rules import account_of, rules_of, table_of
 from eventrouter.domain.decide import DueTask, TradeFacts, decide
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import Reading, read_alert
@@ -205,7 +205,7 @@ async def _decided(
     since = now if signal.fire_time is None else min(now, signal.fire_time)
     age_s = planned.intent.max_age_s
     task = _task(config, leg, planned.account, facts, now, None if age_s is None else since + timedelta(seconds=age_s))
-    return _decision(config, leg, task, unknown=conn is None and not task.opening)
+    return _decision(leg, task, unknown=conn is None and not task.opening)
 
 
 def _row(leg: Leg, account: str, decision: str, reason: str | None, message: str | None) -> dict[str, Any]:
@@ -225,7 +225,7 @@ async def _facts(config: Config, conn: Conn | None, leg: Leg, account: str) -> T
     if conn is None:
         return TradeFacts()
     # without `after`: the trades that a reversal closes first count as closed, since their exits stand beside it
-    return await store.trade_facts(conn, leg.trade_id, account, _mode(config))
+    return await store.trade_facts(conn, leg.trade_id, account, _mode(config, account))
 
 
 def _task(
@@ -241,7 +241,7 @@ def _task(
         payload=leg.payload,
         account=account,
         lane=account,
-        mode=_mode(config),
+        mode=_mode(config, account),
         client_order_id="",
         expires_at=expires,
         created_at=now,
@@ -250,21 +250,22 @@ def _task(
     )
 
 
-def _decision(config: Config, leg: Leg, task: DueTask, *, unknown: bool) -> dict[str, Any]:
+def _decision(leg: Leg, task: DueTask, *, unknown: bool) -> dict[str, Any]:
     if unknown:
         return _row(leg, task.account, "unknown", "NOT_ASKED", "Whether the account holds the trade is not known.")
-    made = decide([task], now=task.created_at, dry_run=config.router.dry_run, lease_s=1.0, limit=1)
+    made = decide([task], now=task.created_at, dry_run=task.mode == "dry", lease_s=1.0, limit=1)
     entry = made.sends[0].entry if made.sends else next(one for one in made.others if one.task_id == task.id)
-    return _row(leg, task.account, _OUTCOMES[entry.status], entry.reason, entry.message or _sent(config, task))
+    return _row(leg, task.account, _OUTCOMES[entry.status], entry.reason, entry.message or _sent(task))
 
 
-def _sent(config: Config, task: DueTask) -> str:
+def _sent(task: DueTask) -> str:
     first = ", ".join((task.payload or {}).get("after", ()))
     condition = f" once {first} is closed here" if first else ""
-    if config.router.dry_run:
+    if task.mode == "dry":
         return f"It would be simulated{condition}; nothing leaves this machine."
     return f"The order would be sent{condition}."
 
 
-def _mode(config: Config) -> str:
-    return "dry" if config.router.dry_run else "live"
+def _mode(config: Config, account: str) -> str:
+    known = config.account(account)
+    return "dry" if known is None else account_of(known).mode(dry_run=config.router.dry_run)

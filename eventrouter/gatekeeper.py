@@ -73,13 +73,12 @@ class ContractBook:
 class Gatekeeper:
     """Makes a claim's gate. `accounts` are all of this router, as they are configured, also in a dry run."""
 
-    def __init__(self, accounts: Sequence[Account], *, dry_run: bool) -> None:
+    def __init__(self, accounts: Sequence[Account]) -> None:
         self._accounts = {account.name: account for account in accounts}
-        self._dry_run = dry_run
         self._books: dict[str, ContractBook] = {account.connection: ContractBook() for account in accounts}
 
-    async def gate(self, claim: Claim) -> Gate | None:
-        """The gate for a claim's entries, their accounts locked; None when there are none."""
+    async def gate(self, claim: Claim, mode: str) -> Gate | None:
+        """The gate for a claim's entries, all of this mode, their accounts locked; None when there are none."""
         opening = [task for task in claim.due if task.opening]
         if not opening or claim.now is None:
             return None
@@ -96,9 +95,9 @@ class Gatekeeper:
             owners=sorted(owners),
             others=sorted(others),
             roots=sorted(roots),
-            mode="dry" if self._dry_run else "live",
+            mode=mode,
         )
-        return Gate(self._accounts, facts, claim.now, self._dry_run, self._look_up)
+        return Gate(self._accounts, facts, claim.now, mode == "dry", self._look_up)
 
     def ask(self, gate: Gate | None, connection: Connection) -> None:
         """Asks the broker for the contracts that a claim's entries wait for; call it when the claim has ended."""

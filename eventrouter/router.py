@@ -98,7 +98,7 @@ class ExecutionRouter:
         self._outcome_pool = database.pool("outcomes", size=1)
         self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
         self._outcomes = Outcomes(self._outcome_pool, name=self.name, metrics=self.metrics, most=max(500, batch_size))
-        self._gatekeeper = Gatekeeper(self._accounts, dry_run=dry_run)
+        self._gatekeeper = Gatekeeper(self._accounts)
         self._executors = {
             connection.name: Executor(
                 self._pool,
@@ -106,7 +106,6 @@ class ExecutionRouter:
                 connection,
                 self._gatekeeper,
                 name=self.name,
-                dry_run=dry_run,
                 batch_size=batch_size,
                 lease_s=lease,
                 metrics=self.metrics,

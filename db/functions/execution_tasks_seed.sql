@@ -1,5 +1,5 @@
--- BEFORE INSERT on execution_tasks: whatever the row says, a task starts PENDING with no attempts; lane, place and
--- client order id are fixed here.
+-- BEFORE INSERT on execution_tasks: whatever the row says, a task starts PENDING with no attempts; lane, place,
+-- mode and client order id are fixed here.
 CREATE OR REPLACE FUNCTION execution_tasks_seed() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -23,6 +23,7 @@ BEGIN
     IF NEW.account IS NOT NULL THEN
         NEW.lane := lane_of(NEW.account, NEW.payload ->> 'symbol', NEW.trade_id);
         NEW.client_order_id := draw_client_order_id();
+        NEW.mode := COALESCE(account_mode(NEW.account), NEW.mode);  -- fixed from here on
     END IF;
     RETURN NEW;
 END

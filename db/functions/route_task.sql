@@ -17,7 +17,7 @@ BEGIN
     VALUES (v_task.id, v_task.version + 1, v_task.status, v_task.status, v_task.attempts, p_actor, 'ROUTED',
             jsonb_build_object('account', p_accounts[1],
                                'lane', lane_of(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
-                               'mode', v_task.mode, 'client_order_id', draw_client_order_id(),
+                               'mode', COALESCE(account_mode(p_accounts[1]), v_task.mode), 'client_order_id', draw_client_order_id(),
                                'expires_at', v_task.created_at + make_interval(secs => p_max_age),
                                'plan', p_plans[1]::JSONB, 'others', p_others::JSONB));
     WITH siblings AS (

@@ -105,7 +105,7 @@ def published_rows(config: Config) -> Mapping[str, Mapping[str, Mapping[str, Any
     of routes, {"routes": [{name, strategy, instruments, events, accounts, multiplier}]}, groups resolved.
     """
     return {
-        "account": {account.name: _published(account) for account in config.accounts},
+        "account": {account.name: _published(account, dry_run=config.router.dry_run) for account in config.accounts},
         "strategy": {
             each.name: each.model_dump(mode="json") | {"quantity": str(each.quantity or 1)}
             for each in config.strategies
@@ -114,9 +114,10 @@ def published_rows(config: Config) -> Mapping[str, Mapping[str, Mapping[str, Any
     }
 
 
-def _published(account: AccountConfig) -> dict[str, Any]:
+def _published(account: AccountConfig, *, dry_run: bool) -> dict[str, Any]:
     limits = limits_of(account)
     follows = {
+        "mode": account_of(account).mode(dry_run=dry_run),
         "automation": str(limits.automation),
         "no_opposite_side": limits.no_opposite_side,
         "instruments": sorted(limits.instruments),

@@ -44,3 +44,7 @@ class Account:
     def connection(self) -> str:
         """What its orders go through, and what a broker's rate limit counts: one connection for each login."""
         return f"{self.connector}/{self.login or self.name}" if self.connector != "dryrun" else self.connector
+
+    def mode(self, *, dry_run: bool) -> str:
+        """live where orders leave: the router's `dry_run` is off, the account is live and has a broker. Else dry."""
+        return "live" if not dry_run and self.limits.live and self.connector != "dryrun" else "dry"

@@ -3,11 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from eventrouter.connectors.base import Capabilities
+from eventrouter.domain.accounts import UNLIMITED, Account
 from eventrouter.domain.broker import (
     BrokerAccount,
     BrokerEvent,
@@ -26,6 +28,11 @@ Reply = Outcome | Exception | Callable[[Order], Awaitable[Outcome]]
 DONE = Accepted(Answer(200, "done"), done=True)
 GONE = Absent(proven=True, message="No such order, and its id would be refused a second time.")
 UNPROVEN = Absent(proven=False, message="No such order now.")
+
+
+def live_account(name: str, connector: str, **more: Any) -> Account:
+    """An account whose orders leave when the router's dry run is off; it has no other limit."""
+    return Account(name, connector, limits=replace(UNLIMITED, live=True), **more)
 
 
 @dataclass

@@ -18,18 +18,17 @@ from eventrouter.connectors import CREDENTIAL_FIELDS, REGISTRY
 from eventrouter.connectors.base import ConnectionSettings, CredentialField
 from eventrouter.credentials import KEY_VARIABLE, CredentialStore
 from eventrouter.domain import lookups
-from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.orders import Accepted, Answer, Rejected, Unknown
 from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
-from tests.router.broker import DONE, UNPROVEN, Broker
+from tests.router.broker import DONE, UNPROVEN, Broker, live_account
 from tests.router.conftest import Start, asleep
 
-BOTH: dict[str, Any] = {"dry_run": False, "accounts": [Account("real", "alpha"), Account("other", "beta")]}
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [Account("real", "alpha")]}
+BOTH: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha"), live_account("other", "beta")]}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha")]}
 BUSY = Unknown(Answer(503, "busy"), "The broker answered 503.")
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -72,10 +71,10 @@ async def test_one_login_is_one_connection(start: Start, broker_named: Callable[
         return brokers["alpha"]
 
     accounts = [
-        Account("one", "alpha", broker_account="B-1", url="https://broker"),
-        Account("two", "alpha", login="one"),
-        Account("three", "alpha"),
-        Account("four", "beta"),
+        live_account("one", "alpha", broker_account="B-1", url="https://broker"),
+        live_account("two", "alpha", login="one"),
+        live_account("three", "alpha"),
+        live_account("four", "beta"),
     ]
     REGISTRY["alpha"] = make  # the fixture's patch takes it away again
     router = await start(dry_run=False, accounts=accounts)
