@@ -160,7 +160,7 @@ def test_an_order_is_complete_and_its_row_has_every_figure() -> None:
 )
 def test_levels_become_ticks(level: object, name: str, expected: str) -> None:
     """A price, points, ticks, percent of the entry or money for the whole position: the bracket counts ticks."""
-    assert getattr(sent(gate().admit(task(BUY | {name: level}))).order, name) == expected
+    assert getattr(sent(gate().admit(task({**BUY, name: level}))).order, name) == expected
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_what_makes_no_order_is_denied_with_a_code(payload: Mapping[str, Any], c
     """At an account that has a broker, also in a dry run; only whether the broker knows a contract cannot be said there."""
     if dry_run and code == "CONTRACT_UNKNOWN":
         return
-    row = refused(gate(dry_run=dry_run).admit(task(BUY | payload, mode="dry" if dry_run else "live")))
+    row = refused(gate(dry_run=dry_run).admit(task({**BUY, **payload}, mode="dry" if dry_run else "live")))
     assert (row.status, row.reason) == (Status.DENIED, code)
     assert row.message
 
@@ -234,7 +234,7 @@ RISK = SizingRule(SizeBy.RISK_AMOUNT, Decimal(500))
 def test_sizes(rule: SizingRule, payload: Mapping[str, Any], quantity: str, root: str) -> None:
     """The account's rule, or the alert's own kind of size where that rule only multiplies it; minis and micros."""
     account = replace(ruled(), sizing=rule)
-    found = sent(gate(account, known(booked(50_000))).admit(task(BUY | payload)))
+    found = sent(gate(account, known(booked(50_000))).admit(task({**BUY, **payload})))
     assert (found.detail["quantity"], found.detail["root"], found.order.symbol) == (quantity, root, f"CON.{root}Z6")
     assert found.detail["sizing"]["rule"]
     if "stop_ticks" in found.detail["sizing"]:
@@ -257,7 +257,7 @@ def test_sizes(rule: SizingRule, payload: Mapping[str, Any], quantity: str, root
 )
 def test_what_cannot_be_sized_is_denied(rule: SizingRule, payload: Mapping[str, Any], code: str) -> None:
     """Nothing is guessed: no stop, no size by risk; no equity, no percentage of it."""
-    row = refused(gate(replace(ruled(), sizing=rule)).admit(task(BUY | payload)))
+    row = refused(gate(replace(ruled(), sizing=rule)).admit(task({**BUY, **payload})))
     assert (row.status, row.reason) == (Status.DENIED, code)
     assert row.detail
 
