@@ -71,7 +71,7 @@ BEGIN
                 'intents', (SELECT COALESCE(jsonb_agg(jsonb_build_array(r.id, r.last_attempt_at)), '[]')
                             FROM (SELECT t.id, t.last_attempt_at FROM execution_tasks t
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                                    AND t.last_attempt_at > clock_timestamp() - INTERVAL '2 minutes'
+                                    AND t.last_attempt_at > now() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
                 'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
             )), '{}') FROM wanted w)));

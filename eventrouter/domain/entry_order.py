@@ -85,8 +85,8 @@ def refused(task: DueTask, findings: Sequence[Denial], planned: Planned) -> LogE
     """The row for what decided, with everything else that stood against the order and the size it would have had."""
     first, *others = findings
     status = Status.HELD if first.held else Status.EXPIRED if first.code == "TOO_OLD" else Status.DENIED
-    detail: dict[str, Any] = {**first.detail, "quantity": plain(planned.quantity), "root": planned.root}
-    detail |= {"direction": planned.direction, "sizing": planned.sizing}
+    order = {"root": planned.root, "direction": planned.direction, "quantity": plain(planned.quantity)}
+    detail: dict[str, Any] = {**first.detail, "order": order, "sizing": planned.sizing}
     if others:
         detail["also"] = [{"code": each.code, "message": each.message, **each.detail} for each in others]
     return LogEntry(task.id, task.version, status, first.code, first.message, detail=detail)

@@ -211,7 +211,7 @@ def test_an_override_is_not_blamed_on_a_variable() -> None:
     ("connector", "live", "good"),
     [("projectx", "true", True), ("projectx", "false", False), ("dryrun", "true", False)],
 )
-def test_live_trading_is_allowed_with_a_live_account(connector: str, live: str, good: bool) -> None:
+def test_live_trading_is_allowed_with_a_live(connector: str, live: str, good: bool) -> None:
     """dry_run = false is a fault while no account is live at a broker."""
     text = (
         "[router]\ndry_run = false\n[[accounts]]\nname = 'paper'\n"

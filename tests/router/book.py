@@ -10,6 +10,29 @@ from eventrouter.store.tasks import Appended, append, task_state
 from tests.processes import until_async
 
 HOUR_S = 3600.0
+LANES = [
+    "NQ",
+    "ES",
+    "CL",
+    "GC",
+    "RTY",
+    "YM",
+    "6E",
+    "ZB",
+    "NG",
+    "SI",
+    "HG",
+    "PL",
+    "6B",
+    "6J",
+    "6A",
+    "6C",
+    "6S",
+    "ZN",
+    "ZC",
+    "ZS",
+]
+"""Twenty products that hedge none of the others: each has a lane of its own."""
 
 
 async def enqueue(
@@ -21,8 +44,8 @@ async def enqueue(
     symbol: str | None = "NQ",
     mode: str = "dry",
 ) -> int:
-    """A new task, inserted by the owner, who may say its mode."""
-    payload = None if symbol is None else json.dumps({"symbol": symbol})
+    """A new task, inserted by the owner, who may say its mode; LONG where it names a symbol."""
+    payload = None if symbol is None else json.dumps({"symbol": symbol, "direction": "LONG"})
     cursor = await db.execute(
         "INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode) VALUES (%s, %s, %s, %s, %s)"
         " RETURNING id",

@@ -21,18 +21,15 @@ from eventrouter.domain.broker import (
     Position,
     Price,
 )
+from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome
+from eventrouter.domain.symbols import root_of
 
 Reply = Outcome | Exception | Callable[[Order], Awaitable[Outcome]]
 
 DONE = Accepted(Answer(200, "done"), done=True)
 GONE = Absent(proven=True, message="No such order, and its id would be refused a second time.")
 UNPROVEN = Absent(proven=False, message="No such order now.")
-
-
-def live_account(name: str, connector: str, **more: Any) -> Account:
-    """An account whose orders leave when the router's dry run is off; it has no other limit."""
-    return Account(name, connector, limits=replace(UNLIMITED, live=True), **more)
 
 
 @dataclass
@@ -47,6 +44,7 @@ class Broker:
     placed: list[Order] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     repeated: list[bool] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)
     look_ups: list[datetime | None] = field(default_factory=list)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     searchable: asyncio.Event = field(default_factory=asyncio.Event)
@@ -119,9 +117,14 @@ class Broker:
         return ()
 
     async def contract(self, symbol: str) -> Contract | None:
-        """One of this name, once it may say so."""
+        """One of this name, once it may say so, or of the product's last month; its id is its name. None of what is no product."""
+        self.resolved.append(symbol)
         await self.resolves.wait()
-        return Contract(symbol, symbol, Decimal("0.25"), Decimal(5), active=True)
+        product = PRODUCTS.get(root_of(symbol))
+        if product is None:
+            return None
+        name = f"{product.root}{product.months[-1]}2026" if "!" in symbol else symbol
+        return Contract(name, name, product.tick_size, product.tick_value, active=True)
 
     async def price(self, contract: str) -> Price | None:
         """None."""
@@ -135,6 +138,11 @@ class Broker:
     def sent(self) -> list[str]:
         """The trades of the orders that came, in order."""
         return [order.trade_id for order in self.placed]
+
+
+def live(name: str, connector: str, **rules: Any) -> Account:
+    """An account whose orders may leave; `rules` are limits."""
+    return Account(name, connector, limits=replace(UNLIMITED, live=True, **rules))
 
 
 async def never(order: Order) -> Outcome:

@@ -16,11 +16,11 @@ from eventrouter.domain.retry import MOST_ATTEMPTS
 from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
-from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
-from tests.router.broker import DONE, GONE, UNPROVEN, Broker, Reply, live_account, never
+from tests.router.book import LANES, attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
+from tests.router.broker import DONE, GONE, UNPROVEN, Broker, Reply, live, never
 from tests.router.conftest import Start, asleep
 
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha")]}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha")]}
 BUSY = Unknown(Answer(503, "busy", {"retry": False}), "The broker answered 503.")
 AGAIN = "PENDING SENDING UNKNOWN PENDING SENDING SUCCESS"
 
@@ -118,7 +118,7 @@ async def test_an_answer_that_cannot_be_stored_harms_nobody(
     broker.replies = deque([DONE, DONE, Accepted(answer, done=True), DONE, DONE])
     router = await start(**LIVE)
     async with db.transaction():
-        tasks = [await enqueue_live(db, f"t{n}", symbol=f"S{n}") for n in range(5)]
+        tasks = [await enqueue_live(db, f"t{n}", symbol=LANES[n]) for n in range(5)]
     await asleep(router, sending=5)
     broker.answers.set()
     for task in tasks:
@@ -179,10 +179,10 @@ async def test_a_slow_broker_is_in_nobody_elses_way(
     """A broker that does not answer gets no more orders than its cap, and another one's orders go on."""
     slow, quick = broker_named("alpha", most_in_flight=3), broker_named("beta", most_in_flight=3)
     slow.answers.clear()
-    router = await start(dry_run=False, accounts=[live_account("real", "alpha"), live_account("other", "beta")])
+    router = await start(dry_run=False, accounts=[live("real", "alpha"), live("other", "beta")])
     async with db.transaction():
-        waiting = [await enqueue_live(db, f"s{n}", symbol=f"S{n}") for n in range(9)]
-        going = [await enqueue(db, f"q{n}", account="other", symbol=f"S{n}", mode="live") for n in range(9)]
+        waiting = [await enqueue_live(db, f"s{n}", symbol=LANES[n]) for n in range(9)]
+        going = [await enqueue(db, f"q{n}", account="other", symbol=LANES[n], mode="live") for n in range(9)]
     for task in going:
         await reaches(db, task, Status.SUCCESS)
     await asleep(router, sending=3)
@@ -207,7 +207,7 @@ async def test_a_broker_that_cannot_be_searched_is_in_nobody_elses_way(
     theirs = await enqueue(db, "theirs", account="other", mode="live")
     await move(db, lost, Status.SENDING, Status.UNKNOWN)
     await move(db, theirs, Status.SENDING, Status.UNKNOWN)
-    accounts = [live_account("real", "alpha"), live_account("other", "beta")]
+    accounts = [live("real", "alpha"), live("other", "beta")]
     await start(dry_run=False, accounts=accounts, lease=0.5, poll_interval=0.2, sleeping=False)
     later = await enqueue(db, "later", account="other", symbol="ES", mode="live")
     dead = await enqueue(db, "dead", account="other", symbol="CL", mode="live")
@@ -223,7 +223,7 @@ async def _fail(*_arguments: object) -> LookUp:
 
 async def test_a_dry_run_reaches_no_broker(db: Conn, start: Start, broker: Broker) -> None:
     """In a dry run every order is simulated, whatever connector its account has."""
-    await start(accounts=[live_account("real", "alpha")], dry_run=True)
+    await start(accounts=[live("real", "alpha")], dry_run=True)
     task = await enqueue(db, "t", account="real")
     await reaches(db, task, Status.SUCCESS)
     assert broker.placed == []

@@ -18,17 +18,18 @@ from eventrouter.connectors import CREDENTIAL_FIELDS, REGISTRY
 from eventrouter.connectors.base import ConnectionSettings, CredentialField
 from eventrouter.credentials import KEY_VARIABLE, CredentialStore
 from eventrouter.domain import lookups
+from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.orders import Accepted, Answer, Rejected, Unknown
 from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
-from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
-from tests.router.broker import DONE, UNPROVEN, Broker, live_account
+from tests.router.book import LANES, attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
+from tests.router.broker import DONE, UNPROVEN, Broker, live
 from tests.router.conftest import Start, asleep
 
-BOTH: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha"), live_account("other", "beta")]}
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha")]}
+BOTH: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha"), live("other", "beta")]}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha")]}
 BUSY = Unknown(Answer(503, "busy"), "The broker answered 503.")
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -46,14 +47,14 @@ async def test_a_broker_that_hangs_delays_no_other_account(
     await move(db, lost, Status.SENDING, Status.UNKNOWN)
     theirs = await enqueue(db, "theirs", account="other", mode="live")
     await move(db, theirs, Status.SENDING, Status.UNKNOWN)
-    waiting = [await enqueue_live(db, f"w{n}", symbol=f"S{n}") for n in range(12)]
+    waiting = [await enqueue_live(db, f"w{n}", symbol=LANES[n]) for n in range(12)]
     router = await start(**BOTH, sleeping=False)
     await reaches(db, theirs, Status.SUCCESS)
     for number in range(20):
-        task = await enqueue(db, f"q{number}", account="other", symbol=f"S{number}", mode="live")
+        task = await enqueue(db, f"q{number}", account="other", symbol=LANES[number], mode="live")
         await reaches(db, task, Status.SUCCESS)
     assert len(quick.placed) == 21
-    stuck = {"opens": [*waiting, lost], "answers": waiting, "searchable": [lost], "resolves": []}[call]
+    stuck = {"opens": [*waiting, lost], "answers": waiting, "searchable": [lost], "resolves": waiting}[call]
     assert all([await status_of(db, task) != Status.SUCCESS for task in stuck])
     dead.let_go()
     for task in waiting:
@@ -71,10 +72,10 @@ async def test_one_login_is_one_connection(start: Start, broker_named: Callable[
         return brokers["alpha"]
 
     accounts = [
-        live_account("one", "alpha", broker_account="B-1", url="https://broker"),
-        live_account("two", "alpha", login="one"),
-        live_account("three", "alpha"),
-        live_account("four", "beta"),
+        Account("one", "alpha", broker_account="B-1", url="https://broker"),
+        Account("two", "alpha", login="one"),
+        Account("three", "alpha"),
+        Account("four", "beta"),
     ]
     REGISTRY["alpha"] = make  # the fixture's patch takes it away again
     router = await start(dry_run=False, accounts=accounts)
@@ -105,7 +106,7 @@ async def test_a_dry_run_has_one_connection_and_opens_no_broker(
 async def test_a_connector_that_cannot_be_opened_is_tried_again(
     db: Conn, start: Start, broker_named: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its state says why; meanwhile its orders are NotSent, and go out once it stands."""
+    """Its state says why; meanwhile its entries wait for the name of their contract, and go out once it stands."""
     broker = broker_named("alpha")
     mended = asyncio.Event()
 
@@ -120,7 +121,7 @@ async def test_a_connector_that_cannot_be_opened_is_tried_again(
     router = await start(**LIVE)
     assert "no sockets left" in router.connection_states()["alpha/real"]
     task = await enqueue_live(db, "t", "ENTRY")
-    await until_async(partial(value, db, "SELECT attempts > 0 AND status = 'PENDING' FROM execution_tasks"))
+    await until_async(partial(value, db, "SELECT count(*) FROM execution_logs WHERE reason = 'CONTRACT_WAITS'"))
     mended.set()
     await reaches(db, task, Status.SUCCESS)
     assert router.connection_states() == {"alpha/real": "open"}
@@ -143,10 +144,9 @@ async def test_without_credentials_entries_age_and_exits_wait(
     assert router.connection_states()["beta/other"] == "open"
     assert "eventrouter credentials set real" in router.connection_states()["alpha/real"]
     entry, exit_ = await enqueue_live(db, "new", symbol="ES"), await enqueue_live(db, "held", "EXIT_SL")
-    await reaches(db, entry, Status.FAILED)
-    assert "eventrouter credentials set real" in await value(
-        db, "SELECT last_error FROM execution_tasks WHERE id = %s", entry
-    )
+    waits = "SELECT min(message) FROM execution_logs WHERE task_id = %s AND reason = 'CONTRACT_WAITS'"
+    await until_async(partial(value, db, waits, entry))
+    assert "eventrouter credentials set real" in await value(db, waits, entry)
     await until_async(partial(value, db, "SELECT attempts > 8 FROM execution_tasks WHERE id = %s", exit_))
     await reaches(db, await enqueue(db, "theirs", account="other", mode="live"), Status.SUCCESS)
     assert broker.placed == []

@@ -11,10 +11,10 @@ from eventrouter.domain.orders import Answer, Rejected
 from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.router.book import attempts, enqueue, is_sound, move, reaches, row_of, status_of, way
-from tests.router.broker import Broker, live_account
+from tests.router.broker import Broker, live
 from tests.router.conftest import Start, asleep
 
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha")]}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha")]}
 
 
 async def test_an_exit_overtakes_its_unsent_entry(dsn: str, db: Conn, start: Start) -> None:
@@ -83,7 +83,7 @@ async def test_a_waiting_head_holds_its_own_lane_only(
     """What waits for a time, an answer or a look-up keeps its lane in order; other lanes and accounts go on."""
     broker = broker_named("alpha")
     broker.searchable.clear()
-    accounts = [live_account("real", "alpha"), live_account("other", "alpha")]
+    accounts = [live("real", "alpha"), live("other", "alpha")]
     await start(dry_run=False, accounts=accounts, lease=3600.0)
     async with db.transaction():
         head = await enqueue(db, "head", account="real", mode="live")

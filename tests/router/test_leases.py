@@ -9,11 +9,11 @@ from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
-from tests.router.broker import Broker, live_account
+from tests.router.broker import Broker, live
 from tests.router.conftest import Start, asleep
 from tests.router.proxy import Proxy
 
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live_account("real", "alpha")]}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha")]}
 
 
 async def test_a_task_whose_router_is_gone_is_simulated_again(db: Conn, start: Start) -> None:
