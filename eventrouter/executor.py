@@ -7,11 +7,14 @@ the broker may have the order, and only an answer or a look-up moves the task on
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import groupby
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.decide import DueTask, Send, decide
 from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import delay_s, may_retry
@@ -20,10 +23,14 @@ from eventrouter.errors import RowRefused, StoreError, StoreUnavailable
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
+from eventrouter.store.acceptances import Acceptance, lock_acceptances, record_acceptances
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Conn, Pool
 from eventrouter.store.tasks import Appended
 from eventrouter.transitions import tell
+
+_Recorded = tuple[LogEntry, Acceptance | None]
+"""An outcome's log row, and the order and fills that an acceptance came with."""
 
 _log = get_logger("eventrouter.router")
 _LATE_TRIES = 5
@@ -60,7 +67,7 @@ class Executor:
         self._on_change = on_change
         self._in_flight: dict[str, int] = dict.fromkeys(connectors, 0)
         self._sending: set[asyncio.Task[None]] = set()
-        self._outcomes: Batcher[LogEntry, Appended | None] = Batcher(
+        self._outcomes: Batcher[_Recorded, Appended | None] = Batcher(
             "outcomes", outcome_pool, self._write_outcomes, metrics, most=max(500, batch_size)
         )
 
@@ -131,7 +138,8 @@ class Executor:
             for send in sends:
                 outcome = await self._send_once(self._connectors[connector], send)
                 entry = _outcome_entry(send, outcome, datetime.now(UTC), self._lease_s)
-                recordings.append(asyncio.create_task(self._record(entry, send.task)))
+                acceptance = _acceptance(send, outcome) if isinstance(outcome, Accepted) else None
+                recordings.append(asyncio.create_task(self._record(entry, send.task, acceptance)))
             await asyncio.gather(*recordings)
         finally:
             for recording in recordings:
@@ -149,12 +157,12 @@ class Executor:
         except Exception as error:
             return Unknown(Answer(), f"The connector failed: {type(error).__name__}: {error}")
 
-    async def _record(self, entry: LogEntry, task: DueTask) -> None:
+    async def _record(self, entry: LogEntry, task: DueTask, acceptance: Acceptance | None) -> None:
         """Records an outcome; while Postgres is away it is kept and tried again, since nobody else knows it."""
         delay = 0.1
         while True:
             try:
-                appended = await self._outcomes.put(entry)
+                appended = await self._outcomes.put((entry, acceptance))
             except RowRefused as error:
                 _log.error("outcome_refused", task=task.id, error=str(error))
                 entry = _bare(entry)
@@ -167,20 +175,32 @@ class Executor:
                     self._tell(entry, appended, task)
                 return
 
-    async def _write_outcomes(self, conn: Conn, entries: Sequence[LogEntry]) -> list[Appended | None]:
-        appended = await store.append(conn, self._name, entries)
-        return [_own(appended, entry) or await self._append_late(conn, entry) for entry in entries]
+    async def _write_outcomes(self, conn: Conn, results: Sequence[_Recorded]) -> list[Appended | None]:
+        mode = "dry" if self._dry_run else "live"
+        acceptances = [acceptance for _, acceptance in results if acceptance is not None]
+        books = await lock_acceptances(conn, mode, acceptances)  # accounts before tasks, as a claim does
+        appended = await store.append(conn, self._name, [entry for entry, _ in results])
+        written = [_own(appended, entry) or await self._append_late(conn, entry) for entry, _ in results]
+        doubtful = [each for (_, each), row in zip(results, written, strict=True) if each is not None and row is None]
+        await record_acceptances(conn, self._name, mode, books, acceptances, doubtful)
+        return written
 
     async def _append_late(self, conn: Conn, entry: LogEntry) -> Appended | None:
-        """The task moved on: None when that was this very entry (its commit's answer was lost), else evidence."""
+        """The task moved on: None when that was this very entry (its commit's answer was lost), else evidence.
+
+        Where only evidence came between, a fill that was faster than the answer, the entry is appended behind it.
+        """
         if await store.is_appended(conn, entry, self._name):
             return None
         for _ in range(_LATE_TRIES):
             state = await store.task_state(conn, entry.task_id)
             if state is None:
                 raise StoreError(f"Task {entry.task_id} is not in the database any more.")
-            late = late_entry(entry, state.status, state.version)
+            in_time = await store.only_evidence_since(conn, entry)
+            late = replace(entry, version=state.version) if in_time else late_entry(entry, state.status, state.version)
             appended = await store.append(conn, self._name, [late])
+            if appended and in_time:
+                return appended[entry.task_id]
             if appended:
                 _log.warning("late_answer", task=entry.task_id, answered=str(entry.status), stood=str(state.status))
                 return None
@@ -231,8 +251,40 @@ def _outcome_entry(send: Send, outcome: Outcome, now: datetime, lease_s: float) 
                 return LogEntry(task.id, version, Status.PENDING, "NOT_SENT", message, run_in_s=wait_s)
             expired = task.expires_at is not None and now >= task.expires_at
             return LogEntry(task.id, version, Status.EXPIRED if expired else Status.FAILED, "NOT_SENT", message)
-    return LogEntry(
-        task.id, version, status, reason, message, answer.code, answer.body, detail=dict(answer.detail or {})
+    detail = dict(answer.detail or {})
+    if isinstance(outcome, Accepted) and outcome.order_id is not None:
+        detail["order_id"] = outcome.order_id
+    return LogEntry(task.id, version, status, reason, message, answer.code, answer.body, detail=detail)
+
+
+def _acceptance(send: Send, outcome: Accepted) -> Acceptance | None:
+    """What an acceptance brought with it; None where that is nothing: a cancel, a moved stop."""
+    if outcome.order_id is None and not outcome.fills:
+        return None
+    task = send.task
+    shown = outcome.order if outcome.order is not None else _placed(send, outcome.order_id)
+    return Acceptance(task.id, task.account, task.trade_id, task.opening, shown, outcome.fills)
+
+
+def _placed(send: Send, order_id: str | None) -> BrokerOrder | None:
+    """The order as we placed it, until the broker shows it; None for what places none."""
+    order = send.order
+    if order_id is None or order.action not in ("OPEN", "CLOSE", "REDUCE") or order.direction is None:
+        return None
+    opening = order.action == "OPEN"
+    return BrokerOrder(
+        id=order_id,
+        account=order.account,
+        contract=str(send.entry.detail.get("contract") or order.symbol or "-"),
+        client_order_id=order.client_order_id,
+        side=OrderSide.BUY if (order.direction == "LONG") == opening else OrderSide.SELL,
+        quantity=Decimal(order.quantity or 1),
+        state=OrderState.WORKING,
+        filled=Decimal(0),
+        average_price=None,
+        created_at=datetime.now(UTC),
+        limit_price=None if order.limit_price is None else Decimal(order.limit_price),
+        stop_price=None if order.stop_price is None else Decimal(order.stop_price),
     )
 
 

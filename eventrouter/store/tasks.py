@@ -165,6 +165,13 @@ async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, di
     return found
 
 
+async def only_evidence_since(conn: Conn, entry: LogEntry) -> bool:
+    """Whether nothing but evidence came after the version that this entry was written for: its task stands where it stood."""
+    values = {"task_id": entry.task_id, "seq": entry.version}
+    row = await (await conn.execute(query("only_evidence_since"), values)).fetchone()
+    return bool(row and row[0])
+
+
 Planner = Callable[[str, Mapping[str, Any]], Sequence[Intent]]
 """event type, payload → the tasks to make."""
 
