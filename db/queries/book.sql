@@ -107,5 +107,5 @@ SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
 SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
 
 -- name: working_orders
-SELECT order_id, task_id, placed_at FROM broker_orders
-WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR');
+SELECT task_id, order_id FROM broker_orders
+WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('entry', 'exit') AND task_id IS NOT NULL;

@@ -167,57 +167,18 @@ class Holdings:
     def take(self, execution: Execution, owner: Owner) -> list[Part]:
         """The parts that an execution falls into, one for each trade; the holdings are moved by them."""
         if owner.trade_id is not None:
-            shares = [(owner.trade_id, execution.quantity)]
+            shares = [Share(owner.trade_id, execution.quantity, closes=True)]
         else:
             shares = list(self._closed_by(execution))
-        fees = _shared(execution.fee, [quantity for _, quantity in shares])
+        fees = _shared(execution.fee, [share.quantity for share in shares])
         profits = self._profits(execution, shares)
         parts = [
-            Part(execution, number, owner.task_id, trade_id, owner.role, quantity, fee, pnl)
-            for number, ((trade_id, quantity), fee, pnl) in enumerate(zip(shares, fees, profits, strict=True), start=1)
+            Part(execution, number, owner.task_id, share.trade_id, owner.role, share.quantity, fee, pnl)
+            for number, (share, fee, pnl) in enumerate(zip(shares, fees, profits, strict=True), start=1)
         ]
         for part in parts:
             self.move(part)
         return parts
-
-    def simulated_close(self, execution: Execution, trade_id: str) -> Execution | None:
-        """A simulated exit as a broker would have filled it: of what its trade holds, and not more; None: it holds nothing."""
-        held = [each for each in self.open() if each.trade_id == trade_id]
-        if not held:
-            return None
-        chosen = next((each for each in held if each.contract == execution.contract), held[0])
-        side = OrderSide.SELL if chosen.quantity > 0 else OrderSide.BUY
-        quantity = min(execution.quantity, abs(chosen.quantity))
-        return replace(execution, contract=chosen.contract, root=chosen.root, side=side, quantity=quantity)
-
-    def _closed_by(self, execution: Execution) -> Iterable[tuple[str, Decimal]]:
-        """What nobody of ours ordered closes the oldest holdings first; what is left over opens a trade of its own."""
-        left = execution.quantity
-        buys = execution.side is OrderSide.BUY
-        for each in self.open():
-            if left and each.contract == execution.contract and (each.quantity < 0) == buys:
-                closed = min(left, abs(each.quantity))
-                left -= closed
-                yield each.trade_id, closed
-        if left:
-            yield FOREIGN, left
-
-    def _profits(self, execution: Execution, shares: Sequence[tuple[str, Decimal]]) -> list[Decimal | None]:
-        """The broker's figure where it gives one, shared by what each part closes; else from the average prices."""
-        if len(shares) == 1 and execution.pnl is not None:
-            return [execution.pnl]
-        sign = 1 if execution.side is OrderSide.BUY else -1
-        computed = [
-            closing_pnl(self._held.get((trade_id, execution.contract)), sign * quantity, execution.price)
-            for trade_id, quantity in shares
-        ]
-        if execution.pnl is None:
-            return computed
-        closing = [trade_id != FOREIGN for trade_id, _ in shares]
-        given = iter(
-            _shared(execution.pnl, [each for (_, each), closes in zip(shares, closing, strict=True) if closes])
-        )
-        return [next(given) if closes else None for closes in closing]
 
     def move(self, part: Part) -> None:
         """After a part, as the database moves it."""
@@ -229,6 +190,50 @@ class Holdings:
         turned = not quantity or (after and (quantity > 0) != (after > 0))
         opened_at = execution.at if before is None or turned else before.opened_at
         self._held[key] = Holding(part.trade_id, execution.contract, execution.root, after, price, opened_at)
+
+    def simulated_close(self, execution: Execution, trade_id: str) -> Execution | None:
+        """A simulated exit as a broker would have filled it: of what its trade holds, and not more; None: it holds nothing."""
+        held = [each for each in self.open() if each.trade_id == trade_id]
+        if not held:
+            return None
+        chosen = next((each for each in held if each.contract == execution.contract), held[0])
+        side = OrderSide.SELL if chosen.quantity > 0 else OrderSide.BUY
+        quantity = min(execution.quantity, abs(chosen.quantity))
+        return replace(execution, contract=chosen.contract, root=chosen.root, side=side, quantity=quantity)
+
+    def _closed_by(self, execution: Execution) -> Iterable["Share"]:
+        """What nobody of ours ordered closes the oldest holdings first; what is left over opens a trade of its own."""
+        left = execution.quantity
+        buys = execution.side is OrderSide.BUY
+        for each in self.open():
+            if left and each.contract == execution.contract and (each.quantity < 0) == buys:
+                closed = min(left, abs(each.quantity))
+                left -= closed
+                yield Share(each.trade_id, closed, closes=True)
+        if left:
+            yield Share(FOREIGN, left, closes=False)
+
+    def _profits(self, execution: Execution, shares: Sequence["Share"]) -> list[Decimal | None]:
+        """The broker's figure where it gives one, shared by what each part closes; else from the average prices."""
+        if execution.pnl is None:
+            sign = 1 if execution.side is OrderSide.BUY else -1
+            held = [self._held.get((share.trade_id, execution.contract)) for share in shares]
+            return [
+                closing_pnl(each, sign * share.quantity, execution.price) if share.closes else None
+                for each, share in zip(held, shares, strict=True)
+            ]
+        closing = [share.quantity for share in shares if share.closes] or [share.quantity for share in shares]
+        given = iter(_shared(execution.pnl, closing))
+        return [next(given, None) if share.closes or len(closing) == len(shares) else None for share in shares]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of an execution goes to a trade, and whether it may close something there."""
+
+    trade_id: str
+    quantity: Decimal
+    closes: bool
 
 
 def _shared(amount: Decimal, quantities: Sequence[Decimal]) -> list[Decimal]:
