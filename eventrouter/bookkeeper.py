@@ -242,13 +242,15 @@ class Bookkeeper:
         return await lost_orders(conn, self._actor, gone)
 
     async def _balance(self, account: str) -> Decimal | None:
-        """The account's balance; those of one login are read together, at most once a second."""
+        """The account's balance; looks at several accounts of one login at the same moment read them together."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
         async with self._balances_lock:
-            now = asyncio.get_running_loop().time()
-            if self._balances_read is None or now - self._balances_read >= 1.0:
+            if self._balances_read is None or self._balances_read < asked:
+                began = loop.time()
                 found = await self._connector.accounts()
                 self._balances = {each.account: each.balance for each in found if each.account is not None}
-                self._balances_read = now
+                self._balances_read = began
             return self._balances.get(account)
 
     def _told(self, moved: Sequence[Moved], recording: Recording) -> None:

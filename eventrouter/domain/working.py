@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain.broker import OrderState
+from eventrouter.domain.denials import plain
 from eventrouter.domain.holdings import Part
 from eventrouter.domain.tasks import LogEntry, Status
 
@@ -52,14 +53,14 @@ def ended(task: WorkingTask) -> LogEntry | None:
     """The row that ends an ACCEPTED task; None while its order works, or while fills of it are missing."""
     if task.status != Status.ACCEPTED or lacks_fills(task):
         return None
-    detail = {"order_id": task.order_id, "filled": f"{task.recorded:f}", "ordered": f"{task.ordered:f}"}
+    detail = {"order_id": task.order_id, "filled": plain(task.recorded), "ordered": plain(task.ordered)}
     if task.state is OrderState.FILLED:
-        message = f"{task.recorded:f} of {task.ordered:f} filled."
+        message = f"{plain(task.recorded)} of {plain(task.ordered)} filled."
         return LogEntry(task.id, task.version, Status.SUCCESS, "FILLED", message, detail=detail)
     if task.state not in _ENDED:
         return None
     if task.recorded:
-        message = f"{task.recorded:f} of {task.ordered:f} filled; the rest is {task.state}."
+        message = f"{plain(task.recorded)} of {plain(task.ordered)} filled; the rest is {task.state}."
         return LogEntry(task.id, task.version, Status.SUCCESS, "PARTIAL", message, detail=detail)
     if task.state is OrderState.CANCELLED and task.cancel_asked:
         message = "Cancelled as we asked; nothing was filled."
@@ -73,8 +74,8 @@ def partly_filled(task: WorkingTask, shown_before: Decimal) -> LogEntry | None:
     working = task.status == Status.ACCEPTED and task.state is OrderState.WORKING
     if not working or not shown_before < task.shown < task.ordered:
         return None
-    message = f"The broker shows {task.shown:f} of {task.ordered:f} filled; the rest is working."
-    detail = {"order_id": task.order_id, "filled": f"{task.shown:f}", "ordered": f"{task.ordered:f}"}
+    message = f"The broker shows {plain(task.shown)} of {plain(task.ordered)} filled; the rest is working."
+    detail = {"order_id": task.order_id, "filled": plain(task.shown), "ordered": plain(task.ordered)}
     return LogEntry(task.id, task.version, task.status, "PARTIALLY_FILLED", message, detail=detail)
 
 
@@ -105,8 +106,8 @@ def fill_row(part: Part, version: int, status: Status) -> LogEntry:
     """The evidence that a fill leaves in its task's log."""
     assert part.task_id is not None
     execution = part.execution
-    price = "an unknown price" if execution.price is None else f"{execution.price:f}"
-    message = f"{execution.side} {part.quantity:f} {execution.contract} at {price}."
+    price = "an unknown price" if execution.price is None else plain(execution.price)
+    message = f"{execution.side} {plain(part.quantity)} {execution.contract} at {price}."
     reason = FILL_REASONS.get(part.role, "FILL")
     if is_late(part, status):
         reason = "LATE_FILL"
@@ -123,9 +124,9 @@ def fill_detail(part: Part) -> Mapping[str, Any]:
         "order_id": execution.order_id,
         "contract": execution.contract,
         "side": str(execution.side),
-        "quantity": f"{part.quantity:f}",
-        "price": None if execution.price is None else f"{execution.price:f}",
-        "fee": f"{part.fee:f}",
-        "pnl": None if part.pnl is None else f"{part.pnl:f}",
+        "quantity": plain(part.quantity),
+        "price": None if execution.price is None else plain(execution.price),
+        "fee": plain(part.fee),
+        "pnl": None if part.pnl is None else plain(part.pnl),
         "filled_at": execution.at.isoformat(),
     }

@@ -9,6 +9,7 @@ from eventrouter.domain import book as events
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import Book
 from eventrouter.domain.broker import Fill, OrderSide, Position
+from eventrouter.domain.denials import plain
 from eventrouter.logs import get_logger
 from eventrouter.store.books import Books, lock_books, read_holdings
 from eventrouter.store.connect import Conn
@@ -110,7 +111,7 @@ def _wrong_balance(book: Book, balance: Decimal | None) -> tuple[Decimal, Decima
 
 def _tell_difference(books: Books, account: str, differences: Differences) -> None:
     said = ", ".join(
-        f"{theirs:f} {contract} and our fills add up to {ours:f}" for contract, theirs, ours in differences
+        f"{plain(theirs)} {contract} and our fills add up to {plain(ours)}" for contract, theirs, ours in differences
     )
     why = f"The broker holds {said}."
     if books[account].out_of_sync != why:
