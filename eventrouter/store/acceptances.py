@@ -53,10 +53,8 @@ async def record_acceptances(
         for fill in each.fills
     ]
     await record_simulated(conn, actor, mode, executed, books)
-    orders = [(each.task_id, each.order) for each in acceptances if each.order is not None]
-    if orders:
-        await note_own_orders(conn, orders)
-        await settle(conn, actor, [task_id for task_id, _ in orders])
+    await note_own_orders(conn, [(each.task_id, each.order) for each in acceptances if each.order is not None])
+    await settle(conn, actor, [each.task_id for each in acceptances if not each.fills])
 
 
 async def _ended_otherwise(conn: Conn, task_ids: Sequence[int]) -> set[int]:

@@ -78,7 +78,7 @@ async def compare(
         if differences and not stays:
             return Compared(differences, None, settled=False)
         await _open(conn, actor, account, positions, differences, balance)
-        return Compared((), None, settled=True)
+        return Compared((), None, settled=False)  # fills may have come between the balance and this
     settled = not differences or stays
     if differences and stays:
         _tell_difference(books, account.name, differences)

@@ -26,7 +26,7 @@ from tests.router.book import enqueue, is_sound, row_of, status_of, value, way
 
 ACCOUNT = Account("one", "projectx", broker_account="101", balance=Decimal(150_000))
 MNQ = "CON.F.US.MNQ.Z26"
-SOON = Timing(look_every_s=3600.0, again_s=0.0, retry_s=0.01, lost_after_s=0.0, look_back=timedelta(days=36_500))
+SOON = Timing(look_every_s=3600.0, again_s=0.0, retry_s=0.01, look_back=timedelta(days=36_500))
 
 
 @dataclass
