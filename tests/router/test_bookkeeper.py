@@ -398,3 +398,5 @@ async def test_a_broker_that_is_away_is_told_once(desk: Desk, caplog: pytest.Log
     await desk.rig.control.arm("http", endpoint="*", status=503, when="before", times=4)
     desk.keep()
     await desk.opened()
+    told = [record for record in caplog.records if "account_not_read" in record.getMessage()]
+    assert len(told) == 1

@@ -56,7 +56,7 @@ class Histories(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.owner = psycopg.connect(self.dsn, autocommit=True)
         self.owner.execute("SET session_replication_role = replica")
-        self.owner.execute("TRUNCATE execution_logs, execution_tasks RESTART IDENTITY")
+        self.owner.execute("TRUNCATE execution_logs, execution_tasks RESTART IDENTITY CASCADE")
         self.owner.execute("RESET session_replication_role")
         self.conn = self.run(Database(self.dsn).connect("test"))
         for symbol in ("ES", "CL"):
