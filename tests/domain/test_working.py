@@ -204,11 +204,8 @@ def test_somebody_elses_execution_closes_the_oldest_trades_first() -> None:
     """What is left opens a trade of its own; fee and profit are shared and lose nothing."""
     held = Holdings([holding("new", 2, age=1), holding("old", 1, age=2), holding("short", -4, age=3)])
     parts = held.take(execution(SELL, 5, "110", pnl=50, fee="1.00"), NOBODY)
-    assert [(part.part, part.trade_id, part.quantity) for part in parts] == [
-        (1, "old", 1),
-        (2, "new", 2),
-        (3, FOREIGN, 2),
-    ]
+    assert [(part.part, part.trade_id) for part in parts] == [(1, "old"), (2, "new"), (3, FOREIGN)]
+    assert [part.quantity for part in parts] == [1, 2, 2]
     assert sum(part.fee for part in parts) == 1
     assert [part.pnl for part in parts] == [Decimal("16.66"), Decimal("33.34"), None]
     assert held.net() == {MNQ: -6}
