@@ -32,6 +32,13 @@ SELECT account, trade_id, contract, root, quantity, average_price, opened_at
 FROM holdings
 WHERE account = ANY (:accounts) AND mode = :mode AND quantity <> 0;
 
+-- name: trade_holdings
+-- The same, of certain trades only.
+SELECT h.account, h.trade_id, h.contract, h.root, h.quantity, h.average_price, h.opened_at
+FROM (SELECT DISTINCT * FROM unnest(:accounts::TEXT[], :trade_ids::TEXT[])) AS g (account, trade_id)
+JOIN holdings h ON h.account = g.account AND h.mode = :mode AND h.trade_id = g.trade_id
+WHERE h.quantity <> 0;
+
 -- name: prices_of
 SELECT root, price FROM last_prices WHERE root = ANY (:roots);
 

@@ -84,9 +84,20 @@ async def read_books(conn: Conn, accounts: Collection[str], mode: str) -> dict[s
 
 async def read_holdings(conn: Conn, accounts: Collection[str], mode: str) -> dict[str, Holdings]:
     """What is held on each of these accounts."""
-    held: dict[str, list[Holding]] = {account: [] for account in accounts}
     cursor = await conn.execute(query("open_holdings"), {"accounts": list(accounts), "mode": mode})
-    for account, *values in await cursor.fetchall():
+    return _holdings(accounts, await cursor.fetchall())
+
+
+async def read_trades(conn: Conn, trades: Collection[tuple[str, str]], mode: str) -> dict[str, Holdings]:
+    """What these trades, (account, trade id), hold: an account may have thousands of simulated ones that nobody closes."""
+    accounts, trade_ids = [account for account, _ in trades], [trade_id for _, trade_id in trades]
+    values = {"accounts": accounts, "trade_ids": trade_ids, "mode": mode}
+    return _holdings(accounts, await (await conn.execute(query("trade_holdings"), values)).fetchall())
+
+
+def _holdings(accounts: Iterable[str], rows: Iterable[Sequence[Any]]) -> dict[str, Holdings]:
+    held: dict[str, list[Holding]] = {account: [] for account in accounts}
+    for account, *values in rows:
         held[account].append(Holding(*values))
     return {account: Holdings(each) for account, each in held.items()}
 

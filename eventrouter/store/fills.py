@@ -26,7 +26,7 @@ from eventrouter.domain.working import (
 )
 from eventrouter.errors import StoreUnavailable
 from eventrouter.logs import get_logger
-from eventrouter.store.books import Books, lock_books, note_prices, read_holdings, read_prices
+from eventrouter.store.books import Books, lock_books, note_prices, read_holdings, read_prices, read_trades
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 from eventrouter.store.tasks import Appended, append
@@ -93,10 +93,8 @@ async def record_broker_fills(
     executed.sort(key=lambda each: (each.execution.at, len(each.execution.fill_id), each.execution.fill_id))
     holdings = await read_holdings(conn, accounts, "live")
     parts = [part for each in executed for part in _take(holdings[each.execution.account], each)]
-    for part in (part for fill in fills if fill.voided for part in _taken_back(fill, known)):
-        holdings[part.execution.account].move(part)
-        parts.append(part)
-    await _book(conn, actor, "live", books, holdings, parts)
+    parts += [part for fill in fills if fill.voided for part in _taken_back(fill, known)]
+    await _book(conn, "live", books, parts)
     recording.parts = parts
     recording.exits = await _evidence(conn, actor, books, parts)
     await books.write(conn, actor)
@@ -104,19 +102,19 @@ async def record_broker_fills(
 
 
 async def record_simulated(conn: Conn, actor: str, mode: str, executed: Sequence[Executed], books: Books) -> list[Part]:
-    """Records fills that came with the acceptance itself; `books` are those of their accounts, locked by the caller."""
+    """Records fills that came with the acceptance itself, each with its owner; `books` are those of their accounts, locked by the caller."""
     if not executed:
         return []
-    accounts = {each.execution.account for each in executed}
     known = await _recorded(conn, [(each.execution.account, each.execution.fill_id) for each in executed])
-    holdings = await read_holdings(conn, accounts, mode)
+    trades = {(each.execution.account, each.owner.trade_id) for each in executed if each.owner and each.owner.trade_id}
+    holdings = await read_trades(conn, trades, mode)
     parts = [
         part
         for each in executed
         if (each.execution.account, each.execution.fill_id) not in known
         for part in _take(holdings[each.execution.account], each)
     ]
-    await _book(conn, actor, mode, books, holdings, parts)
+    await _book(conn, mode, books, parts)
     await books.write(conn, actor)
     return parts
 
@@ -199,9 +197,7 @@ def _take(holdings: Holdings, executed: Executed) -> list[Part]:
     return holdings.take(execution, owner)
 
 
-async def _book(
-    conn: Conn, actor: str, mode: str, books: Books, holdings: Mapping[str, Holdings], parts: Sequence[Part]
-) -> None:
+async def _book(conn: Conn, mode: str, books: Books, parts: Sequence[Part]) -> None:
     """Writes the rows of fills, their prices, and one BOOKED for each account whose money they moved."""
     if not parts:
         return
@@ -210,7 +206,10 @@ async def _book(
     await note_prices(conn, "fill", told)
     changed = [part for part in parts if part.pnl is not None or part.fee]
     accounts = sorted({part.execution.account for part in changed})
-    prices = await read_prices(conn, [holdings[account] for account in accounts])
+    if not accounts:
+        return
+    holdings = await read_holdings(conn, accounts, mode)
+    prices = await read_prices(conn, holdings.values())
     for account in accounts:
         own = [part for part in changed if part.execution.account == account]
         pnl, fee = sum((part.pnl or _ZERO for part in own), _ZERO), sum((part.fee for part in own), _ZERO)

@@ -258,7 +258,7 @@ async def test_marks(conn: Conn) -> None:
     async with conn.transaction():
         books = await lock_books(conn, ["a"], "dry")
         bought = Execution("a", "f", "f", "MNQZ6", "MNQ", BUY, Decimal(1), Decimal(24000), Decimal(0), None, NOW)
-        await record_simulated(conn, "test", "dry", [Executed(bought)], books)
+        await record_simulated(conn, "test", "dry", [Executed(bought, Owner(None, "T1", "entry"))], books)
     for price, equity in (("24010", 50_020), ("24009", 50_018), ("23900", 49_800)):
         await note_prices(conn, "test", [("MNQ", Decimal(price), datetime.now(UTC) + timedelta(days=1))])
         assert await marked(NOW) == equity
