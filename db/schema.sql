@@ -1266,7 +1266,7 @@ CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_
 
 CREATE INDEX execution_tasks_unrouted ON public.execution_tasks USING btree (id) WHERE (((status)::text = 'PENDING'::text) AND (account IS NULL));
 
-CREATE INDEX fills_latest ON public.fills USING btree (account, mode, filled_at DESC);
+CREATE INDEX fills_latest ON public.fills USING btree (account, filled_at DESC) WHERE (mode = 'live'::text);
 
 CREATE INDEX fills_order ON public.fills USING btree (account, order_id);
 
