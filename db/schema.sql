@@ -65,6 +65,17 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.account_history_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is written only by what happened: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'A fill is corrected by a further one that takes it back; holdings follow fills.';
+END
+$$;
+
 CREATE FUNCTION public.account_key(p_account text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'public', 'pg_temp'
@@ -115,6 +126,28 @@ BEGIN
     END IF;
     INSERT INTO strategy_tokens (strategy, token_sha256) VALUES (p_strategy, p_sha256) RETURNING id INTO v_id;
     RETURN v_id;
+END
+$$;
+
+CREATE FUNCTION public.append_account_log(p_actor text, p_mode text, p_accounts text[], p_seqs integer[], p_kinds text[], p_messages text[], p_details text[], p_states text[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_appended INTEGER;
+BEGIN
+    INSERT INTO account_log (account, mode, seq, kind, actor, message, detail, state)
+    SELECT e.account, p_mode, e.seq + 1, e.kind, p_actor, e.message, COALESCE(e.detail::JSONB, '{}'), e.state::JSONB
+    FROM (SELECT u.*, min(u.seq) OVER (PARTITION BY u.account) AS first,
+                 row_number() OVER (PARTITION BY u.account ORDER BY u.ord) - 1 AS place
+          FROM unnest(p_accounts, p_seqs, p_kinds, p_messages, p_details, p_states) WITH ORDINALITY
+               AS u (account, seq, kind, message, detail, state, ord)) e
+    WHERE e.seq = e.first + e.place
+      AND e.first = COALESCE((SELECT max(l.seq) FROM account_log l WHERE l.account = e.account COLLATE "C" AND l.mode = p_mode), 0)
+    ORDER BY e.ord
+    ON CONFLICT (account, mode, seq) DO NOTHING;
+    GET DIAGNOSTICS v_appended = ROW_COUNT;
+    RETURN v_appended;
 END
 $$;
 
@@ -183,6 +216,34 @@ BEGIN
     VALUES (enqueue_execution_task.trade_id, enqueue_execution_task.event_type, enqueue_execution_task.payload,
             NULLIF(enqueue_execution_task.account, ''))
     RETURNING t.id INTO v_id;
+    RETURN v_id;
+END
+$$;
+
+CREATE FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_task execution_tasks;
+    v_id   BIGINT;
+BEGIN
+    IF p_event_type !~ '^EXIT_' THEN
+        RAISE EXCEPTION '% closes nothing', p_event_type USING ERRCODE = 'check_violation';
+    END IF;
+    SELECT * INTO STRICT v_task FROM execution_tasks t WHERE t.id = p_task_id;
+    IF EXISTS (SELECT FROM execution_tasks t
+               WHERE t.trade_id = v_task.trade_id AND t.account = v_task.account AND NOT t.opening AND t.mode = v_task.mode
+                 AND t.event_type LIKE 'EXIT%'
+                 AND (t.status IN ('PENDING', 'HELD') OR p_once AND t.event_type = p_event_type)) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode, signal_id)
+    VALUES (v_task.trade_id, p_event_type,
+            jsonb_strip_nulls(jsonb_build_object('symbol', v_task.payload ->> 'symbol', 'strategy', v_task.payload ->> 'strategy',
+                                                 'reason', p_reason, 'caused_by', v_task.id)),
+            v_task.account, v_task.mode, v_task.signal_id)
+    RETURNING id INTO v_id;
     RETURN v_id;
 END
 $$;
@@ -340,6 +401,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.fills_hold() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_signed NUMERIC := CASE NEW.side WHEN 'BUY' THEN NEW.quantity ELSE -NEW.quantity END;
+BEGIN
+    INSERT INTO holdings AS h (account, mode, trade_id, contract, root, quantity, average_price, realised, fees, opened_at, updated_at)
+    VALUES (NEW.account, NEW.mode, NEW.trade_id, NEW.contract, NEW.root, v_signed, NEW.price, COALESCE(NEW.pnl, 0), NEW.fee,
+            NEW.filled_at, NEW.created_at)
+    ON CONFLICT (account, mode, trade_id, contract) DO UPDATE
+    SET quantity = h.quantity + v_signed,
+        average_price = CASE
+            WHEN h.quantity + v_signed = 0 THEN NULL
+            WHEN h.quantity = 0 OR sign(h.quantity) <> sign(h.quantity + v_signed) THEN NEW.price
+            WHEN sign(v_signed) <> sign(h.quantity) THEN h.average_price
+            ELSE round((h.quantity * h.average_price + v_signed * NEW.price) / (h.quantity + v_signed), 10) END,
+        realised = h.realised + COALESCE(NEW.pnl, 0),
+        fees = h.fees + NEW.fee,
+        opened_at = CASE WHEN h.quantity = 0 OR sign(h.quantity) = -sign(h.quantity + v_signed) THEN NEW.filled_at
+                         ELSE h.opened_at END,
+        updated_at = NEW.created_at;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.halt_key() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -426,6 +513,22 @@ BEGIN
     FOR v_name IN SELECT DISTINCT o.name COLLATE "C" FROM unnest(p_owners) AS o (name) ORDER BY 1 LOOP
         PERFORM pg_advisory_xact_lock(hashtextextended('owner:' || v_name, 0));
     END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.lock_books(p_accounts text[], p_mode text) RETURNS TABLE(account text, seq integer, state jsonb, db_now timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(account_key(n.name))
+    FROM (SELECT DISTINCT u.name COLLATE "C" AS name FROM unnest(p_accounts) AS u (name) ORDER BY 1 OFFSET 0) n;
+    RETURN QUERY
+    SELECT n.name, COALESCE(l.seq, 0), l.state, clock_timestamp()
+    FROM (SELECT DISTINCT u.name COLLATE "C" AS name FROM unnest(p_accounts) AS u (name)) n
+    LEFT JOIN LATERAL (SELECT b.seq, b.state FROM account_log b
+                       WHERE b.account = n.name AND b.mode = p_mode ORDER BY b.seq DESC LIMIT 1) l ON TRUE;
 END
 $$;
 
@@ -530,6 +633,87 @@ BEGIN
     ORDER BY t.id
     LIMIT p_limit;
 END
+$$;
+
+CREATE FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) RETURNS TABLE(account text, order_id text, task_id bigint, trade_id text, role text, state text, filled numeric, state_before text, filled_before numeric)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_given  RECORD;
+    v_task   RECORD;
+    v_before broker_orders;
+    v_now    broker_orders;
+BEGIN
+    PERFORM pg_advisory_xact_lock(account_key(n.name))
+    FROM (SELECT DISTINCT u.account COLLATE "C" AS name FROM jsonb_to_recordset(p_orders::JSONB) AS u (account TEXT) ORDER BY 1 OFFSET 0) n;
+    FOR v_given IN
+        SELECT * FROM jsonb_to_recordset(p_orders::JSONB) AS x (
+            account TEXT, order_id TEXT, task_id BIGINT, contract TEXT, root TEXT, side TEXT, quantity NUMERIC, filled NUMERIC, state TEXT,
+            limit_price NUMERIC, stop_price NUMERIC, client_order_id TEXT, parent_id TEXT, linked_id TEXT, placed_at TIMESTAMPTZ,
+            updated_at TIMESTAMPTZ)
+        ORDER BY x.parent_id IS NOT NULL  -- a bracket's order is known by its entry
+    LOOP
+        SELECT * INTO v_before FROM broker_orders o
+        WHERE o.account = v_given.account COLLATE "C" AND o.order_id = v_given.order_id COLLATE "C";
+        IF v_given.parent_id IS NOT NULL THEN
+            SELECT o.task_id, o.trade_id::TEXT AS trade_id,
+                   CASE WHEN v_given.stop_price IS NOT NULL THEN 'stop'
+                        WHEN v_given.limit_price IS NOT NULL OR v_given.linked_id IS NOT NULL THEN 'target'
+                        ELSE COALESCE(v_before.role, 'stop') END AS role
+            INTO v_task FROM broker_orders o
+            WHERE o.account = v_given.account COLLATE "C" AND o.order_id = v_given.parent_id COLLATE "C" AND o.role = 'entry';
+        ELSE
+            SELECT t.id AS task_id, t.trade_id::TEXT AS trade_id, CASE WHEN t.opening THEN 'entry' ELSE 'exit' END AS role
+            INTO v_task FROM execution_tasks t
+            WHERE t.account = v_given.account COLLATE "C" AND t.mode = p_mode
+              AND (p_ours AND t.id = v_given.task_id
+                   OR p_mode = 'live' AND t.mode = 'live' AND t.client_order_id = v_given.client_order_id COLLATE "C");
+        END IF;
+        INSERT INTO broker_orders AS b (account, order_id, mode, task_id, trade_id, role, contract, root, side, quantity, filled, state,
+                                        limit_price, stop_price, client_order_id, parent_id, linked_id, placed_at, updated_at)
+        VALUES (v_given.account, v_given.order_id, p_mode, v_task.task_id, v_task.trade_id, COALESCE(v_task.role, 'foreign'),
+                v_given.contract, v_given.root, v_given.side, v_given.quantity, v_given.filled, v_given.state, v_given.limit_price,
+                v_given.stop_price, v_given.client_order_id, v_given.parent_id, v_given.linked_id, v_given.placed_at, v_given.updated_at)
+        ON CONFLICT (account, order_id) DO UPDATE
+        SET task_id = COALESCE(b.task_id, EXCLUDED.task_id),
+            trade_id = COALESCE(b.trade_id, EXCLUDED.trade_id),
+            role = CASE WHEN EXCLUDED.role = 'foreign' THEN b.role ELSE EXCLUDED.role END,
+            contract = CASE WHEN p_ours THEN b.contract ELSE EXCLUDED.contract END,
+            root = CASE WHEN p_ours THEN b.root ELSE EXCLUDED.root END,
+            side = CASE WHEN p_ours THEN b.side ELSE EXCLUDED.side END,
+            quantity = CASE WHEN p_ours THEN b.quantity ELSE EXCLUDED.quantity END,
+            filled = GREATEST(b.filled, EXCLUDED.filled),
+            state = CASE WHEN p_ours OR b.state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED') THEN b.state ELSE EXCLUDED.state END,
+            limit_price = CASE WHEN p_ours THEN b.limit_price ELSE COALESCE(EXCLUDED.limit_price, b.limit_price) END,
+            stop_price = CASE WHEN p_ours THEN b.stop_price ELSE COALESCE(EXCLUDED.stop_price, b.stop_price) END,
+            client_order_id = COALESCE(b.client_order_id, EXCLUDED.client_order_id),
+            parent_id = COALESCE(b.parent_id, EXCLUDED.parent_id),
+            linked_id = COALESCE(b.linked_id, EXCLUDED.linked_id),
+            placed_at = CASE WHEN p_ours THEN b.placed_at ELSE EXCLUDED.placed_at END,
+            updated_at = COALESCE(EXCLUDED.updated_at, b.updated_at),
+            seen_at = clock_timestamp()
+        WHERE b.updated_at IS NULL OR EXCLUDED.updated_at IS NULL OR EXCLUDED.updated_at >= b.updated_at;
+        SELECT * INTO v_now FROM broker_orders o
+        WHERE o.account = v_given.account COLLATE "C" AND o.order_id = v_given.order_id COLLATE "C";
+        RETURN QUERY SELECT v_now.account, v_now.order_id, v_now.task_id, v_now.trade_id::TEXT, v_now.role, v_now.state, v_now.filled,
+                            v_before.state, COALESCE(v_before.filled, 0);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    INSERT INTO last_prices AS l (root, price, source, at)
+    SELECT DISTINCT ON (e.root COLLATE "C") e.root, e.price, p_source, e.at
+    FROM unnest(p_roots, p_prices, p_ats) WITH ORDINALITY AS e (root, price, at, ord)
+    WHERE e.price IS NOT NULL AND e.root <> '-'
+    ORDER BY e.root COLLATE "C", e.at DESC, e.ord DESC
+    ON CONFLICT (root) DO UPDATE SET price = EXCLUDED.price, source = EXCLUDED.source, at = EXCLUDED.at
+    WHERE EXCLUDED.at >= l.at
 $$;
 
 CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, opened_at timestamp with time zone, trades jsonb)
@@ -666,6 +850,27 @@ CREATE FUNCTION public.purge_alert_windows() RETURNS bigint
         RETURNING 1
     )
     SELECT count(*) FROM gone;
+$$;
+
+CREATE FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) RETURNS TABLE(account text, fill_id text, part integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(account_key(n.name))
+    FROM (SELECT DISTINCT u.name COLLATE "C" AS name FROM unnest(p_accounts) AS u (name) ORDER BY 1 OFFSET 0) n;
+    RETURN QUERY
+    INSERT INTO fills AS f (account, fill_id, part, mode, order_id, task_id, trade_id, contract, root, side, quantity, price, fee, pnl, filled_at)
+    SELECT e.account, e.fill_id, e.part, p_mode, e.order_id, e.task_id, e.trade_id, e.contract, e.root, e.side, e.quantity, e.price,
+           e.fee, e.pnl, e.filled_at
+    FROM unnest(p_accounts, p_fill_ids, p_parts, p_order_ids, p_task_ids, p_trade_ids, p_contracts, p_roots, p_sides, p_quantities,
+                p_prices, p_fees, p_pnls, p_filled_ats) WITH ORDINALITY
+         AS e (account, fill_id, part, order_id, task_id, trade_id, contract, root, side, quantity, price, fee, pnl, filled_at, ord)
+    ORDER BY e.ord
+    ON CONFLICT (account, fill_id, part) DO NOTHING
+    RETURNING f.account, f.fill_id, f.part;
+END
 $$;
 
 CREATE FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) RETURNS SETOF bigint
@@ -1193,6 +1398,8 @@ CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
 CREATE INDEX execution_tasks_attention ON public.execution_tasks USING btree (status, created_at) WHERE ((status)::text = ANY ((ARRAY['HELD'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'FAILED'::character varying])::text[]));
 
+CREATE INDEX execution_tasks_client_order ON public.execution_tasks USING btree (client_order_id) WHERE (mode = 'live'::text);
+
 CREATE INDEX execution_tasks_delayed ON public.execution_tasks USING btree (run_at) WHERE (((status)::text = 'PENDING'::text) AND (run_at > created_at));
 
 CREATE INDEX execution_tasks_exits ON public.execution_tasks USING btree (lane, place, id) WHERE (((status)::text = 'PENDING'::text) AND (NOT opening));
@@ -1213,6 +1420,8 @@ CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_
 
 CREATE INDEX execution_tasks_unrouted ON public.execution_tasks USING btree (id) WHERE (((status)::text = 'PENDING'::text) AND (account IS NULL));
 
+CREATE INDEX fills_latest ON public.fills USING btree (account, filled_at DESC) WHERE (mode = 'live'::text);
+
 CREATE INDEX fills_order ON public.fills USING btree (account, order_id);
 
 CREATE INDEX fills_task ON public.fills USING btree (task_id);
@@ -1226,6 +1435,8 @@ CREATE INDEX settings_owner ON public.settings USING btree (((body ->> 'owner'::
 CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strategy, root, ended_at DESC) WHERE (ended_at IS NOT NULL);
 
 CREATE INDEX strategy_trades_open ON public.strategy_trades USING btree (strategy, root) WHERE (ended_at IS NULL);
+
+CREATE TRIGGER account_log_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.account_log FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
@@ -1244,6 +1455,14 @@ CREATE TRIGGER execution_tasks_notify AFTER INSERT ON public.execution_tasks FOR
 CREATE TRIGGER execution_tasks_prove AFTER UPDATE ON public.execution_tasks REFERENCING NEW TABLE AS moved FOR EACH STATEMENT EXECUTE FUNCTION public.execution_tasks_prove();
 
 CREATE TRIGGER execution_tasks_seed BEFORE INSERT ON public.execution_tasks FOR EACH ROW EXECUTE FUNCTION public.execution_tasks_seed();
+
+CREATE TRIGGER fills_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
+
+CREATE TRIGGER fills_hold AFTER INSERT ON public.fills FOR EACH ROW EXECUTE FUNCTION public.fills_hold();
+
+CREATE TRIGGER holdings_guard BEFORE INSERT OR UPDATE ON public.holdings FOR EACH STATEMENT WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION public.account_history_guard();
+
+CREATE TRIGGER holdings_guard_removal BEFORE DELETE OR TRUNCATE ON public.holdings FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.automated_signals(signal_uid);
@@ -1265,6 +1484,8 @@ GRANT USAGE ON SCHEMA public TO eventrouter_app;
 REVOKE ALL ON FUNCTION public.account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.account_history_guard() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.account_key(p_account text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.account_mode(p_account text) FROM PUBLIC;
@@ -1275,6 +1496,9 @@ GRANT ALL ON FUNCTION public.active_lanes() TO eventrouter_app;
 REVOKE ALL ON FUNCTION public.add_strategy_token(p_strategy text, p_sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_strategy_token(p_strategy text, p_sha256 bytea) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_accounts text[], p_seqs integer[], p_kinds text[], p_messages text[], p_details text[], p_states text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_accounts text[], p_seqs integer[], p_kinds text[], p_messages text[], p_details text[], p_states text[]) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
@@ -1282,6 +1506,9 @@ REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.execution_logs_fold() FROM PUBLIC;
 
@@ -1297,6 +1524,8 @@ REVOKE ALL ON FUNCTION public.execution_tasks_prove() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
@@ -1306,11 +1535,20 @@ REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id 
 
 REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) TO eventrouter_app;
@@ -1323,6 +1561,9 @@ GRANT ALL ON FUNCTION public.publish_settings(p_actor text, p_kind text, p_names
 
 REVOKE ALL ON FUNCTION public.purge_alert_windows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_alert_windows() TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) TO eventrouter_app;

@@ -16,7 +16,7 @@ from eventrouter.domain.tasks import Status
 from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.sending import outcome_entry, send_once
+from eventrouter.sending import acceptance_of, outcome_entry, send_once
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Pool
 
@@ -115,7 +115,8 @@ class Executor:
             for send in sends:
                 outcome = await send_once(self._connection.connector, send, self._lease_s)
                 entry = outcome_entry(send, outcome, datetime.now(UTC))
-                recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task)))
+                acceptance = acceptance_of(send, outcome)
+                recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task, acceptance)))
                 if entry.status == Status.UNKNOWN:
                     recordings[-1].add_done_callback(lambda _: self._connection.unknown.set())
             await asyncio.gather(*recordings)

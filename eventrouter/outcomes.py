@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from eventrouter.domain.decide import DueTask
 from eventrouter.domain.tasks import LogEntry, late_entry
@@ -9,6 +10,7 @@ from eventrouter.errors import RowRefused, StoreError, StoreUnavailable
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
+from eventrouter.store.acceptances import Acceptance, lock_acceptances, record_acceptances
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Conn, Pool
 from eventrouter.store.tasks import Appended
@@ -16,6 +18,10 @@ from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.router")
 _LATE_TRIES = 5
+_MODES = ("dry", "live")
+
+_Recorded = tuple[LogEntry, Acceptance | None, str]
+"""An outcome's log row, the order and fills that an acceptance came with, and the task's mode."""
 
 
 class Outcomes:
@@ -24,7 +30,7 @@ class Outcomes:
     def __init__(self, pool: Pool, *, name: str, metrics: Metrics, most: int) -> None:
         self._name = name
         self._metrics = metrics
-        self._batcher: Batcher[LogEntry, Appended | None] = Batcher("outcomes", pool, self._write, metrics, most=most)
+        self._batcher: Batcher[_Recorded, Appended | None] = Batcher("outcomes", pool, self._write, metrics, most=most)
 
     def start(self) -> None:
         """Starts the writer."""
@@ -34,12 +40,12 @@ class Outcomes:
         """Writes what is waiting, and ends."""
         await self._batcher.stop()
 
-    async def record(self, entry: LogEntry, task: DueTask) -> None:
+    async def record(self, entry: LogEntry, task: DueTask, acceptance: Acceptance | None = None) -> None:
         """Records an outcome; while Postgres is away it is kept and tried again, since nobody else knows it."""
         delay = 0.1
         while True:
             try:
-                appended = await self._batcher.put(entry)
+                appended = await self._batcher.put((entry, acceptance, task.mode))
             except RowRefused as error:
                 _log.error("outcome_refused", task=task.id, error=str(error))
                 entry = _bare(entry)
@@ -67,20 +73,36 @@ class Outcomes:
             at=appended.created_at,
         )
 
-    async def _write(self, conn: Conn, entries: Sequence[LogEntry]) -> list[Appended | None]:
-        appended = await store.append(conn, self._name, entries)
-        return [_own(appended, entry) or await self._append_late(conn, entry) for entry in entries]
+    async def _write(self, conn: Conn, results: Sequence[_Recorded]) -> list[Appended | None]:
+        brought = {
+            mode: [(each, n) for n, (_, each, of) in enumerate(results) if each and of == mode] for mode in _MODES
+        }
+        locked = {mode: [each for each, _ in brought[mode]] for mode in _MODES if brought[mode]}
+        # accounts before tasks, as a claim does
+        books = {mode: await lock_acceptances(conn, mode, acceptances) for mode, acceptances in locked.items()}
+        appended = await store.append(conn, self._name, [entry for entry, _, _ in results])
+        written = [_own(appended, entry) or await self._append_late(conn, entry) for entry, _, _ in results]
+        for mode, acceptances in locked.items():
+            doubtful = [each for each, n in brought[mode] if written[n] is None]
+            await record_acceptances(conn, self._name, mode, books[mode], acceptances, doubtful)
+        return written
 
     async def _append_late(self, conn: Conn, entry: LogEntry) -> Appended | None:
-        """The task moved on: None when that was this very entry (its commit's answer was lost), else evidence."""
+        """The task moved on: None when that was this very entry (its commit's answer was lost), else evidence.
+
+        Where only evidence came between, a fill that was faster than the answer, the entry is appended behind it.
+        """
         if await store.is_appended(conn, entry, self._name):
             return None
         for _ in range(_LATE_TRIES):
             state = await store.task_state(conn, entry.task_id)
             if state is None:
                 raise StoreError(f"Task {entry.task_id} is not in the database any more.")
-            late = late_entry(entry, state.status, state.version)
+            in_time = await store.only_evidence_since(conn, entry)
+            late = replace(entry, version=state.version) if in_time else late_entry(entry, state.status, state.version)
             appended = await store.append(conn, self._name, [late])
+            if appended and in_time:
+                return appended[entry.task_id]
             if appended:
                 _log.warning("late_answer", task=entry.task_id, answered=str(entry.status), stood=str(state.status))
                 return None

@@ -2,14 +2,17 @@
 
 import asyncio
 import random
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from eventrouter.connectors.base import Connector
+from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.decide import DueTask, Send
 from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import delay_s, may_retry
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.store.acceptances import Acceptance
 
 
 async def send_once(connector: Connector, send: Send, within_s: float) -> Outcome:
@@ -40,6 +43,37 @@ def outcome_entry(send: Send, outcome: Outcome, now: datetime) -> LogEntry:
             return _later(task, now, "NOT_SENT", message, Answer(), retry_after_s)
     detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {})}
     return LogEntry(task.id, version, status, reason, message, answer.code, answer.body, detail=detail)
+
+
+def acceptance_of(send: Send, outcome: Outcome) -> Acceptance | None:
+    """What an acceptance brought with it; None where that is nothing: a refusal, a cancel, a moved stop."""
+    if not isinstance(outcome, Accepted) or (outcome.order_id is None and not outcome.fills):
+        return None
+    task = send.task
+    shown = outcome.order if outcome.order is not None else _placed(send, outcome.order_id)
+    return Acceptance(task.id, task.account, task.trade_id, task.opening, shown, outcome.fills)
+
+
+def _placed(send: Send, order_id: str | None) -> BrokerOrder | None:
+    """The order as we placed it, until the broker shows it; None for what places none."""
+    order = send.order
+    if order_id is None or order.action not in ("OPEN", "CLOSE", "REDUCE") or order.direction is None:
+        return None
+    opening = order.action == "OPEN"
+    return BrokerOrder(
+        id=order_id,
+        account=order.account,
+        contract=str(send.entry.detail.get("contract") or order.symbol or "-"),
+        client_order_id=order.client_order_id,
+        side=OrderSide.BUY if (order.direction == "LONG") == opening else OrderSide.SELL,
+        quantity=Decimal(order.quantity or 1),
+        state=OrderState.WORKING,
+        filled=Decimal(0),
+        average_price=None,
+        created_at=datetime.now(UTC),
+        limit_price=None if order.limit_price is None else Decimal(order.limit_price),
+        stop_price=None if order.stop_price is None else Decimal(order.stop_price),
+    )
 
 
 def _later(

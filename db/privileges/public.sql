@@ -8,5 +8,6 @@ REVOKE ALL ON FUNCTION
     execution_logs_guard, execution_logs_fold,
     halt_key, lock_accounts, account_facts,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
-    revoke_strategy_tokens, purge_alert_windows, publish_settings
+    revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
+    append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection
     FROM PUBLIC;

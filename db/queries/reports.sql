@@ -145,3 +145,66 @@ SELECT DISTINCT ON (c.scope) c.scope, c.action, c.actor, c.reason, c.created_at
 FROM controls c
 WHERE c.action <> 'flatten' AND (c.scope = 'all' OR starts_with(c.scope, 'account:'))
 ORDER BY c.scope, c.id DESC;
+-- name: all_account_logs
+SELECT account, mode, seq, kind, detail, state FROM account_log ORDER BY account, mode, seq;
+
+-- name: holdings_astray
+-- Holdings that are not the sum of their fills: account, mode, trade, contract, and what differs.
+WITH sums AS (
+    SELECT account, mode, trade_id, contract, sum(CASE side WHEN 'BUY' THEN quantity ELSE -quantity END) AS quantity,
+           sum(COALESCE(pnl, 0)) AS realised, sum(fee) AS fees
+    FROM fills
+    GROUP BY account, mode, trade_id, contract
+)
+SELECT account, mode, trade_id, contract,
+       concat_ws(', ', 'quantity ' || COALESCE(h.quantity::TEXT, 'missing'), 'realised ' || h.realised, 'fees ' || h.fees),
+       concat_ws(', ', 'quantity ' || COALESCE(s.quantity::TEXT, 'missing'), 'realised ' || s.realised, 'fees ' || s.fees)
+FROM sums s
+FULL JOIN holdings h USING (account, mode, trade_id, contract)
+WHERE (h.quantity, h.realised, h.fees) IS DISTINCT FROM (s.quantity, s.realised, s.fees)
+ORDER BY 1, 2, 3, 4;
+
+-- name: booked_astray
+-- Accounts whose BOOKED rows are not the sum of their fills' money.
+WITH booked AS (
+    SELECT account, mode, sum((detail ->> 'pnl')::NUMERIC) AS pnl, sum((detail ->> 'fee')::NUMERIC) AS fee
+    FROM account_log WHERE kind = 'BOOKED' GROUP BY account, mode
+), filled AS (
+    SELECT account, mode, sum(COALESCE(pnl, 0)) AS pnl, sum(fee) AS fee FROM fills GROUP BY account, mode
+)
+SELECT account, mode, COALESCE(b.pnl, 0), COALESCE(b.fee, 0), COALESCE(f.pnl, 0), COALESCE(f.fee, 0)
+FROM booked b
+FULL JOIN filled f USING (account, mode)
+WHERE (COALESCE(b.pnl, 0), COALESCE(b.fee, 0)) <> (COALESCE(f.pnl, 0), COALESCE(f.fee, 0))
+ORDER BY 1, 2;
+
+-- name: fills_astray
+-- Fills of tasks and the log rows that are their evidence, where one lacks the other. A simulated fill has no row of its own.
+WITH told AS (
+    SELECT task_id, detail ->> 'fill_id' AS fill_id, (detail ->> 'part')::INTEGER AS part, (detail ->> 'quantity')::NUMERIC AS quantity
+    FROM execution_logs
+    WHERE reason IN ('FILL', 'STOP_FILLED', 'TARGET_FILLED', 'LATE_FILL')
+), made AS (
+    SELECT f.task_id, f.fill_id, f.part, f.quantity
+    FROM fills f JOIN execution_tasks t ON t.id = f.task_id
+    WHERE f.order_id <> t.client_order_id
+)
+SELECT task_id, fill_id, part, t.quantity, m.quantity
+FROM told t
+FULL JOIN made m USING (task_id, fill_id, part)
+WHERE t.quantity IS DISTINCT FROM m.quantity
+ORDER BY 1, 2, 3;
+
+-- name: overfilled
+-- Tasks whose own orders filled more than they were sized to: their ids, what filled, the latest intent's quantity.
+SELECT x.id, x.filled, i.quantity
+FROM (SELECT t.id, sum(f.quantity) AS filled
+      FROM fills f
+      JOIN execution_tasks t ON t.id = f.task_id
+      LEFT JOIN broker_orders o ON o.account = f.account AND o.order_id = f.order_id
+      WHERE f.order_id = t.client_order_id OR o.role IN ('entry', 'exit')
+      GROUP BY t.id) x
+CROSS JOIN LATERAL (SELECT (l.detail ->> 'quantity')::NUMERIC AS quantity FROM execution_logs l
+                    WHERE l.task_id = x.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1) i
+WHERE x.filled > i.quantity
+ORDER BY x.id;

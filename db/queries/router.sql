@@ -79,6 +79,10 @@ SELECT id, version, status, attempts, worker FROM execution_tasks WHERE id = :ta
 -- name: log_row^
 SELECT status, attempt, actor, reason FROM execution_logs WHERE task_id = :task_id AND seq = :seq;
 
+-- name: only_evidence_since^
+-- Whether every log row after this one left the status as it was.
+SELECT NOT EXISTS (SELECT FROM execution_logs WHERE task_id = :task_id AND seq > :seq AND status IS DISTINCT FROM prev_status);
+
 -- name: lock_unrouted_tasks
 SELECT id, version, trade_id, event_type, payload FROM lock_unrouted_tasks(:limit);
 

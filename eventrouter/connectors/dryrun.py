@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from eventrouter.connectors.base import Capabilities, ConnectionSettings
@@ -16,10 +16,14 @@ from eventrouter.domain.broker import (
     Contract,
     Fill,
     Gap,
+    OrderSide,
     Position,
     Price,
 )
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome
+from eventrouter.domain.signals import QuantityKind, Side
+
+_FILLED = ("OPEN", "CLOSE", "REDUCE")
 
 
 class DryRunConnector:
@@ -44,9 +48,9 @@ class DryRunConnector:
         self._closed.set()
 
     async def send(self, order: Order, *, repeated: bool = False) -> Outcome:
-        """Accepted and done; the answer repeats the order that a broker would have got."""
+        """Accepted, done and filled at the order's own price; the answer repeats the order that a broker would have got."""
         request = {name: value for name, value in asdict(order).items() if value is not None}
-        return Accepted(_simulated(order=request), done=True)
+        return Accepted(_simulated(order=request), done=True, fills=(_fill(order),) if order.action in _FILLED else ())
 
     async def look_up(self, account: str, client_order_id: str, since: datetime | None = None) -> LookUp:
         """Absent, with certainty: nothing has ever left."""
@@ -93,6 +97,25 @@ class DryRunConnector:
         """The first Gap, and nothing after it."""
         yield Gap("Simulated: there is nothing that could be reported.")
         await self._closed.wait()
+
+
+def _fill(order: Order) -> Fill:
+    """All of the order at once; one contract where it names no quantity, long where it names no direction."""
+    sized = order.quantity is not None and order.quantity_kind in (None, QuantityKind.FIXED)
+    price = order.limit_price or order.stop_price or order.price
+    buys = (order.direction != Side.SHORT) == (order.action == "OPEN")
+    return Fill(
+        id=order.client_order_id,
+        order_id=order.client_order_id,
+        account=order.account,
+        contract=order.symbol or "-",
+        side=OrderSide.BUY if buys else OrderSide.SELL,
+        quantity=Decimal(order.quantity) if sized and order.quantity is not None else Decimal(1),
+        price=None if price is None else Decimal(price),
+        fee=Decimal(0),
+        profit_and_loss=None,
+        at=datetime.now(UTC),
+    )
 
 
 def _simulated(**facts: object) -> Answer:

@@ -88,7 +88,9 @@ class BrokerOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution. `profit_and_loss` is None where it opened something; `voided`: the exchange took it back."""
+    """One execution. `profit_and_loss` is None where it opened something; `voided`: the exchange took it back. `price` is
+    None only where it was simulated and the order named none.
+    """
 
     id: str
     order_id: str
@@ -96,7 +98,7 @@ class Fill:
     contract: str
     side: OrderSide
     quantity: Decimal
-    price: Decimal
+    price: Decimal | None
     fee: Decimal
     profit_and_loss: Decimal | None
     at: datetime

@@ -1,10 +1,12 @@
-"""Verify: folds every task's log and compares the result with the task's row, streaming, in one snapshot."""
+"""Verify: folds every task's and account's log and compares the result with what stands, streaming, in one snapshot."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from eventrouter.domain.book import Book, BookEvent
+from eventrouter.domain.book import fold as fold_book
 from eventrouter.domain.tasks import IDENTITY, LogRow, Violation, check_history, fold
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
@@ -15,7 +17,10 @@ _MOST_VIOLATIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was counted and what is wrong (at most a thousand violations are listed)."""
+    """What was counted and what is wrong (at most a thousand violations of tasks' logs are listed).
+
+    A violation of an account, which is no task's, has the task id 0.
+    """
 
     tasks: int
     log_rows: int
@@ -44,6 +49,8 @@ async def verify(conn: Conn) -> Verification:
         violations += _without_task(orphans)
         async for order_id, ids in _stream(conn, "repeated_order_ids"):
             violations.append(Violation(ids[0], "order_id_repeated", f"{order_id} belongs to the tasks {ids}"))
+        violations += [violation async for violation in _accounts(conn)]
+        violations += [violation async for violation in _fills(conn)]
     return Verification(tasks, log_rows, tuple(violations))
 
 
@@ -62,6 +69,39 @@ def _compare(row: Sequence[Any], history: Sequence[LogRow]) -> list[Violation]:
         for name in (*_COMPARED, "run_at")
         if stands[name] != folded[name]
     ]
+
+
+async def _accounts(conn: Conn) -> AsyncIterator[Violation]:
+    """Where an account's state is not what its log adds up to, or its money not what its fills do."""
+    last: tuple[str, str] | None = None
+    book, expected = Book(), 1
+    async for account, mode, seq, kind, detail, state in _stream(conn, "all_account_logs"):
+        if (account, mode) != last:
+            last, book, expected = (account, mode), Book(), 1
+        where = f"{account} ({mode}), row {seq}"
+        if seq != expected:
+            yield Violation(0, "account_hole", f"{where} stands where {expected} was expected")
+        stands = Book.from_json(state)
+        if (folded := fold_book(book, BookEvent(kind, detail))) != stands:
+            yield Violation(0, "account_not_the_fold", f"{where} says {stands}, but its log adds up to {folded}")
+        book, expected = stands, seq + 1
+    async for account, mode, pnl, fee, filled_pnl, filled_fee in _stream(conn, "booked_astray"):
+        said = (
+            f"{account} ({mode}) booked {pnl} and fees of {fee}, but its fills made {filled_pnl} and cost {filled_fee}"
+        )
+        yield Violation(0, "booked_not_the_fills", said)
+
+
+async def _fills(conn: Conn) -> AsyncIterator[Violation]:
+    """Where holdings, logs and sizes do not agree with the fills."""
+    async for account, mode, trade, contract, stands, filled in _stream(conn, "holdings_astray"):
+        said = f"{trade} on {account} ({mode}) has {contract}: {stands}, but its fills add up to {filled}"
+        yield Violation(0, "holding_not_the_sum", said)
+    async for task_id, fill_id, part, told, made in _stream(conn, "fills_astray"):
+        said = f"fill {fill_id}, part {part}: its log row says {told}, the fill {made}"
+        yield Violation(task_id, "fill_not_in_log" if told is None else "log_not_the_fill", said)
+    async for task_id, filled, quantity in _stream(conn, "overfilled"):
+        yield Violation(task_id, "filled_too_much", f"{filled} filled of an order of {quantity}")
 
 
 async def _stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:

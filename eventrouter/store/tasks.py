@@ -174,6 +174,13 @@ async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, di
     return found
 
 
+async def only_evidence_since(conn: Conn, entry: LogEntry) -> bool:
+    """Whether nothing but evidence came after the version that this entry was written for: its task stands where it stood."""
+    values = {"task_id": entry.task_id, "seq": entry.version}
+    row = await (await conn.execute(query("only_evidence_since"), values)).fetchone()
+    return bool(row and row[0])
+
+
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
     values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[20], *row[15:19]]

@@ -116,4 +116,3 @@ def test_a_book_written_down_between_events_is_the_same(history: list[BookEvent]
     assert book == refold([OPENED, *history])
     assert book.balances is not None
     assert book.balances.balance == expected
-    assert book.balances.highest_equity >= book.balances.equity()

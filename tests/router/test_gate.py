@@ -38,10 +38,10 @@ def paper(name: str = "paper", *, owner: str = "", **limits: Any) -> Account:
 
 async def claimed(pool: Pool, account: Account, others: Sequence[Account], actor: str, lane: int | None) -> Decisions:
     """What one router decides in one claim; `lane` limits it to one lane."""
-    keeper = Gatekeeper([account, *others], dry_run=True)
+    keeper = Gatekeeper([account, *others])
     async with store.claim(pool, [account.name], limit=1 if lane is not None else 20, depth=20) as claim:
         assert claim.now is not None
-        gate = await keeper.gate(claim)
+        gate = await keeper.gate(claim, "dry")
         made = decide(claim.due, now=claim.now, dry_run=True, lease_s=30.0, limit=20, gate=gate)
         await claim.record(actor, [*made.others, *(send.entry for send in made.sends)])
     return made
@@ -69,11 +69,11 @@ async def test_two_routers_cannot_both_see_room(dsn: str, db: Conn, spans: str) 
             insert = "SELECT enqueue_execution_task('short', 'ENTRY', %s::JSONB, %s)"
             tasks.append(await value(db, insert, payload, account))
     async with Database(dsn).pool("one") as mine, Database(dsn).pool("two") as theirs:
-        keeper = Gatekeeper([first, second], dry_run=True)
+        keeper = Gatekeeper([first, second])
         async with store.claim(mine, [first.name], limit=1, depth=1) as claim:
             assert claim.now is not None
             assert [task.id for task in claim.due] == tasks[:1]
-            gate = await keeper.gate(claim)
+            gate = await keeper.gate(claim, "dry")
             made = decide(claim.due, now=claim.now, dry_run=True, lease_s=30.0, limit=1, gate=gate)
             await claim.record("one", [send.entry for send in made.sends])
             assert [send.task.id for send in made.sends] == tasks[:1]

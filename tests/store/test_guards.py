@@ -85,6 +85,12 @@ FORBIDDEN: list[str | sql.Composed] = [
     "SET session_replication_role = replica",
     "CREATE TABLE mine (id int)",
     "CREATE FUNCTION product_of(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+    "INSERT INTO fills SELECT * FROM fills",
+    "UPDATE fills SET price = 1",
+    "UPDATE holdings SET quantity = 0",
+    "DELETE FROM account_log",
+    "UPDATE broker_orders SET state = 'FILLED'",
+    "UPDATE last_prices SET price = 1",
     "SELECT draw_client_order_id()",
     "SELECT lane_of('a', 'ES', 'T')",
     "SELECT setval('execution_tasks_id_seq', 1)",
@@ -151,6 +157,16 @@ GUARDED: list[tuple[str, str]] = [
     ("UPDATE execution_logs SET status = 'SUCCESS'", "execution_logs"),
     ("DELETE FROM execution_logs", "execution_logs"),
     ("TRUNCATE execution_logs", "execution_logs"),
+    *(
+        (statement.format(table), table)
+        for table in ("fills", "account_log", "holdings")
+        for statement in ("UPDATE {} SET account = 'b'", "DELETE FROM {}", "TRUNCATE {}")
+    ),
+    (
+        "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at)"
+        " VALUES ('a', 'live', 'T', 'ES', 'ES', 1, now(), now())",
+        "holdings",
+    ),
 ]
 
 
@@ -280,15 +296,21 @@ CALLABLE = {
     "account_facts",
     "active_lanes",
     "add_strategy_token",
+    "append_account_log",
     "append_log",
     "enqueue_execution_task",
+    "enqueue_protection",
     "ingest_signals",
+    "lock_books",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "note_broker_orders",
+    "note_prices",
     "prepare_signals",
     "product_of",
     "publish_settings",
     "purge_alert_windows",
+    "record_fills",
     "revoke_strategy_tokens",
     "route_task",
     "trade_facts",

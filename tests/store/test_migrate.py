@@ -240,3 +240,14 @@ def test_a_database_that_is_away() -> None:
 def test_schema_file(dsn: str) -> None:
     """db/schema.sql is what the migrations make; `python -m tests.store.schema_dump` writes it anew."""
     assert schema_dump.dump(dsn) == schema_dump.SCHEMA.read_text()
+
+
+def test_no_two_queries_have_one_name() -> None:
+    """Of two queries of one name only one would be found, and its callers would not notice before they run."""
+    named = [
+        line.split()[2].rstrip("^$!*<")
+        for path in sorted((db_dir() / "queries").glob("*.sql"))
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("-- name:")
+    ]
+    assert sorted(set(named)) == sorted(named)

@@ -1,0 +1,118 @@
+-- Fills, holdings, the broker's orders, and the books of accounts.
+
+-- name: lock_books
+SELECT account, seq, state, db_now FROM lock_books(:accounts, :mode);
+
+-- name: append_account_log^
+SELECT append_account_log(:actor, :mode, :accounts, :seqs, :kinds, :messages, :details, :states);
+
+-- name: record_fills
+SELECT account, fill_id, part
+FROM record_fills(:mode, :accounts, :fill_ids, :parts, :order_ids, :task_ids, :trade_ids, :contracts, :roots, :sides, :quantities,
+                  :prices, :fees, :pnls, :filled_ats);
+
+-- name: note_prices^
+SELECT note_prices(:source, :roots, :prices, :ats);
+
+-- name: note_broker_orders
+SELECT account, order_id, task_id, trade_id, role, state, filled, state_before, filled_before
+FROM note_broker_orders(:mode, :ours, :orders);
+
+-- name: enqueue_protection^
+SELECT enqueue_protection(:task_id, :event_type, :reason, :once);
+
+-- name: books
+-- The latest state of each of these accounts; accounts without a log are missing.
+SELECT n.name, l.state
+FROM unnest(:accounts::TEXT[]) AS n (name)
+CROSS JOIN LATERAL (SELECT b.state FROM account_log b WHERE b.account = n.name AND b.mode = :mode ORDER BY b.seq DESC LIMIT 1) l;
+
+-- name: book_holdings
+SELECT account, trade_id, contract, root, quantity, average_price, opened_at
+FROM holdings
+WHERE account = ANY (:accounts) AND mode = :mode AND quantity <> 0;
+
+-- name: trade_holdings
+-- The same, of certain trades only.
+SELECT h.account, h.trade_id, h.contract, h.root, h.quantity, h.average_price, h.opened_at
+FROM (SELECT DISTINCT * FROM unnest(:accounts::TEXT[], :trade_ids::TEXT[])) AS g (account, trade_id)
+JOIN holdings h ON h.account = g.account AND h.mode = :mode AND h.trade_id = g.trade_id
+WHERE h.quantity <> 0;
+
+-- name: prices_of
+SELECT root, price FROM last_prices WHERE root = ANY (:roots);
+
+-- name: recorded_fills
+SELECT f.account, f.fill_id, f.part, f.order_id, f.task_id, f.trade_id, f.contract, f.root, f.side, f.quantity, f.price, f.fee, f.pnl
+FROM unnest(:accounts::TEXT[], :fill_ids::TEXT[]) AS g (account, fill_id)
+JOIN fills f ON f.account = g.account AND f.fill_id = g.fill_id
+ORDER BY f.account, f.fill_id, f.part;
+
+-- name: order_owners
+SELECT o.account, o.order_id, o.task_id, o.trade_id, o.role
+FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS g (account, order_id)
+JOIN broker_orders o ON o.account = g.account AND o.order_id = g.order_id;
+
+-- name: tasks_with_orders
+-- How these tasks stand, and the order of each one that counts: a repeat that the broker rejected may bear the same id.
+SELECT t.id, t.version, t.status, o.order_id, o.state, o.quantity, o.filled,
+       (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
+        FROM fills f WHERE f.account = o.account AND f.order_id = o.order_id),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'),
+       t.trade_id, t.account, COALESCE(s.received_at, t.created_at)
+FROM unnest(:task_ids::BIGINT[]) AS g (id)
+JOIN execution_tasks t ON t.id = g.id
+CROSS JOIN LATERAL (
+    SELECT b.* FROM broker_orders b
+    WHERE b.task_id = t.id AND b.role IN ('entry', 'exit')
+    ORDER BY b.state = 'REJECTED', b.placed_at, b.order_id
+    LIMIT 1
+) o
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+ORDER BY t.id;
+
+-- name: accepted_tasks
+SELECT id FROM execution_tasks WHERE status = 'ACCEPTED' AND account = ANY (:accounts) AND mode = 'live' ORDER BY id;
+
+-- name: task_states
+SELECT id, version, status FROM execution_tasks WHERE id = ANY (:task_ids);
+
+-- name: closed_before
+-- Entries among these tasks whose trade was closed on their account after they came: an exit worked, is done, or found nothing.
+SELECT e.id
+FROM execution_tasks e
+WHERE e.id = ANY (:task_ids) AND e.opening
+  AND EXISTS (
+      SELECT FROM execution_tasks x
+      WHERE x.trade_id = e.trade_id AND x.account = e.account AND NOT x.opening AND x.mode = e.mode AND starts_with(x.event_type, 'EXIT')
+        AND x.id > e.id
+        AND (x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')
+             OR x.status = 'DENIED' AND EXISTS (SELECT FROM execution_logs l
+                                                WHERE l.task_id = x.id AND l.status = 'DENIED' AND l.prev_status <> 'DENIED'
+                                                  AND l.reason IN ('NOTHING_TO_CLOSE', 'NOTHING_OPEN'))))
+ORDER BY e.id;
+
+-- name: unprotected
+-- Entries of which something is held although their stop was refused.
+SELECT DISTINCT o.task_id
+FROM broker_orders o
+JOIN holdings h ON h.account = o.account AND h.mode = o.mode AND h.trade_id = o.trade_id AND h.quantity <> 0
+WHERE o.account = ANY (:accounts) AND o.mode = 'live' AND o.role = 'stop' AND o.state = 'REJECTED' AND o.task_id IS NOT NULL
+ORDER BY o.task_id;
+
+-- name: resync_from^
+-- From when on an account is to be read again: the oldest order that may still do something, the latest fill that is known.
+SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
+              WHERE t.account = :account AND t.mode = 'live' AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
+             (SELECT min(o.placed_at) FROM broker_orders o
+              WHERE o.account = :account AND o.mode = 'live' AND o.state IN ('WORKING', 'UNCLEAR'))),
+       (SELECT max(f.filled_at) FROM fills f WHERE f.account = :account AND f.mode = 'live'),
+       (SELECT min(l.created_at) FROM account_log l WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OPENED'),
+       clock_timestamp();
+
+-- name: realised_since^
+SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
+
+-- name: working_orders
+SELECT task_id, order_id FROM broker_orders
+WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('entry', 'exit') AND task_id IS NOT NULL;

@@ -1,0 +1,2 @@
+CREATE OR REPLACE TRIGGER account_log_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON account_log
+    FOR EACH STATEMENT EXECUTE FUNCTION account_history_guard();
