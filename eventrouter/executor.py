@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from eventrouter.changing import Clearer, ask
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.closing import WARNED
 from eventrouter.domain.decide import DueTask, Send, decide
 from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import delay_s, may_retry
@@ -60,6 +62,7 @@ class Executor:
         self._on_change = on_change
         self._in_flight: dict[str, int] = dict.fromkeys(connectors, 0)
         self._sending: set[asyncio.Task[None]] = set()
+        self._clearer = Clearer(pool, name=name, within_s=lease_s, on_change=on_change)
         self._outcomes: Batcher[LogEntry, Appended | None] = Batcher(
             "outcomes", outcome_pool, self._write_outcomes, metrics, most=max(500, batch_size)
         )
@@ -84,12 +87,13 @@ class Executor:
         for sending in self._sending:
             sending.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._clearer.drain(grace_s)
         await self._outcomes.stop()
 
     @property
     def in_flight(self) -> int:
-        """Tasks that wait for a broker or for their outcome's commit."""
-        return sum(self._in_flight.values())
+        """Tasks and changes of orders that wait for a broker or for their outcome's commit."""
+        return sum(self._in_flight.values()) + self._clearer.asking
 
     def _free_slots(self, connector: str) -> int:
         # two batches: one is claimed while the other one's outcomes are committed
@@ -106,13 +110,15 @@ class Executor:
             decisions = decide(claim.due, now=claim.now, dry_run=self._dry_run, lease_s=self._lease_s, limit=slots)
             sends = decisions.sends if capabilities.lane_in_one_claim else _first_of_each_lane(decisions.sends)
             entries = [*decisions.others, *(send.entry for send in sends)]
-            appended = await claim.record(self._name, entries)
+            appended = await claim.record(self._name, entries, decisions.asked)
         # the intents are committed: from here on the orders may leave
         # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
         concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}
         concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._tell(entry, appended[entry.task_id], concerned[entry.task_id])
+        asked = [clearing for clearing in decisions.cancels if clearing.task_id in appended]
+        self._clearer.start(self._connectors[connector], asked)
         self._start_sending(connector, sends)
         return len(entries)
 
@@ -143,7 +149,7 @@ class Executor:
     async def _send_once(self, connector: Connector, send: Send) -> Outcome:
         try:
             async with asyncio.timeout(self._lease_s):
-                return await connector.send(send.order)
+                return await ask(connector, send)
         except TimeoutError:
             return Unknown(Answer(), f"No answer within {self._lease_s:g} s.")
         except Exception as error:
@@ -187,6 +193,8 @@ class Executor:
         raise StoreUnavailable(f"Task {entry.task_id} keeps moving on.")
 
     def _tell(self, entry: LogEntry, appended: Appended, task: DueTask) -> None:
+        if entry.reason in WARNED:
+            _log.warning(entry.reason.lower(), task=entry.task_id, trade=task.trade_id, message=entry.message)
         tell(
             self._metrics,
             task=entry.task_id,

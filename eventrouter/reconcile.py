@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.broker import BrokerOrder, OrderState
 from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.logs import get_logger
@@ -16,6 +18,7 @@ from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.reconcile")
 _LOOK_UP_WITHIN_S = 10.0
+_CHANGES = ("CANCEL", "MOVE_STOP")
 
 
 async def reconcile(
@@ -38,6 +41,8 @@ async def _look_up(connector: Connector, task: StuckTask) -> LogEntry | None:
     """What the broker says of an order; None when it cannot be asked now, so that one broker is in nobody else's way."""
     try:
         async with asyncio.timeout(_LOOK_UP_WITHIN_S):
+            if task.event_type in _CHANGES:
+                return _changed(task, await connector.orders(task.account) if task.targets else ())
             return _found(task, await connector.look_up(task.account, task.client_order_id))
     except Exception as error:
         _log.warning("look_up_failed", task=task.id, account=task.account, error=f"{type(error).__name__}: {error}")
@@ -95,3 +100,22 @@ def _found(task: StuckTask, found: LookUp) -> LogEntry:
         case Absent(proven, message):
             status, reason = (Status.PENDING, "ABSENT") if proven else (Status.REVIEW, "NOT_PROVEN")
             return LogEntry(task.id, task.version, status, reason, message)
+
+
+def _changed(task: StuckTask, orders: Sequence[BrokerOrder]) -> LogEntry:
+    """Whether every order is as the intent wanted it. Where not, it is asked again: that a change is made twice does no harm."""
+    working = {order.id: order for order in orders if order.state in (OrderState.WORKING, OrderState.UNCLEAR)}
+    missing = [
+        order_id for order_id, wanted in (task.targets or {}).items() if not _is_as(working.get(order_id), wanted)
+    ]
+    if task.targets and not missing:
+        message = f"The broker shows what was asked for: {', '.join(task.targets)}."
+        return LogEntry(task.id, task.version, Status.SUCCESS, "FOUND", message)
+    what = f"Not yet as asked for: {', '.join(missing)}." if missing else "It had nothing to ask the broker."
+    return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", what)
+
+
+def _is_as(order: BrokerOrder | None, wanted: Mapping[str, str] | None) -> bool:
+    if wanted is None or order is None:
+        return wanted is None and order is None
+    return all(getattr(order, name) == Decimal(price) for name, price in wanted.items())

@@ -27,7 +27,8 @@ ORDER BY t.id
 LIMIT 500;
 
 -- name: unknown_tasks
-SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at), t.event_type,
+       (SELECT l.detail -> 'targets' FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1)
 FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts)

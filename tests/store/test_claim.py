@@ -7,9 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from eventrouter.domain.decide import DueTask, TradeFacts
+from eventrouter.domain.decide import DueTask
 from eventrouter.domain.plan import Intent, opens
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import CHANNEL, Conn, Database, Pool, listen, notify
 from eventrouter.store.tasks import append, claim, is_appended, lease_ended, next_due, route, task_state, unknown
