@@ -1,7 +1,8 @@
 """Asks brokers to withdraw or to change working orders: for a CANCEL or MOVE_STOP, and to make way for an exit."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.broker import Change
@@ -44,23 +45,30 @@ def together(found: dict[str, Outcome], *, gone_is_done: bool) -> Outcome:
 
     An order that is gone needs no cancel any more; as a stop it is a refusal, unless another one was moved.
     """
-    detail = {"orders": {order_id: _told(outcome) for order_id, outcome in found.items()}}
+    detail: dict[str, Any] = {"orders": {order_id: _told(outcome) for order_id, outcome in found.items()}}
     gone = [each for each in found.values() if isinstance(each, Rejected) and each.gone]
     rest = [each for each in found.values() if each not in gone]
-    for kind in (Unknown, NotSent, Rejected):
-        for outcome in rest:
-            if isinstance(outcome, kind):
-                return outcome if isinstance(outcome, NotSent) else kind(_answer(outcome, detail), outcome.message)
-    if gone and not rest and not gone_is_done:
-        return Rejected(_answer(gone[0], detail), gone[0].message, gone=True)
-    last = next(iter([*rest, *gone]), None)
-    return Accepted(Answer(detail=detail) if last is None else _answer(last, detail), done=True)
+    for each in sorted(rest, key=_worst_first):
+        match each:
+            case Unknown(answer, message):
+                return Unknown(_with(answer, detail), message)
+            case NotSent():
+                return each
+            case Rejected(answer, message):
+                return Rejected(_with(answer, detail), message)
+            case Accepted(answer):
+                return Accepted(_with(answer, detail), done=True)
+    if gone and not gone_is_done:
+        return Rejected(_with(gone[0].answer, detail), gone[0].message, gone=True)
+    return Accepted(_with(gone[0].answer if gone else Answer(), detail), done=True)
 
 
-def _answer(outcome: Outcome, detail: dict[str, object]) -> Answer:
-    if isinstance(outcome, NotSent):
-        return Answer(detail=detail)
-    return Answer(outcome.answer.code, outcome.answer.body, {**(outcome.answer.detail or {}), **detail})
+def _worst_first(outcome: Outcome) -> int:
+    return (Unknown, NotSent, Rejected, Accepted).index(type(outcome))
+
+
+def _with(answer: Answer, detail: Mapping[str, Any]) -> Answer:
+    return Answer(answer.code, answer.body, {**(answer.detail or {}), **detail})
 
 
 def word_of(outcome: Outcome) -> str:

@@ -16,6 +16,7 @@
 --   hidden    a task that the broker accepted and whose order is not shown as working: [id]
 --   unsettled an order of which more is filled than its recorded fills: [order id, filled, recorded]
 --   unshown   an executed entry that asked for a bracket of which no order was ever shown: [id]
+--   told      without any fill, what an entry that counts as executed asked for: [contract, direction, quantity, since when]
 -- The collations are said because a caller's account is of "C": undeclared, both arguments would be, and no index would fit.
 CREATE OR REPLACE FUNCTION trade_facts(p_trade_id TEXT, p_account TEXT, p_mode TEXT, p_task_id BIGINT) RETURNS JSONB
 LANGUAGE plpgsql STABLE  -- whose plans are kept: an SQL function is planned anew for each row of a trigger
@@ -74,6 +75,19 @@ BEGIN
     END IF;
     IF p_mode <> 'live' THEN
         RETURN v_facts;
+    END IF;
+    IF NOT (v_facts ->> 'filled')::BOOLEAN AND v_facts -> 'opened' <> 'null' THEN
+        v_facts := v_facts || jsonb_build_object('told', (
+            SELECT jsonb_build_array(COALESCE(i.detail ->> 'contract', o.payload ->> 'symbol'),
+                                     COALESCE(i.detail ->> 'direction', o.payload ->> 'direction'),
+                                     COALESCE(i.detail ->> 'quantity', o.payload ->> 'quantity'), n.created_at)
+            FROM execution_tasks o
+            JOIN execution_logs n ON n.task_id = o.id AND n.seq = o.version
+            LEFT JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                               ORDER BY l.seq DESC LIMIT 1) i ON TRUE
+            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+              AND o.mode = p_mode AND o.id <> p_task_id
+            ORDER BY o.id LIMIT 1));
     END IF;
     RETURN v_facts || jsonb_build_object(
                 'unknown', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o

@@ -17,7 +17,7 @@ LATEST_S = 2.5
 STUCK_S = 10.0
 _AGAIN = timedelta(seconds=10)
 _AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)
-_BRACKET_SHOWS_WITHIN = timedelta(seconds=3)
+_SHOWS_WITHIN = timedelta(seconds=3)
 ZERO = Decimal(0)
 
 
@@ -124,6 +124,8 @@ def unseen(trade: TradeFacts, now: datetime) -> str | None:
         return f"The broker has task {trade.hidden}, and has not shown yet what became of its order."
     if trade.unsettled is not None:
         return f"Not every fill of order {trade.unsettled} is recorded yet."
-    if trade.unshown is not None and trade.last is not None and now - trade.last.recorded_at < _BRACKET_SHOWS_WITHIN:
+    if trade.told is not None and now - trade.told.since < _SHOWS_WITHIN:
+        return "Its entry is executed, and no fill of it is recorded yet."
+    if trade.unshown is not None and trade.last is not None and now - trade.last.recorded_at < _SHOWS_WITHIN:
         return f"The bracket of task {trade.unshown} has not been shown yet."
     return None

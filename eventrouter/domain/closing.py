@@ -123,7 +123,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
-        return _send(task, _as_told(task, "CLOSE"), lease_s)
+        return _send(task, _unfilled_order(task, "CLOSE"), lease_s)
     held = _largest(trade)
     return _send(task, _closing_order(task, "CLOSE", held, held.closable), lease_s, _figures(trade, held))
 
@@ -135,7 +135,7 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
-        return _send(task, _as_told(task, "REDUCE"), lease_s)
+        return _send(task, _unfilled_order(task, "REDUCE"), lease_s)
     held = _largest(trade)
     asked, words = _asked(task.payload or {}, held.closable)
     if not asked:
@@ -179,6 +179,24 @@ def _closing_order(task: "DueTask", action: str, held: Held, quantity: Decimal) 
         quantity_kind=None,
         stop_loss=None,
         take_profit=None,
+    )
+
+
+def _unfilled_order(task: "DueTask", action: str) -> Order:
+    """Closes what the entry asked for, where no fill tells what is held: somebody resolved it by hand. Never more than that."""
+    order, told = _as_told(task, action), task.trade.told
+    if told is None:
+        return order
+    quantity = told.quantity
+    if action == "REDUCE" and quantity is not None:
+        asked, _ = _asked(task.payload or {}, Decimal(quantity))
+        quantity = plain(min(asked, Decimal(quantity)))
+    return replace(
+        order,
+        symbol=told.contract or order.symbol,
+        direction=told.direction or order.direction,
+        quantity=quantity or order.quantity,
+        quantity_kind=None if quantity else order.quantity_kind,
     )
 
 

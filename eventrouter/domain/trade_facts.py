@@ -74,11 +74,21 @@ class LastFill:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What an entry asked for that counts as executed though no fill of it is recorded; `since`: when it came to count so."""
+
+    contract: str | None
+    direction: str | None
+    quantity: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TradeFacts:
     """What is known of a trade's other tasks on the account. Ids, or None.
 
     `filled`: something of it was executed, so what it holds says whether it is open; its tasks' statuses say so else.
-    `unknown`, `working`, `hidden`, `unsettled` and `unshown` are told in live mode only. `after`: the same of each trade
+    `unknown`, `working`, `hidden`, `unsettled`, `unshown` and `told` are known in live mode only. `after`: the same of each trade
     that must be closed before this one may open.
     """
 
@@ -96,6 +106,7 @@ class TradeFacts:
     hidden: int | None = None
     unsettled: str | None = None
     unshown: int | None = None
+    told: Told | None = None
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
     @property
@@ -123,6 +134,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         hidden=_first(facts.get("hidden")),
         unsettled=_first(facts.get("unsettled")),
         unshown=_first(facts.get("unshown")),
+        told=_told(facts.get("told")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 
@@ -145,6 +157,13 @@ def _last(row: Sequence[Any] | None) -> LastFill | None:
         return None
     task_id, role, order_id, price, recorded_at = row
     return LastFill(task_id, role, order_id, _decimal(price), datetime.fromisoformat(recorded_at))
+
+
+def _told(row: Sequence[Any] | None) -> Told | None:
+    if row is None:
+        return None
+    contract, direction, quantity, since = row
+    return Told(contract, direction, quantity, datetime.fromisoformat(since))
 
 
 def _working(row: Mapping[str, Any]) -> WorkingOrder:
