@@ -51,7 +51,7 @@ Wish = tuple[WorkingOrder, Decimal]
 
 def shrunk(orders: Sequence[WorkingOrder], most: Decimal) -> list[Wish]:
     """The orders to change so that all of them together fill no more than `most`; the last ones give way first."""
-    excess = sum((order.remaining for order in orders), ZERO) - most
+    excess = _remaining(orders) - most
     wishes: list[Wish] = []
     for order in reversed(orders):
         if excess <= 0:
@@ -65,16 +65,29 @@ def shrunk(orders: Sequence[WorkingOrder], most: Decimal) -> list[Wish]:
 def fitting(working: Sequence[WorkingOrder], contract: str, left: Decimal) -> list[Wish]:
     """What to change so that no mix of this contract's working exits, stops and targets closes more than `left`.
 
-    Of a stop and a target only one fills, so each kind is measured by itself, beside the exits.
+    Of an entry's stop and target only one fills, so its bracket counts as much as the larger of the two. The brackets of
+    later entries give way first.
     """
     of_contract = [order for order in working if order.contract == contract]
     exits = [order for order in of_contract if order.role == "exit"]
     wishes = shrunk(exits, left)
-    reserved = sum((order.remaining for order in exits), ZERO)
-    reserved -= sum((order.remaining - size for order, size in wishes), ZERO)
-    for role in ("stop", "target"):
-        wishes += shrunk([order for order in of_contract if order.role == role], left - reserved)
+    left -= _remaining(exits) - sum((order.remaining - size for order, size in wishes), ZERO)
+    brackets: dict[int, tuple[list[WorkingOrder], list[WorkingOrder]]]
+    brackets = {order.task_id: ([], []) for order in of_contract if order.role in ("stop", "target")}
+    for order in of_contract:
+        if order.role in ("stop", "target"):
+            brackets[order.task_id][order.role == "target"].append(order)
+    excess = sum((max(map(_remaining, legs)) for legs in brackets.values()), ZERO) - left
+    for legs in reversed(brackets.values()):
+        whole = max(map(_remaining, legs))
+        taken = min(max(excess, ZERO), whole)
+        wishes += [wish for leg in legs for wish in shrunk(leg, whole - taken)]
+        excess -= taken
     return wishes
+
+
+def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
+    return sum((order.remaining for order in orders), ZERO)
 
 
 def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) -> Requests:

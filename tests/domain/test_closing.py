@@ -457,7 +457,7 @@ class Desk:
         """A new working order."""
         self.drawn += 1
         order_id = f"{role}{self.drawn:03}"
-        self.orders[order_id] = (trade, working(role, quantity, order_id, task_id=self.drawn + 100, **more))
+        self.orders[order_id] = (trade, working(role, quantity, order_id, **{"task_id": self.drawn + 100, **more}))
         return order_id
 
     def fill(self, order_id: str, quantity: int) -> None:
@@ -469,7 +469,7 @@ class Desk:
         self.filled.add(trade)
         self._shrink(order_id, quantity)
         if order.role == "entry":
-            pair = (self.add(trade, "stop", quantity), self.add(trade, "target", quantity))
+            pair = (self.add(trade, "stop", quantity), self.add(trade, "target", quantity, task_id=self.drawn + 100))
             self.pairs |= {pair[0]: pair[1], pair[1]: pair[0]}
         elif (twin := self.pairs.get(order_id)) in self.orders:
             self._shrink(twin, quantity)
@@ -491,6 +491,13 @@ class Desk:
             opened=OPENED if trade in self.filled else None,
             working=tuple(order for of, order in self.orders.values() if of == trade),
         )
+
+    def most_closed(self, trade: str) -> int:
+        """What its orders may still close, where of each bracket the larger leg fills."""
+        mine = {order_id: int(order.remaining) for order_id, (of, order) in self.orders.items() if of == trade}
+        legs = [max(left, mine.get(self.pairs[each], 0)) for each, left in mine.items() if each.startswith("stop")]
+        alone = [left for each, left in mine.items() if each.startswith("target") and self.pairs[each] not in mine]
+        return sum(legs) + sum(alone) + sum(left for each, left in mine.items() if each.startswith("exit"))
 
     def carry_out(self, decisions: Decisions, obeyed: int) -> None:
         """The broker obeys the first so many requests, and takes the order that is sent."""
@@ -527,7 +534,8 @@ def run(desk: Desk, steps: Sequence[tuple[str, str, int, int]]) -> None:
         elif step in ("EXIT", "REDUCE"):
             task = due(step, desk.facts(trade), trade_id=trade, payload={"quantity": quantity})
             desk.carry_out(decided(task), pick)
-        assert all(left >= 0 for left in desk.holdings.values()), (step, desk)
+        for each, left in desk.holdings.items():
+            assert desk.most_closed(each) <= left, (step, each)
 
 
 @given(STEPS)
