@@ -635,6 +635,19 @@ BEGIN
     IF p_mode <> 'live' THEN
         RETURN v_facts;
     END IF;
+    IF NOT (v_facts ->> 'filled')::BOOLEAN AND v_facts -> 'opened' <> 'null' THEN
+        v_facts := v_facts || jsonb_build_object('told', (
+            SELECT jsonb_build_array(COALESCE(i.detail ->> 'contract', o.payload ->> 'symbol'),
+                                     COALESCE(i.detail ->> 'direction', o.payload ->> 'direction'),
+                                     COALESCE(i.detail ->> 'quantity', o.payload ->> 'quantity'), n.created_at)
+            FROM execution_tasks o
+            JOIN execution_logs n ON n.task_id = o.id AND n.seq = o.version
+            LEFT JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                               ORDER BY l.seq DESC LIMIT 1) i ON TRUE
+            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+              AND o.mode = p_mode AND o.id <> p_task_id
+            ORDER BY o.id LIMIT 1));
+    END IF;
     RETURN v_facts || jsonb_build_object(
                 'unknown', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('UNKNOWN', 'REVIEW')
