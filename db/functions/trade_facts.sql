@@ -10,6 +10,7 @@
 --   held      what it holds, the most first, and the account's net in that contract over all trades:
 --             [[contract, quantity, net, root, average price], …]
 --   last      its last fill: [task id, role of its order, order id, price, recorded at]
+--   sized     for a reduction: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
 -- In live mode also, else empty:
 --   unknown   an entry of which nobody knows whether the broker has it: [id, status]
 --   working   its orders that may still fill, brackets too, and what was asked of each last: see working_orders()
@@ -72,6 +73,18 @@ BEGIN
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
+    END IF;
+    IF EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
+        v_facts := v_facts || jsonb_build_object('sized', (
+            SELECT jsonb_agg(jsonb_build_array(s.contracts, s.asked)) FROM (
+                SELECT i.detail ->> 'quantity' AS contracts, COALESCE(o.payload ->> 'quantity', '1') AS asked
+                FROM execution_tasks o
+                CROSS JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                                    ORDER BY l.seq DESC LIMIT 1) i
+                WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening
+                  AND o.status IN ('SUCCESS', 'ACCEPTED') AND o.mode = p_mode
+                  AND o.payload ->> 'quantity_kind' IS NULL AND i.detail ->> 'quantity' IS NOT NULL
+                ORDER BY o.id LIMIT 100) s));
     END IF;
     IF p_mode <> 'live' THEN
         RETURN v_facts;

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eventrouter.domain.broker import Change
 from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen
 from eventrouter.domain.denials import plain
+from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
 from eventrouter.domain.orders import Order, order_from_payload
 from eventrouter.domain.signals import QuantityKind
@@ -30,6 +31,7 @@ WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING"})
 
 _UNDECIDED = (Status.PENDING, Status.HELD, Status.SENDING, Status.UNKNOWN, Status.REVIEW, Status.ACCEPTED)
 _NO_CONTRACT = "-"
+_ONE = Decimal(1)
 _HUNDRED = Decimal(100)
 
 OrderChange = tuple[str, Change | None]
@@ -137,7 +139,8 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     if not trade.filled:
         return _send(task, _unfilled_order(task, "REDUCE"), lease_s)
     held = _largest(trade)
-    asked, words = _asked(task.payload or {}, held.closable)
+    whole = task.mode == "live" or held.root in PRODUCTS
+    asked, words = _asked(task.payload or {}, held.closable, whole=whole, scale=trade.scale)
     if not asked:
         return Closing(refuse(task, Status.DENIED, "SIZE_ZERO", f"{words} is less than one contract."))
     quantity = min(asked, held.closable)
@@ -151,16 +154,21 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     return _send(task, _closing_order(task, "REDUCE", held, quantity), lease_s, figures)
 
 
-def _asked(payload: Mapping[str, Any], held: Decimal) -> tuple[Decimal, str]:
-    """How much to close, and that in words. A share of whole contracts is rounded down to whole ones."""
+def _asked(payload: Mapping[str, Any], held: Decimal, *, whole: bool, scale: Decimal = _ONE) -> tuple[Decimal, str]:
+    """How much to close, and that in words. An account that entered three contracts for one of the alert's closes three.
+
+    `whole`: it trades in whole contracts, so rounded down.
+    """
     named = payload.get("quantity")
-    quantity = Decimal(1) if named is None else Decimal(str(named))
-    if payload.get("quantity_kind") != QuantityKind.PERCENT_OF_POSITION:
-        return quantity, f"{plain(quantity)} asked for, {plain(held)} held"
-    share = held * min(quantity, _HUNDRED) / _HUNDRED
-    if held == held.to_integral_value():
-        share = share.to_integral_value(ROUND_FLOOR)
-    return share, f"{plain(quantity)} % of {plain(held)} held"
+    quantity = _ONE if named is None else Decimal(str(named))
+    if payload.get("quantity_kind") == QuantityKind.PERCENT_OF_POSITION:
+        share = held * min(quantity, _HUNDRED) / _HUNDRED
+        words = f"{plain(quantity)} % of {plain(held)} held"
+    else:
+        share = quantity * scale
+        times = "" if scale == 1 else f", of which this account has {plain(scale)} contracts each"
+        words = f"{plain(quantity)} asked for{times}, {plain(held)} held"
+    return (share.to_integral_value(ROUND_FLOOR) if whole else share), words
 
 
 def _largest(trade: TradeFacts) -> Held:
@@ -189,7 +197,7 @@ def _unfilled_order(task: "DueTask", action: str) -> Order:
         return order
     quantity = told.quantity
     if action == "REDUCE" and quantity is not None:
-        asked, _ = _asked(task.payload or {}, Decimal(quantity))
+        asked, _ = _asked(task.payload or {}, Decimal(quantity), whole=task.mode == "live")
         quantity = plain(min(asked, Decimal(quantity)))
     return replace(
         order,

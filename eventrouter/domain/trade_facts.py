@@ -88,6 +88,7 @@ class TradeFacts:
     """What is known of a trade's other tasks on the account. Ids, or None.
 
     `filled`: something of it was executed, so what it holds says whether it is open; its tasks' statuses say so else.
+    `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `unknown`, `working`, `hidden`, `unsettled`, `unshown` and `told` are known in live mode only. `after`: the same of each trade
     that must be closed before this one may open.
     """
@@ -101,6 +102,7 @@ class TradeFacts:
     filled: bool = False
     held: tuple[Held, ...] = ()
     last: LastFill | None = None
+    sized: tuple[tuple[Decimal, Decimal], ...] = ()
     unknown: tuple[int, str] | None = None
     working: tuple[WorkingOrder, ...] = ()
     hidden: int | None = None
@@ -108,6 +110,12 @@ class TradeFacts:
     unshown: int | None = None
     told: Told | None = None
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> Decimal:
+        """Contracts held here for each unit that the alerts name: this account's size beside the alert's."""
+        asked = sum((asked for _, asked in self.sized), Decimal(0))
+        return sum((contracts for contracts, _ in self.sized), Decimal(0)) / asked if asked > 0 else Decimal(1)
 
     @property
     def is_open(self) -> bool:
@@ -129,6 +137,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         filled=facts["filled"],
         held=tuple(_held(row) for row in facts["held"]),
         last=_last(facts.get("last")),
+        sized=tuple((Decimal(contracts), Decimal(asked)) for contracts, asked in facts.get("sized") or ()),
         unknown=_pair(facts.get("unknown")),
         working=tuple(_working(row) for row in facts.get("working") or ()),
         hidden=_first(facts.get("hidden")),

@@ -140,6 +140,35 @@ def test_how_much_a_reduction_closes(quantity: int, payload: dict[str, Any], clo
 
 
 @pytest.mark.parametrize(
+    ("sized", "quantity", "closes"),
+    [
+        ([("6", "2")], 1, "3"),
+        ([("4", "2"), ("2", "1")], 1, "2"),
+        ([("3", "2")], 1, "1"),
+        ([("6", "2")], 2, "6"),
+        ([("6", "2")], 5, "6"),
+        ([("1", "2")], 1, None),
+        ([], 1, "1"),
+    ],
+)
+def test_a_reduction_is_sized_as_its_entry_was(sized: list[tuple[str, str]], quantity: int, closes: str | None) -> None:
+    """An account that entered three contracts for each of the alert's closes three for each; less than one is denied."""
+    pairs = tuple((Decimal(contracts), Decimal(asked)) for contracts, asked in sized)
+    trade = facts(held(6), sized=pairs)
+    if closes is None:
+        assert other("REDUCE", trade, quantity=quantity).reason == "SIZE_ZERO"
+    else:
+        assert send_of("REDUCE", trade, quantity=quantity).order.quantity == closes
+
+
+@pytest.mark.parametrize(("mode", "root", "closes"), [("dry", "-", "0.5"), ("dry", "MNQ", None), ("live", "-", None)])
+def test_only_what_is_simulated_without_an_instrument_has_fractions(mode: str, root: str, closes: str | None) -> None:
+    """Half a contract is closed nowhere else."""
+    task = due("REDUCE", facts(replace(held(1), root=root)), mode=mode, payload={"quantity": 0.5})
+    assert [send.order.quantity for send in decided(task).sends] == ([closes] if closes else [])
+
+
+@pytest.mark.parametrize(
     ("last", "said"),
     [
         (LastFill(1, "stop", "77", Decimal("99.5"), NOW), "its stop (order 77) filled at 99.5"),

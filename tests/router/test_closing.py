@@ -18,7 +18,7 @@ from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import enqueue, is_sound, move, reaches, row_of, status_of, value, way
 from tests.router.broker import DONE, NOT_THERE, Broker
-from tests.router.conftest import Start, asleep
+from tests.router.conftest import Start
 from tests.router.holding import MNQ, ends, fill, resized, show
 
 LIVE: dict[str, Any] = {"dry_run": False, "accounts": [Account("real", "alpha")], "poll_interval": 0.1}
@@ -275,13 +275,14 @@ async def test_a_stop_that_the_broker_does_not_move(db: Conn, start: Start, brok
 
 
 async def test_without_a_stop_none_is_moved(
-    db: Conn, start: Start, broker: Broker, capsys: pytest.CaptureFixture[str]
+    db: Conn, start: Start, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The alert is denied, and a person is warned."""
+    """The alert is denied, and a warning says so."""
     await opened(db)
     await start(**LIVE, sleeping=False)
     moved = await with_payload(db, "t", "MOVE_STOP", stop_loss=95)
     await reaches(db, moved, Status.DENIED)
+    assert "no_stop" in caplog.text
     assert (await row_of(db, moved, "NO_STOP"))[:2] == ("PENDING", "DENIED")
     assert broker.changed == []
 
@@ -372,4 +373,3 @@ async def test_the_router_stops_while_orders_are_withdrawn(db: Conn, start: Star
     answered = "SELECT count(*) FROM execution_logs WHERE task_id = %s AND reason = 'CANCEL_ANSWERED'"
     assert await value(db, answered, entry) == 2
     assert await status_of(db, exit_) == Status.PENDING
-    assert asleep

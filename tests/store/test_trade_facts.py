@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from eventrouter.domain.tasks import LogEntry, Status
-from eventrouter.domain.trade_facts import TradeFacts
+from eventrouter.domain.trade_facts import TradeFacts, trade_facts_of
 from eventrouter.store.connect import Conn
 from eventrouter.store.tasks import append, task_state, trade_facts
 from tests.router.book import enqueue, move, value
@@ -52,11 +52,12 @@ async def test_what_a_trade_holds(db: Conn) -> None:
     await fill(db, await task(db, "ENTRY", mode="dry"), "3", 5)
     found = await facts(db)
     (held,) = found.held
-    assert (held.contract, held.quantity, held.net, held.closable, held.root) == (MNQ, 2, 1, 1, "MNQ")
+    assert (held.contract, held.root) == (MNQ, "MNQ")
+    assert [held.quantity, held.net, held.closable] == [2, 1, 1]
     assert (found.filled, found.is_open) == (True, True)
     assert held.average_price == 100
     (dry,) = (await facts(db, mode="dry")).held
-    assert (dry.quantity, dry.net) == (5, 5)
+    assert [dry.quantity, dry.net] == [5, 5]
 
 
 async def test_a_trade_is_closed_by_what_it_holds(db: Conn) -> None:
@@ -97,13 +98,8 @@ async def test_orders_that_work(db: Conn) -> None:
     assert found.hidden is None
     assert found.unsettled == "1"
     first, second = found.working
-    assert (first.task_id, first.order_id, first.role, first.remaining, first.limit_price) == (
-        entry,
-        "1",
-        "entry",
-        2,
-        99,
-    )
+    assert (first.task_id, first.order_id, first.role) == (entry, "1", "entry")
+    assert [first.remaining, first.limit_price] == [2, 99]
     assert (first.status, first.version, first.contract) == ("ACCEPTED", 3, MNQ)
     assert (second.role, second.stop_price, second.asked, second.answer) == ("stop", Decimal("95.25"), None, None)
     await ends(db, "1", "UNCLEAR")
@@ -119,15 +115,15 @@ async def test_what_was_asked_of_an_order(db: Conn) -> None:
     await note(db, entry, "RESIZE_REQUESTED", orders={"1": "2", "8": "0"}, by=9)
     await note(db, entry, "RESIZE_ANSWERED", order="1", outcome="accepted")
     (order,) = (await facts(db)).working
-    assert (order.asked, order.answer) == (2, "accepted")
+    assert [order.asked, order.answer] == [2, "accepted"]
     await note(db, entry, "CANCEL_REQUESTED", orders={"1": "0"}, by=9)
     (order,) = (await facts(db)).working
-    assert (order.asked, order.answer) == (0, None)
+    assert [order.asked, order.answer] == [0, None]
     first = order.asked_at
     await note(db, entry, "CANCEL_ANSWERED", order="1", outcome="unknown")
     await note(db, entry, "CANCEL_REQUESTED", orders={"1": "0"}, by=9)
     (order,) = (await facts(db)).working
-    assert (order.asked, order.answer, order.first_asked_at) == (0, None, first)
+    assert [order.asked, order.answer, order.first_asked_at] == [0, None, first]
     assert order.asked_at is not None
     assert first is not None
     assert order.asked_at > first
@@ -135,10 +131,8 @@ async def test_what_was_asked_of_an_order(db: Conn) -> None:
 
 async def test_a_bracket_that_was_never_shown(db: Conn) -> None:
     """An executed entry that asked for a stop has one; until an order of it is shown that is told."""
-    entry = await task(db)
-    await db.execute("SELECT 1")
-    plain = await facts(db)
-    assert plain.unshown is None
+    await task(db, "ENTRY", Status.SENDING, Status.SUCCESS)
+    assert (await facts(db)).unshown is None
     cursor = await db.execute(
         "INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode)"
         """ VALUES ('V', 'ENTRY', '{"symbol": "NQ", "stop_loss": 90}', 'real', 'live') RETURNING id"""
@@ -148,7 +142,6 @@ async def test_a_bracket_that_was_never_shown(db: Conn) -> None:
     assert (await facts(db, "V")).unshown == protected
     await show(db, protected, "5", "stop", state="FILLED")
     assert (await facts(db, "V")).unshown is None
-    assert entry
 
 
 async def test_an_entry_without_fills_tells_what_it_asked_for(db: Conn) -> None:
@@ -167,6 +160,21 @@ async def test_an_entry_without_fills_tells_what_it_asked_for(db: Conn) -> None:
     assert (await facts(db)).told is None
     await task(db, "ENTRY", Status.SENDING, Status.SUCCESS, mode="dry")
     assert (await facts(db, mode="dry")).told is None
+
+
+async def test_a_reduction_knows_how_its_entries_were_sized(db: Conn) -> None:
+    """Contracts beside the alert's quantity of every executed entry; other tasks are not told."""
+    entry = await task(db)
+    state = await task_state(db, entry)
+    assert state is not None
+    row = LogEntry(entry, state.version, Status.SENDING, "INTENT", detail={"quantity": "3"}, lease_s=60)
+    await append(db, "test", [row])
+    await move(db, entry, Status.SUCCESS)
+    assert (await facts(db)).sized == ()
+    reduction = await task(db, "REDUCE")
+    found = await (await db.execute("SELECT trade_facts('T', 'real', 'live', %s)", (reduction,))).fetchone()
+    assert found is not None
+    assert trade_facts_of(found[0]).sized == ((Decimal(3), Decimal(1)),)
 
 
 @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.REVIEW])
