@@ -13,7 +13,7 @@ from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts, WorkingOrder
 
 SOON_S = 0.25
-LATEST_S = 2.5
+LATEST_S = 10.0
 STUCK_S = 10.0
 _AGAIN = timedelta(seconds=10)
 _AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)

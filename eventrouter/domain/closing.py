@@ -19,17 +19,14 @@ from eventrouter.domain.orders import Order, order_from_payload
 from eventrouter.domain.signals import QuantityKind
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import Held, TradeFacts, WorkingOrder
+from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, no_entry, refuse, wait
 
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
 
-RECHECK_S = 1.0
-RECHECK_EXIT_S = 10.0
-RECHECK_LONGEST_S = 60.0
 WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING"})
 """Reasons that a person should hear of: a position stays without the protection that was asked for, or open."""
 
-_UNDECIDED = (Status.PENDING, Status.HELD, Status.SENDING, Status.UNKNOWN, Status.REVIEW, Status.ACCEPTED)
 _NO_CONTRACT = "-"
 _ONE = Decimal(1)
 _HUNDRED = Decimal(100)
@@ -68,46 +65,6 @@ def close(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     if task.event_type == "REDUCE":
         return _reduce(task, now, lease_s)
     return replace(_exit(task, now, lease_s), overtaken=_overtaken(task, task.trade.unsent))
-
-
-# what waits in front of an entry
-
-
-def not_flat(task: "DueTask", now: datetime) -> LogEntry | None:
-    """Why the opening half of a reversal waits or is refused; None once every trade before it is closed."""
-    for trade_id, trade in task.trade.after.items():
-        unsent = any(entry < task.id for entry, _ in trade.unsent)  # a later one waits in line behind this task
-        exiting = trade.exit is not None and trade.exit[1] in _UNDECIDED
-        if trade.sending is not None or unsent or exiting:
-            return _wait(task, now, "WAITS_FOR_EXIT", f"Trade {trade_id}, which it reverses, is being closed.")
-        if trade.is_open:
-            how = f"its exit (task {trade.exit[0]}) is {trade.exit[1]}" if trade.exit else "it has no exit"
-            message = f"Trade {trade_id}, which it reverses, is not closed: {how}."
-            return refuse(task, Status.DENIED, "NOT_FLAT", message)
-        left = _left_at_broker(trade)
-        if left is not None:
-            message = f"Trade {trade_id}, which it reverses, holds nothing, but {left}."
-            return _wait(task, now, "WAITS_FOR_EXIT", message)
-    return None
-
-
-def nothing_to_add_to(task: "DueTask") -> LogEntry | None:
-    """Why there is nothing that an ADD could add to; None when there is, or it is no ADD."""
-    trade = task.trade
-    if task.event_type != "ADD" or (trade.opened is not None and (trade.is_open or not trade.filled)):
-        return None
-    why = f"{_ended(trade)}." if trade.filled else f"{_no_entry(task)}."
-    return refuse(task, Status.DENIED, "NOTHING_OPEN", f"There is nothing to add to: {why}")
-
-
-def _left_at_broker(trade: TradeFacts) -> str | None:
-    if trade.working:
-        return f"order {trade.working[0].order_id} of it still works"
-    if trade.hidden is not None or trade.unsettled is not None:
-        return "the broker has not shown all of its orders and fills yet"
-    if trade.unknown is not None:
-        return f"its entry (task {trade.unknown[0]}) is {trade.unknown[1]}"
-    return None
 
 
 # exits
@@ -302,17 +259,17 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
     trade = task.trade
     if trade.sending is not None:
         message = f"Task {trade.sending} of the same trade is being sent or looked up; what is open is not known yet."
-        return _wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
+        return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     if trade.unknown is not None and not trade.working and not any(held.closable for held in trade.held):
         entry, status = trade.unknown
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
-        return _wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
+        return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     return None
 
 
 def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:
     message = unseen(task.trade, now) if task.mode == "live" else None
-    return None if message is None else _wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
+    return None if message is None else wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
 
 
 def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:
@@ -323,7 +280,7 @@ def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:
         message = "The entry of its trade is not sent yet."
     else:
         return None
-    return _wait(task, now, "WAITS_FOR_ENTRY", message)
+    return wait(task, now, "WAITS_FOR_ENTRY", message)
 
 
 def _clearing(task: "DueTask", wishes: Sequence[Wish], now: datetime, message: str) -> Closing:
@@ -365,38 +322,12 @@ def _wanted(change: Change | None) -> dict[str, str] | None:
 def _nothing(task: "DueTask", reason: str) -> LogEntry:
     trade = task.trade
     if trade.filled:
-        why = _ended(trade)
+        why = ended(trade)
     elif trade.closed is not None:
         why = f"The trade was closed by task {trade.closed[0]} already"
     else:
-        why = _no_entry(task)
+        why = no_entry(task)
     return refuse(task, Status.DENIED, reason, f"{why}.")
-
-
-def _ended(trade: TradeFacts) -> str:
-    """How it came that nothing is left of a trade that filled."""
-    if trade.held:
-        held = trade.held[0]
-        return (
-            f"The trade holds {plain(held.quantity)} {held.contract}, but the account's net in it is {plain(held.net)}"
-        )
-    if trade.last is None:
-        return "The trade holds nothing any more"
-    at = "" if trade.last.price is None else f" at {plain(trade.last.price)}"
-    if trade.last.role in ("stop", "target"):
-        return f"The trade holds nothing any more: its {trade.last.role} (order {trade.last.order_id}) filled{at}"
-    if trade.last.task_id is None:
-        return f"The trade holds nothing any more: order {trade.last.order_id}, which is no task's, closed it{at}"
-    return f"The trade was closed by task {trade.last.task_id} already{at}"
-
-
-def _no_entry(task: "DueTask") -> str:
-    stood = ", ".join(f"task {entry} was {_before_exit(status)}" for entry, status in task.trade.entries)
-    return f"No entry of this trade was executed: {stood or 'the trade has no entry on this account'}"
-
-
-def _before_exit(status: str) -> str:
-    return "not sent yet and is cancelled" if status in (Status.PENDING, Status.HELD) else status
 
 
 def _overtaken(task: "DueTask", entries: Sequence[tuple[int, int]]) -> tuple[LogEntry, ...]:
@@ -410,14 +341,3 @@ def _overtaken(task: "DueTask", entries: Sequence[tuple[int, int]]) -> tuple[Log
 def _waiting_entries(task: "DueTask") -> list[tuple[int, int]]:
     """Unsent entries that came before this task."""
     return [(entry, version) for entry, version in task.trade.unsent if entry < task.id]
-
-
-def _wait(task: "DueTask", now: datetime, reason: str, message: str, longest_s: float = RECHECK_LONGEST_S) -> LogEntry:
-    """Looks again the less often the longer it waits, for each look is a log row."""
-    run_in_s = min(max(RECHECK_S, (now - task.created_at).total_seconds() / 10), longest_s)
-    return LogEntry(task.id, task.version, Status.PENDING, reason, message, run_in_s=run_in_s)
-
-
-def refuse(task: "DueTask", status: Status, reason: str, message: str) -> LogEntry:
-    """The row of a task that ends here."""
-    return LogEntry(task.id, task.version, status, reason, message)

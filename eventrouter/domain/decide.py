@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from eventrouter.domain.clearing import Clearing
-from eventrouter.domain.closing import OrderChange, close, is_exit, not_flat, nothing_to_add_to, refuse
+from eventrouter.domain.closing import OrderChange, close, is_exit
+from eventrouter.domain.opening import not_flat, nothing_to_add_to
 from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts
+from eventrouter.domain.verdicts import refuse
 
 _OPENING = ("ENTRY", "ADD")
 _EVENTS = (*_OPENING, "REDUCE", "CANCEL", "MOVE_STOP")  # and EXIT, EXIT_…

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from eventrouter.store.connect import Conn
-from tests.router.book import value
+from tests.router.book import only, value
 
 MNQ = "CON.F.US.MNQ.H26"
 
@@ -65,9 +65,8 @@ async def fill(
 ) -> None:
     """Records a fill of a task's trade, above zero bought, and what the trade holds after it."""
     fill_id = f"{order_id}-{await value(db, 'SELECT count(*) FROM fills')}"
-    trade, mode = await (
-        await db.execute("SELECT trade_id, mode FROM execution_tasks WHERE id = %s", (task,))
-    ).fetchone()
+    found = await db.execute("SELECT trade_id, mode FROM execution_tasks WHERE id = %s", (task,))
+    trade, mode = await only(found.fetchall())
     side = "BUY" if quantity > 0 else "SELL"
     key = (account, mode, trade, contract)
     async with db.transaction():
