@@ -928,7 +928,10 @@ BEGIN
                                                       AND t.status <> 'CANCELLED');
     sized := NOT EXISTS (SELECT FROM execution_tasks t
                          WHERE t.trade_id = p_trade_id AND (t.opening OR t.event_type LIKE 'REDUCE%')
-                           AND t.status NOT IN ('PENDING', 'SENDING', 'ACCEPTED', 'SUCCESS'));
+                           AND t.status NOT IN ('PENDING', 'SENDING', 'ACCEPTED', 'SUCCESS'))
+             AND NOT EXISTS (SELECT FROM broker_orders b
+                             WHERE b.trade_id = p_trade_id AND b.filled > 0
+                               AND (b.role IN ('stop', 'target') OR b.role = 'entry' AND b.filled < b.quantity AND b.state IN ('CANCELLED', 'EXPIRED')));
 END
 $$;
 
@@ -938,23 +941,31 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+DECLARE
+    v_facts JSONB;
 BEGIN
-    RETURN (SELECT jsonb_build_object(
+    v_facts := (SELECT jsonb_build_object(
                 'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
-                              AND (o.status = 'SENDING' OR o.event_type LIKE 'EXIT%' AND o.status IN ('UNKNOWN', 'REVIEW'))
+                              AND (o.status = 'SENDING' OR o.status IN ('UNKNOWN', 'REVIEW')
+                                   AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%' AND p_mode = 'live'))
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
-                             AND o.status IN ('SUCCESS', 'ACCEPTED')
+                             AND o.status = 'SUCCESS'
                              AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'opened', (SELECT jsonb_build_array(o.id, o.payload ->> 'symbol') FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('SUCCESS', 'ACCEPTED')
                              AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
-                'exit', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                'exit', COALESCE(
+                        (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
                          WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
-                           AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
+                           AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
                            AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                        (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                         WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
+                           AND o.status IN ('SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
+                           AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1)),
                 'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
                            SELECT o.id, o.version FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('PENDING', 'HELD')
@@ -963,7 +974,71 @@ BEGIN
                 'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(e.id, e.status) ORDER BY e.id), '[]') FROM (
                             SELECT o.id, o.status FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.mode = p_mode AND o.id <> p_task_id
-                            ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e)));
+                            ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e),
+                'filled', EXISTS (SELECT FROM fills f WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode),
+                'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
+                                    SELECT sum(n.quantity)::TEXT FROM holdings n
+                                    WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
+                                    h.root, h.average_price::TEXT)
+                                ORDER BY abs(h.quantity) DESC, h.contract), '[]')
+                         FROM holdings h
+                         WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
+    IF (v_facts ->> 'filled')::BOOLEAN THEN
+        v_facts := v_facts || jsonb_build_object('last', (
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
+            ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
+    END IF;
+    IF EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
+        v_facts := v_facts || jsonb_build_object('sized', (
+            SELECT jsonb_agg(jsonb_build_array(s.contracts, s.asked)) FROM (
+                SELECT i.detail ->> 'quantity' AS contracts, COALESCE(o.payload ->> 'quantity', '1') AS asked
+                FROM execution_tasks o
+                CROSS JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                                    ORDER BY l.seq DESC LIMIT 1) i
+                WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening
+                  AND o.status IN ('SUCCESS', 'ACCEPTED') AND o.mode = p_mode
+                  AND o.payload ->> 'quantity_kind' IS NULL AND i.detail ->> 'quantity' IS NOT NULL
+                ORDER BY o.id LIMIT 100) s));
+    END IF;
+    IF p_mode <> 'live' THEN
+        RETURN v_facts;
+    END IF;
+    IF NOT (v_facts ->> 'filled')::BOOLEAN AND v_facts -> 'opened' <> 'null' THEN
+        v_facts := v_facts || jsonb_build_object('told', (
+            SELECT jsonb_build_array(COALESCE(i.detail ->> 'contract', o.payload ->> 'symbol'),
+                                     COALESCE(i.detail ->> 'direction', o.payload ->> 'direction'),
+                                     COALESCE(i.detail ->> 'quantity', o.payload ->> 'quantity'), n.created_at)
+            FROM execution_tasks o
+            JOIN execution_logs n ON n.task_id = o.id AND n.seq = o.version
+            LEFT JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                               ORDER BY l.seq DESC LIMIT 1) i ON TRUE
+            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+              AND o.mode = p_mode AND o.id <> p_task_id
+            ORDER BY o.id LIMIT 1));
+    END IF;
+    RETURN v_facts || jsonb_build_object(
+                'unknown', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('UNKNOWN', 'REVIEW')
+                              AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
+                'working', working_orders(p_trade_id, p_account, p_mode, p_task_id),
+                'hidden', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
+                           WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening IN (TRUE, FALSE) AND o.status = 'ACCEPTED'
+                             AND o.mode = p_mode AND o.id <> p_task_id
+                             AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.account = o.account
+                                               AND b.role IN ('entry', 'exit') AND b.state IN ('WORKING', 'UNCLEAR'))
+                           LIMIT 1),
+                'unsettled', (SELECT jsonb_build_array(b.order_id, b.filled::TEXT, r.recorded::TEXT) FROM broker_orders b
+                              CROSS JOIN LATERAL (SELECT COALESCE(sum(f.quantity), 0) AS recorded FROM fills f
+                                                  WHERE f.account = b.account AND f.order_id = b.order_id) r
+                              WHERE b.trade_id = p_trade_id COLLATE "default" AND b.account = p_account COLLATE "C" AND b.mode = p_mode
+                                AND b.role <> 'foreign' AND b.filled > r.recorded LIMIT 1),
+                'unshown', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+                              AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
+                              AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
+                            ORDER BY o.id DESC LIMIT 1));
 END
 $$;
 
@@ -974,15 +1049,63 @@ CREATE FUNCTION public.trade_stands(p_trade_id text) RETURNS text
     SET jit TO 'off'
     AS $$
 BEGIN
-    RETURN (SELECT CASE WHEN count(*) = 0 THEN 'none' WHEN bool_or(x.best IS NULL) THEN 'open'
-                        WHEN bool_and(x.best = 'SUCCESS') THEN 'closed' ELSE 'closing' END
-            FROM (SELECT DISTINCT t.account, t.mode FROM execution_tasks t
+    RETURN (SELECT CASE WHEN count(*) = 0 THEN 'none' WHEN bool_or(x.stands = 'open') THEN 'open'
+                        WHEN bool_and(x.stands = 'closed') THEN 'closed' ELSE 'closing' END
+            FROM (SELECT t.account, t.mode FROM execution_tasks t
                   WHERE t.trade_id = p_trade_id AND t.opening
-                    AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) e
-            LEFT JOIN LATERAL (SELECT max(c.status) FILTER (WHERE c.status = 'SUCCESS') AS done, max(c.status) AS any_of FROM execution_tasks c
-                               WHERE c.trade_id = p_trade_id AND c.account = e.account AND c.mode = e.mode AND NOT c.opening
-                                 AND c.event_type LIKE 'EXIT%' AND c.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) y ON TRUE
-            CROSS JOIN LATERAL (SELECT COALESCE(y.done, y.any_of) AS best) x);
+                    AND t.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')
+                  UNION
+                  SELECT f.account, f.mode FROM fills f WHERE f.trade_id = p_trade_id) e
+            CROSS JOIN LATERAL (
+                SELECT COALESCE(bool_or(c.status = 'SUCCESS'), FALSE) AS done, COALESCE(bool_or(c.status <> 'SUCCESS'), FALSE) AS coming
+                FROM execution_tasks c
+                WHERE c.trade_id = p_trade_id AND c.account = e.account AND c.mode = e.mode AND NOT c.opening
+                  AND c.event_type LIKE 'EXIT%' AND c.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')) y
+            CROSS JOIN LATERAL (
+                SELECT CASE
+                    WHEN NOT EXISTS (SELECT FROM fills f WHERE f.trade_id = p_trade_id AND f.account = e.account AND f.mode = e.mode)
+                        THEN y.done
+                    ELSE NOT EXISTS (SELECT FROM holdings h WHERE h.account = e.account AND h.mode = e.mode
+                                                              AND h.trade_id = p_trade_id AND h.quantity <> 0)
+                         -- an entry that may fill yet; once an exit was executed it is denied, or closed at once
+                         AND (y.done OR NOT EXISTS (SELECT FROM execution_tasks n
+                                                    WHERE n.trade_id = p_trade_id AND n.account = e.account AND n.opening AND n.mode = e.mode
+                                                      AND n.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')))
+                    END AS closed) z
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN z.closed THEN 'closed' WHEN y.coming THEN 'closing' ELSE 'open' END AS stands) x);
+END
+$$;
+
+CREATE FUNCTION public.working_orders(p_trade_id text, p_account text, p_mode text, p_task_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
+                'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                ORDER BY t.id, b.order_id), '[]')
+            FROM broker_orders b
+            JOIN execution_tasks t ON t.id = b.task_id
+            LEFT JOIN LATERAL (
+                SELECT l.detail -> 'orders' ->> b.order_id AS asked, l.created_at AS asked_at, l.seq,
+                       (SELECT min(f.created_at) FROM execution_logs f
+                        WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
+                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id) AS first_at
+                FROM execution_logs l
+                WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
+                ORDER BY l.seq DESC LIMIT 1) q ON TRUE
+            LEFT JOIN LATERAL (
+                SELECT l.detail ->> 'outcome' AS answer FROM execution_logs l
+                WHERE l.task_id = t.id AND l.seq > q.seq AND l.reason IN ('CANCEL_ANSWERED', 'RESIZE_ANSWERED')
+                  AND l.detail ->> 'order' = b.order_id
+                ORDER BY l.seq DESC LIMIT 1) a ON TRUE
+            WHERE b.account = p_account COLLATE "C" AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR') AND b.role <> 'foreign'
+              AND t.trade_id = p_trade_id COLLATE "default" AND t.id <> p_task_id);
 END
 $$;
 
@@ -1390,6 +1513,8 @@ CREATE INDEX automated_signals_trade ON public.automated_signals USING btree (tr
 
 CREATE INDEX broker_orders_task ON public.broker_orders USING btree (task_id);
 
+CREATE INDEX broker_orders_trade ON public.broker_orders USING btree (trade_id, account);
+
 CREATE INDEX broker_orders_working ON public.broker_orders USING btree (account, mode) WHERE (state = ANY (ARRAY['WORKING'::text, 'UNCLEAR'::text]));
 
 CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
@@ -1412,7 +1537,7 @@ CREATE INDEX execution_tasks_intents ON public.execution_tasks USING btree (acco
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
-CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'SUCCESS'::character varying])::text[])));
+CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[])));
 
 CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane, lease_until) WHERE ((status)::text = 'SENDING'::text);
 
@@ -1579,6 +1704,9 @@ GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode
 
 REVOKE ALL ON FUNCTION public.trade_stands(p_trade_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_stands(p_trade_id text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.working_orders(p_trade_id text, p_account text, p_mode text, p_task_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.working_orders(p_trade_id text, p_account text, p_mode text, p_task_id bigint) TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.account_log TO eventrouter_app;
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from eventrouter.changing import Clearer
 from eventrouter.connection import Connection
 from eventrouter.domain.decide import Send, decide
 from eventrouter.domain.tasks import Status
@@ -48,6 +49,7 @@ class Executor:
         self._lease_s = lease_s
         self._metrics = metrics
         self._sending: set[asyncio.Task[None]] = set()
+        self._clearer = Clearer(pool, name=name, within_s=lease_s, on_change=connection.wake.set)
         self.in_flight = 0
         """Tasks that wait for the broker or for their outcome's commit."""
 
@@ -63,6 +65,12 @@ class Executor:
         for sending in self._sending:
             sending.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._clearer.drain(grace_s)
+
+    @property
+    def asking(self) -> int:
+        """Working orders that the broker was asked to withdraw or to change, and has not answered; they take no slots."""
+        return self._clearer.asking
 
     def _free_slots(self) -> int:
         # two batches: one is claimed while the other one's outcomes are committed
@@ -86,13 +94,15 @@ class Executor:
                 one_of_a_lane=not whole_lanes,
             )
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
-            appended = await claim.record(self._name, entries)
+            appended = await claim.record(self._name, entries, decisions.asked)
         # the intents are committed: from here on the orders may leave
         # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
         concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}
         concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._outcomes.tell(entry, appended[entry.task_id], concerned[entry.task_id])
+        asked = [clearing for clearing in decisions.cancels if clearing.task_id in appended]
+        self._clearer.start(self._connection.connector, asked)
         self._start_sending(decisions.sends)
         self._gatekeeper.ask(gate, self._connection)
         return len(entries)

@@ -7,7 +7,7 @@ from typing import Any
 
 from eventrouter.config import Config
 from eventrouter.config.rules import account_of, rules_of, table_of
-from eventrouter.domain.decide import DueTask, TradeFacts, decide
+from eventrouter.domain.decide import DueTask, decide
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.payloads import record_of
@@ -16,6 +16,7 @@ from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.routing import RoutingTable
 from eventrouter.domain.signals import Signal
 from eventrouter.domain.symbols import root_of
+from eventrouter.domain.trade_facts import TradeFacts
 from eventrouter.domain.trades import Leg, begun_since, resolve
 from eventrouter.domain.understand import ask_of, max_age_of, understand
 from eventrouter.domain.wording import in_words

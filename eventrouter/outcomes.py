@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from eventrouter.domain.closing import WARNED
 from eventrouter.domain.decide import DueTask
 from eventrouter.domain.tasks import LogEntry, late_entry
 from eventrouter.errors import RowRefused, StoreError, StoreUnavailable
@@ -60,6 +61,8 @@ class Outcomes:
 
     def tell(self, entry: LogEntry, appended: Appended, task: DueTask) -> None:
         """Says one committed row in log and metrics."""
+        if entry.reason in WARNED:
+            _log.warning(entry.reason.lower(), task=entry.task_id, trade=task.trade_id, message=entry.message)
         tell(
             self._metrics,
             task=entry.task_id,

@@ -115,8 +115,8 @@ class ExecutionRouter:
 
     @property
     def in_flight(self) -> int:
-        """Tasks that wait for a broker or for their outcome's commit."""
-        return sum(executor.in_flight for executor in self._executors.values())
+        """Tasks and changes of orders that wait for a broker or for their outcome's commit."""
+        return sum(executor.in_flight + executor.asking for executor in self._executors.values())
 
     def connection_states(self) -> dict[str, str]:
         """Each connection's name → "open", or why it is not."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.changing import ask
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.decide import DueTask, Send
@@ -19,7 +20,7 @@ async def send_once(connector: Connector, send: Send, within_s: float) -> Outcom
     """The connector's answer; whatever keeps it from answering leaves the outcome unknown."""
     try:
         async with asyncio.timeout(within_s):
-            return await connector.send(send.order, repeated=send.task.repeated)
+            return await ask(connector, send)
     except TimeoutError:
         return Unknown(Answer(), f"No answer within {within_s:g} s.")
     except Exception as error:

@@ -140,13 +140,15 @@ class Rejected:
     """The broker's definitive refusal: it executed nothing, and will not.
 
     `repeatable`: it refused the session and not the order, so that the same order may be taken later. `order` is what a
-    look-up found: one that the broker rejected, or that ended without a fill.
+    look-up found: one that the broker rejected, or that ended without a fill. `gone`: the order to cancel or to change does
+    not work any more.
     """
 
     answer: Answer
     message: str
     repeatable: bool = False
     order: BrokerOrder | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

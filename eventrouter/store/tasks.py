@@ -8,10 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from eventrouter.domain.decide import DueTask, TradeFacts
+from eventrouter.domain.decide import DueTask
 from eventrouter.domain.lookups import UnknownTask
 from eventrouter.domain.plan import Entered
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts, trade_facts_of
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
@@ -32,7 +33,11 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class StuckTask:
-    """A task that does not go on by itself, as recovery sees it."""
+    """A task that does not go on by itself, as recovery sees it.
+
+    `targets`: of a CANCEL or MOVE_STOP the orders that it is about, as its intent names them: id → the prices asked for, None
+    for one to withdraw.
+    """
 
     id: int
     version: int
@@ -41,6 +46,8 @@ class StuckTask:
     client_order_id: str
     worker: str | None
     received_at: datetime
+    event_type: str = ""
+    targets: Mapping[str, Mapping[str, str] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +98,15 @@ class Claim:
     due: tuple[DueTask, ...]
     now: datetime | None
 
-    async def record(self, actor: str, entries: Sequence[LogEntry]) -> dict[int, Appended]:
-        """Appends the entries; raises StoreUnavailable when one of the tasks moved on meanwhile, to be claimed again."""
-        appended = await append(self.conn, actor, entries)
-        if len(appended) != len(entries):
+    async def record(
+        self, actor: str, entries: Sequence[LogEntry], asked: Sequence[LogEntry] = ()
+    ) -> dict[int, Appended]:
+        """Appends the entries; raises StoreUnavailable when one of the tasks moved on meanwhile, to be claimed again.
+
+        `asked` are rows of tasks that nobody has locked: one that moved on is missing in the answer.
+        """
+        appended = await append(self.conn, actor, [*entries, *asked])
+        if any(entry.task_id not in appended for entry in entries):
             raise StoreUnavailable("A task moved on while it was being decided about.")
         return appended
 
@@ -185,20 +197,6 @@ def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
     values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[20], *row[15:19]]
     return DueTask(*values)
-
-
-def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
-    """From what db/functions/trade_facts.sql answers."""
-    opened, closing = facts["opened"], facts["exit"]
-    return TradeFacts(
-        sending=facts["sending"][0] if facts["sending"] else None,
-        closed=tuple(facts["closed"]) if facts["closed"] else None,
-        opened=(opened[0], opened[1]) if opened else None,
-        exit=(closing[0], closing[1]) if closing else None,
-        unsent=tuple((task_id, version) for task_id, version in facts["unsent"]),
-        entries=tuple((task_id, status) for task_id, status in facts["entries"]),
-        after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
-    )
 
 
 def _clean(text: str | None) -> str | None:

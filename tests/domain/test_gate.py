@@ -15,7 +15,7 @@ from eventrouter.domain.book import Book
 from eventrouter.domain.broker import Contract
 from eventrouter.domain.contract_choice import Looked
 from eventrouter.domain.controls import Control
-from eventrouter.domain.decide import DueTask, Sized, TradeFacts, decide
+from eventrouter.domain.decide import DueTask, Sized, decide
 from eventrouter.domain.gate import Gate
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.risk_inputs import Automation, Exposure
@@ -24,6 +24,7 @@ from eventrouter.domain.sizing import Contract as Which
 from eventrouter.domain.sizing import SizeBy, SizingRule
 from eventrouter.domain.symbols import root_of
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)  # a Monday; MNQZ6 leads until 14 December
 DAY = date(2026, 11, 23)

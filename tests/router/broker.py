@@ -22,13 +22,15 @@ from eventrouter.domain.broker import (
     Price,
 )
 from eventrouter.domain.instruments import PRODUCTS
-from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome
+from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome, Rejected
 from eventrouter.domain.symbols import root_of
 
 Reply = Outcome | Exception | Callable[[Order], Awaitable[Outcome]]
+OnChange = Callable[[str, Change | None], Awaitable[Outcome]]
 
 DONE = Accepted(Answer(200, "done"), done=True)
 GONE = Absent(proven=True, message="No such order, and its id would be refused a second time.")
+NOT_THERE = Rejected(Answer(200, "not found"), "No such order works.", gone=True)
 UNPROVEN = Absent(proven=False, message="No such order now.")
 
 
@@ -36,6 +38,8 @@ UNPROVEN = Absent(proven=False, message="No such order now.")
 class Broker:
     """Its replies in turn, then DONE for ever. While `answers` is not set, no order gets an answer; without `searchable` no
     look-up, without `opens` it does not open, without `resolves` no contract is named.
+
+    `on_change` says what becomes of a cancel (no change) or a change of a working order; `changed` are those that came.
     """
 
     capabilities: Capabilities
@@ -46,6 +50,8 @@ class Broker:
     repeated: list[bool] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
     look_ups: list[datetime | None] = field(default_factory=list)
+    changed: list[tuple[str, Change | None]] = field(default_factory=list)
+    on_change: OnChange | None = None
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     searchable: asyncio.Event = field(default_factory=asyncio.Event)
     opens: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,12 +95,16 @@ class Broker:
         return self.found
 
     async def cancel(self, account: str, order_id: str) -> Outcome:
-        """Done."""
-        return DONE
+        """What the test says, else done."""
+        return await self._change(order_id, None)
 
     async def modify(self, account: str, order_id: str, change: Change) -> Outcome:
-        """Done."""
-        return DONE
+        """What the test says, else done."""
+        return await self._change(order_id, change)
+
+    async def _change(self, order_id: str, change: Change | None) -> Outcome:
+        self.changed.append((order_id, change))
+        return DONE if self.on_change is None else await self.on_change(order_id, change)
 
     async def close_position(self, account: str, contract: str, quantity: Decimal | None = None) -> Outcome:
         """Done."""

@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from eventrouter.domain.decide import DueTask, TradeFacts
+from eventrouter.domain.decide import DueTask
 from eventrouter.domain.plan import opens
 from eventrouter.domain.routing import Candidate, Route, RoutingTable
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import CHANNEL, Conn, Database, Pool, listen, notify
 from eventrouter.store.routed import route

@@ -316,6 +316,7 @@ CALLABLE = {
     "trade_facts",
     "trade_doubts",
     "trade_stands",
+    "working_orders",
 }
 
 

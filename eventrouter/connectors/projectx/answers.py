@@ -324,7 +324,8 @@ def outcome(endpoint: str, reply: Reply, *, repeated: bool = False) -> Outcome:
         case Means.REFUSED | Means.SESSION_REFUSED if repeated:
             return Unknown(answer, f"{found.message} An earlier attempt may have been executed all the same.")
         case Means.REFUSED | Means.SESSION_REFUSED:
-            return Rejected(answer, found.message, repeatable=found.means is Means.SESSION_REFUSED)
+            gone = endpoint in (MODIFY, CANCEL) and found.name == "OrderNotFound"
+            return Rejected(answer, found.message, repeatable=found.means is Means.SESSION_REFUSED, gone=gone)
         case _:
             return Unknown(answer, found.message)
 

@@ -1,0 +1,144 @@
+"""What must be out of the way before a trade is closed or made smaller: its orders that could still fill. Pure.
+
+An order is asked to go, or to be smaller, by a log row of its task that is committed before the broker is asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from eventrouter.domain.denials import plain
+from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts, WorkingOrder
+
+SOON_S = 0.25
+LATEST_S = 10.0
+STUCK_S = 10.0
+_AGAIN = timedelta(seconds=10)
+_AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)
+_SHOWS_WITHIN = timedelta(seconds=3)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """A working order to withdraw (`left` is zero), or to make so much smaller that no more than `left` may still fill.
+
+    `size` is its whole size then, what has filled already included. `task_id` is the task whose log tells of it.
+    """
+
+    account: str
+    order_id: str
+    task_id: int
+    left: Decimal
+    size: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What is asked of working orders now, and the log rows that say so before. `waits_s`: when to look again."""
+
+    clearings: tuple[Clearing, ...]
+    rows: tuple[LogEntry, ...]
+    waits_s: float
+    stuck: bool
+
+
+Wish = tuple[WorkingOrder, Decimal]
+"""An order and what may still fill of it afterwards."""
+
+
+def shrunk(orders: Sequence[WorkingOrder], most: Decimal) -> list[Wish]:
+    """The orders to change so that all of them together fill no more than `most`; the last ones give way first."""
+    excess = _remaining(orders) - most
+    wishes: list[Wish] = []
+    for order in reversed(orders):
+        if excess <= 0:
+            break
+        taken = min(excess, order.remaining)
+        wishes.append((order, order.remaining - taken))
+        excess -= taken
+    return wishes
+
+
+def fitting(working: Sequence[WorkingOrder], contract: str, left: Decimal) -> list[Wish]:
+    """What to change so that no mix of this contract's working exits, stops and targets closes more than `left`.
+
+    Of an entry's stop and target only one fills, so its bracket counts as much as the larger of the two. The brackets of
+    later entries give way first.
+    """
+    of_contract = [order for order in working if order.contract == contract]
+    exits = [order for order in of_contract if order.role == "exit"]
+    wishes = shrunk(exits, left)
+    left -= _remaining(exits) - sum((order.remaining - size for order, size in wishes), ZERO)
+    brackets: dict[int, tuple[list[WorkingOrder], list[WorkingOrder]]]
+    brackets = {order.task_id: ([], []) for order in of_contract if order.role in ("stop", "target")}
+    for order in of_contract:
+        if order.role in ("stop", "target"):
+            brackets[order.task_id][order.role == "target"].append(order)
+    excess = sum((max(map(_remaining, legs)) for legs in brackets.values()), ZERO) - left
+    for legs in reversed(brackets.values()):
+        whole = max(map(_remaining, legs))
+        taken = min(max(excess, ZERO), whole)
+        wishes += [wish for leg in legs for wish in shrunk(leg, whole - taken)]
+        excess -= taken
+    return wishes
+
+
+def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
+    return sum((order.remaining for order in orders), ZERO)
+
+
+def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) -> Requests:
+    """Asks what was not asked yet, or was not answered: one log row for each task whose orders are concerned."""
+    asked: dict[int, list[Wish]] = {}
+    for order, left in wishes:
+        if order.status not in (Status.PENDING, Status.HELD) and _is_due(order, left, now):
+            asked.setdefault(order.task_id, []).append((order, left))
+    rows = tuple(_row(group, by_task) for group in asked.values())
+    clearings = tuple(
+        Clearing(account, order.order_id, order.task_id, left, order.filled + left)
+        for group in asked.values()
+        for order, left in group
+    )
+    first = [order.first_asked_at for order, left in wishes if order.asked == left and order.first_asked_at]
+    waited_s = max(0.0, (now - min(first)).total_seconds()) if first else 0.0
+    return Requests(clearings, rows, min(max(SOON_S, waited_s / 4), LATEST_S), waited_s >= STUCK_S)
+
+
+def _is_due(order: WorkingOrder, left: Decimal, now: datetime) -> bool:
+    if order.asked != left or order.asked_at is None:
+        return True
+    pause = _AGAIN_AFTER_NO_ANSWER if order.answer in ("unknown", "not_sent") else _AGAIN
+    return now - order.asked_at >= pause
+
+
+def _row(group: Sequence[Wish], by_task: int) -> LogEntry:
+    first = group[0][0]
+    words = [f"{_words(order)} is {_asked(left)}" for order, left in group]
+    detail = {"orders": {order.order_id: plain(left) for order, left in group}, "by": by_task}
+    reason = "RESIZE_REQUESTED" if any(left for _, left in group) else "CANCEL_REQUESTED"
+    message = f"{'; '.join(words)}, for task {by_task}."
+    return LogEntry(first.task_id, first.version, Status(first.status), reason, message, detail=detail)
+
+
+def _words(order: WorkingOrder) -> str:
+    return f"{order.role} order {order.order_id}"
+
+
+def _asked(left: Decimal) -> str:
+    return f"made smaller, to {plain(left)}" if left else "withdrawn"
+
+
+def unseen(trade: TradeFacts, now: datetime) -> str | None:
+    """Why what the trade holds, or what may still fill of it, is not known yet though nothing works; None when it is."""
+    if trade.hidden is not None:
+        return f"The broker has task {trade.hidden}, and has not shown yet what became of its order."
+    if trade.unsettled is not None:
+        return f"Not every fill of order {trade.unsettled} is recorded yet."
+    if trade.told is not None and now - trade.told.since < _SHOWS_WITHIN:
+        return "Its entry is executed, and no fill of it is recorded yet."
+    if trade.unshown is not None and trade.last is not None and now - trade.last.recorded_at < _SHOWS_WITHIN:
+        return f"The bracket of task {trade.unshown} has not been shown yet."
+    return None

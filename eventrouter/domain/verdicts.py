@@ -1,0 +1,53 @@
+"""Rows of tasks that end here or wait, and the sentences that say why. Pure."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from eventrouter.domain.denials import plain
+from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trade_facts import TradeFacts
+
+if TYPE_CHECKING:
+    from eventrouter.domain.decide import DueTask
+
+RECHECK_S = 1.0
+RECHECK_EXIT_S = 10.0
+RECHECK_LONGEST_S = 60.0
+
+
+def refuse(task: "DueTask", status: Status, reason: str, message: str) -> LogEntry:
+    """The row of a task that ends here."""
+    return LogEntry(task.id, task.version, status, reason, message)
+
+
+def wait(task: "DueTask", now: datetime, reason: str, message: str, longest_s: float = RECHECK_LONGEST_S) -> LogEntry:
+    """Looks again the less often the longer it waits, for each look is a log row."""
+    run_in_s = min(max(RECHECK_S, (now - task.created_at).total_seconds() / 10), longest_s)
+    return LogEntry(task.id, task.version, Status.PENDING, reason, message, run_in_s=run_in_s)
+
+
+def ended(trade: TradeFacts) -> str:
+    """How it came that nothing is left of a trade that filled."""
+    if trade.held:
+        held = trade.held[0]
+        return (
+            f"The trade holds {plain(held.quantity)} {held.contract}, but the account's net in it is {plain(held.net)}"
+        )
+    if trade.last is None:
+        return "The trade holds nothing any more"
+    at = "" if trade.last.price is None else f" at {plain(trade.last.price)}"
+    if trade.last.role in ("stop", "target"):
+        return f"The trade holds nothing any more: its {trade.last.role} (order {trade.last.order_id}) filled{at}"
+    if trade.last.task_id is None:
+        return f"The trade holds nothing any more: order {trade.last.order_id}, which is no task's, closed it{at}"
+    return f"The trade was closed by task {trade.last.task_id} already{at}"
+
+
+def no_entry(task: "DueTask") -> str:
+    """How the entries of a trade of which nothing was executed ended."""
+    stood = ", ".join(f"task {entry} was {_before_exit(status)}" for entry, status in task.trade.entries)
+    return f"No entry of this trade was executed: {stood or 'the trade has no entry on this account'}"
+
+
+def _before_exit(status: str) -> str:
+    return "not sent yet and is cancelled" if status in (Status.PENDING, Status.HELD) else status
