@@ -82,9 +82,10 @@ WHERE NOT EXISTS (SELECT FROM controls r WHERE r.scope = c.scope AND r.id > c.id
 ORDER BY a.account, c.id;
 
 -- name: flatten_progress
--- What was done for one flattening, in order.
+-- What was done for one flattening, or for a later one of the same scope, in order.
 SELECT account, mode, seq, kind, actor, message, detail, created_at FROM account_log
-WHERE kind LIKE 'FLATTEN%%' AND detail ->> 'control' = :control::BIGINT::TEXT AND account = ANY (:accounts)
+WHERE kind LIKE 'FLATTEN%%' AND account = ANY (:accounts) AND detail ->> 'scope' = :scope
+  AND (detail ->> 'control')::BIGINT >= :control
 ORDER BY account, mode, seq;
 
 -- name: undecided_tasks
@@ -106,3 +107,6 @@ SELECT pg_try_advisory_lock(hashtextextended('eventrouter.flatten/' || :account,
 
 -- name: flatten_unlock^
 SELECT pg_advisory_unlock(hashtextextended('eventrouter.flatten/' || :account, 0));
+
+-- name: probe
+SELECT;

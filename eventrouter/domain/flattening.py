@@ -54,6 +54,6 @@ def progress(account: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if last["kind"] == Kind.FLAT:
         found |= {"flat_at": last["created_at"], "unresolved": last["detail"].get("unresolved", [])}
     else:
-        seen = next((row["detail"] for row in reversed(rows) if "held" in row["detail"]), {})
+        seen: Mapping[str, Any] = next((row["detail"] for row in reversed(rows) if "held" in row["detail"]), {})
         found |= {"held": seen.get("held", []), "working": seen.get("working", [])}
     return found

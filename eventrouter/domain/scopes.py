@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
+from eventrouter.domain.controls import ALL
 from eventrouter.errors import ScopeWrong
 
-ALL = "all"
 _KINDS = ("account", "strategy")
 _SHOWN = 10
 

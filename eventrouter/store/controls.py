@@ -1,5 +1,6 @@
 """Halts, resumes and flattenings: set one, read what stands, and how far each flattening got."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from eventrouter.domain.flattening import progress
 from eventrouter.domain.scopes import scope_of
-from eventrouter.store.connect import Conn, translated
+from eventrouter.store.connect import STATEMENT_TIMEOUT_S, Conn, translated
 from eventrouter.store.files import query
 
 Row = dict[str, Any]
@@ -138,9 +140,16 @@ async def flatten_requests(conn: Conn, accounts: Sequence[str], mode: str) -> li
         return [FlattenRequest(*row[:7], row[7] or {}, row[8] or 0.0, bool(row[9])) for row in await cursor.fetchall()]
 
 
-async def flatten_progress(conn: Conn, control: int, accounts: Sequence[str]) -> list[Row]:
-    """The rows of these accounts' logs about one flattening."""
-    return await _rows(conn, "flatten_progress", {"control": control, "accounts": list(accounts)})
+async def flattening(conn: Conn, control: int, scope: str, configured: Sequence[str] = ()) -> list[Row]:
+    """How far each account of a flattening's scope is; see domain/flattening.py.
+
+    Of all accounts and of a strategy's those count that are published or hold something; where none is published,
+    those that the caller's configuration names.
+    """
+    kind, _, name = scope.partition(":")
+    accounts = [name] if kind == "account" else await accounts_to_flatten(conn) or sorted(configured)
+    rows = await _rows(conn, "flatten_progress", {"control": control, "scope": scope, "accounts": accounts})
+    return [progress(account, [row for row in rows if row["account"] == account]) for account in accounts]
 
 
 async def undecided(conn: Conn, account: str, mode: str, strategy: str | None = None) -> list[UndecidedTask]:
@@ -173,6 +182,12 @@ async def flatten_lock(conn: Conn, account: str) -> AsyncIterator[bool]:
         if taken and not conn.closed:
             async with translated("flatten unlock"):
                 await conn.execute(query("flatten_unlock"), {"account": account})
+
+
+async def check_lock(conn: Conn) -> None:
+    """Raises StoreUnavailable when the connection that holds a lock is gone, and the lock with it."""
+    async with translated("flatten lock"), asyncio.timeout(STATEMENT_TIMEOUT_S):
+        await conn.execute(query("probe"))
 
 
 async def _rows(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
