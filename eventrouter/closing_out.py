@@ -33,7 +33,9 @@ class Round:
 
     def in_words(self) -> str:
         """What was found and answered, in a sentence."""
-        orders = [f"order {each.id}: cancel {_said(said)}" for each, said in zip(self.orders, self.cancels, strict=True)]
+        orders = [
+            f"order {each.id}: cancel {_said(said)}" for each, said in zip(self.orders, self.cancels, strict=True)
+        ]
         closes = [
             f"{each.quantity:f} {each.contract}: close {_said(said)}"
             for each, said in zip(self.positions, self.closes, strict=True)

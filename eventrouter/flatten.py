@@ -7,17 +7,17 @@ the account's log. What a strategy holds, and what is simulated, is closed by an
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from eventrouter.closing_out import Round, close_out
-from eventrouter.connectors.base import Connector
+from eventrouter.connection import Connection
+from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
 from eventrouter.errors import BrokerError, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
-from eventrouter.store.account_log import append_event
+from eventrouter.store.books import append_event
 from eventrouter.store.connect import Conn, Database, Pool, session
 from eventrouter.store.controls import FlattenRequest
 
@@ -33,18 +33,17 @@ _VERIFY_AGAIN_S = 15.0
 class Flattener:
     """Flattens the accounts of one connection whenever a control asks for it.
 
-    `connector` gives the one to use now. `mode` is dry or live; `simulated`: there is no broker behind it. `lease_s` bounds how
-    long an order can be on its way. `wake` is to be set when there may be something to do, and is looked past every `poll_s`.
+    `mode` is dry or live; `simulated`, or the connector dryrun: there is no broker behind it. `lease_s` bounds how long an
+    order can be on its way. `wake` is to be set when there may be something to do; every `poll_s` it is looked anyway.
     """
 
     def __init__(
         self,
         database: Database,
         pool: Pool,
+        connection: Connection,
         *,
         name: str,
-        connector: Callable[[], Connector],
-        accounts: Sequence[str],
         mode: str,
         simulated: bool,
         lease_s: float,
@@ -54,10 +53,9 @@ class Flattener:
         self._database = database
         self._pool = pool
         self._name = name
-        self._connector = connector
-        self._accounts = list(accounts)
+        self._connection = connection
         self._mode = mode
-        self._simulated = simulated
+        self._simulated = simulated or connection.accounts[0].connector == "dryrun"
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -84,9 +82,12 @@ class Flattener:
 
     async def _due(self) -> list[FlattenRequest]:
         async with session(self._pool, "flatten") as conn:
-            found = await store.flatten_requests(conn, self._accounts, self._mode)
+            found = await store.flatten_requests(conn, self._connection.account_names, self._mode)
         now = time.monotonic()
-        return [each for each in found if _open(each) and self._not_before.get((each.account, each.control), 0.0) <= now]
+        return [each for each in found if _open(each) and (each.resolved or self._pause_until(each) <= now)]
+
+    def _pause_until(self, request: FlattenRequest) -> float:
+        return self._not_before.get((request.account, request.control), 0.0)
 
     def _begin(self, request: FlattenRequest) -> None:
         """One at a time for an account, the one that was asked for first."""
@@ -119,7 +120,9 @@ class Flattener:
         if request is None or not _open(request):
             return
         if request.kind is None:
-            await self._record(request, Kind.STARTED, f"Flattening asked for by {request.actor}.", reason=request.reason)
+            await self._record(
+                request, Kind.STARTED, f"Flattening asked for by {request.actor}.", reason=request.reason
+            )
         try:
             if self._simulated or request.strategy is not None:
                 await self._by_exits(request)
@@ -145,7 +148,7 @@ class Flattener:
             if await self._asked(request) is None:
                 return
             async with asyncio.timeout(4 * self._lease_s):
-                seen = await close_out(self._connector(), request.account)
+                seen = await close_out(self._connection.connector, request.account)
             if seen.nothing:
                 sure -= 1
                 if sure <= 0:
@@ -174,7 +177,6 @@ class Flattener:
     async def _by_exits(self, request: FlattenRequest) -> None:
         deadline = time.monotonic() + self._lease_s + _PAUSE_LONGEST_S
         asked: set[str] = set()
-        shown: list[dict[str, Any]] = []
         pause_s = _LOOK_S
         while True:
             async with session(self._pool, "flatten") as conn, conn.transaction():
@@ -199,10 +201,11 @@ class Flattener:
                 for each in held
             ]
             if fresh:
-                shown = now
                 await self._record(request, Kind.STEP, f"{len(fresh)} trades get an exit.", held=now, working=[])
             if time.monotonic() >= deadline:
-                why = "; ".join(f"{each.trade_id}: task {each.task} is {each.status}" for each in held) or "it is sending"
+                why = (
+                    "; ".join(f"{each.trade_id}: task {each.task} is {each.status}" for each in held) or "it is sending"
+                )
                 await self._failed(request, f"Its trades are not closed: {why}.", held=now, working=[])
                 return
             await asyncio.sleep(pause_s)
@@ -214,9 +217,9 @@ class Flattener:
         async with session(self._pool, "flatten") as conn:
             undecided = await store.undecided(conn, request.account, self._mode, request.strategy)
         unresolved = [task.id for task in undecided]
-        # our own view follows the broker's fills: until it does, looking every moment would tell nothing new
-        self._not_before[request.account, request.control] = time.monotonic() + _VERIFY_AGAIN_S
         if request.kind == Kind.FLAT and request.detail.get("unresolved") == unresolved:
+            # the proof stands, and our own books say otherwise: that is not settled by asking every moment
+            self._not_before[request.account, request.control] = time.monotonic() + _VERIFY_AGAIN_S
             return
         message = "No position and no working order: read from the broker after the last step."
         if self._simulated or request.strategy is not None:
@@ -233,8 +236,8 @@ class Flattener:
     async def _record(self, request: FlattenRequest, kind: Kind, message: str, **detail: Any) -> None:
         detail = {"control": request.control, "scope": request.scope, **detail}
         async with session(self._pool, "flatten") as conn, conn.transaction():
-            await append_event(conn, self._name, request.account, self._mode, str(kind), message, detail)
+            await append_event(conn, self._name, request.account, self._mode, BookEvent(str(kind), detail, message))
 
 
 def _open(request: FlattenRequest) -> bool:
-    return is_open(request.kind, request.detail, request.age_s, late=request.late)
+    return is_open(request.kind, request.detail, request.age_s, resolved=request.resolved, holds=request.holds)

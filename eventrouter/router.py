@@ -20,6 +20,8 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.plan import Intent, plan
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
+from eventrouter.flatten import Flattener
+from eventrouter.guardian import Guardian
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -107,6 +109,17 @@ class ExecutionRouter:
             )
             for connection in self.connections
         }
+        mode = "dry" if dry_run else "live"
+        self._flatteners = {
+            connection.name: Flattener(
+                database, self._pool, connection, name=self.name, mode=mode, simulated=dry_run, lease_s=lease
+            )
+            for connection in self.connections
+        }
+        self._guardians = {
+            connection.name: Guardian(self._pool, connection, name=self.name, mode=mode)
+            for connection in self.connections
+        }
 
     @property
     def in_flight(self) -> int:
@@ -134,6 +147,8 @@ class ExecutionRouter:
         return [
             (f"open {connection.name}", connection.open),
             (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
+            (f"flatten {connection.name}", self._flatteners[connection.name].run),
+            (f"guard {connection.name}", self._guardians[connection.name].run),
         ]
 
     def _loops(self) -> list[Loop]:
@@ -165,6 +180,7 @@ class ExecutionRouter:
         self._wake.set()
         for connection in self.connections:
             connection.wake.set()
+            self._flatteners[connection.name].wake.set()
 
     def _started(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(self._repeat(name, run), name=name)

@@ -60,16 +60,18 @@ ORDER BY 1;
 
 -- name: flatten_requests
 -- For these accounts, the latest flattening of each scope that concerns them and that no resume has withdrawn, with the latest row
--- about it and its age in seconds. `late`: it was flat, and since then a doubt was resolved or a trade of ours holds something.
+-- about it and its age in seconds. Since it was flat: `resolved`, a doubt that it named is none any more; `holds`, a trade of ours
+-- holds something or has a working entry.
 SELECT a.account, c.id, c.scope, c.actor, c.reason, c.created_at, l.kind, l.detail,
        EXTRACT(EPOCH FROM clock_timestamp() - l.created_at)::FLOAT8,
-       l.kind = 'FLATTENED' AND (
-           EXISTS (SELECT FROM jsonb_array_elements_text(l.detail -> 'unresolved') AS u (id)
-                   JOIN execution_tasks t ON t.id = u.id::BIGINT
-                   WHERE t.status NOT IN ('SENDING', 'UNKNOWN', 'REVIEW'))
-           OR EXISTS (SELECT FROM trades_to_flatten(a.account, :mode,
-                                                    CASE WHEN c.scope LIKE 'strategy:%%' THEN substr(c.scope, 10) END) f
-                      JOIN execution_tasks t ON t.trade_id = f.trade_id AND t.account = a.account COLLATE "C" AND t.opening))
+       l.kind = 'FLATTENED'
+           AND EXISTS (SELECT FROM jsonb_array_elements_text(l.detail -> 'unresolved') AS u (id)
+                       JOIN execution_tasks t ON t.id = u.id::BIGINT
+                       WHERE t.status NOT IN ('SENDING', 'UNKNOWN', 'REVIEW')),
+       l.kind = 'FLATTENED'
+           AND EXISTS (SELECT FROM trades_to_flatten(a.account, :mode,
+                                                     CASE WHEN c.scope LIKE 'strategy:%%' THEN substr(c.scope, 10) END) f
+                       JOIN execution_tasks t ON t.trade_id = f.trade_id AND t.account = a.account COLLATE "C" AND t.opening)
 FROM unnest(:accounts::TEXT[]) AS a (account)
 JOIN (SELECT DISTINCT ON (f.scope) f.* FROM controls f WHERE f.action = 'flatten' ORDER BY f.scope, f.id DESC) c
   ON c.scope = 'all' OR c.scope = 'account:' || a.account OR c.scope LIKE 'strategy:%%'
@@ -110,3 +112,34 @@ SELECT pg_advisory_unlock(hashtextextended('eventrouter.flatten/' || :account, 0
 
 -- name: probe
 SELECT;
+
+-- name: guarded_accounts
+-- What the guardian of these accounts looks at: the latest state; what is held, [[contract, root], …]; whether something is held,
+-- works or may be at the broker; whether a flattening of the account is not done; and the latest rows of its own scope, newest
+-- first, [[action, actor, reason, at], …].
+SELECT a.account,
+       (SELECT s.state FROM account_log s WHERE s.account = a.account COLLATE "C" AND s.mode = :mode ORDER BY s.seq DESC LIMIT 1),
+       h.held,
+       h.held <> '[]'
+           OR EXISTS (SELECT FROM execution_tasks t
+                      WHERE t.opening AND t.status = 'SENDING' AND t.account = a.account COLLATE "C" AND t.mode = :mode)
+           OR EXISTS (SELECT FROM execution_tasks t
+                      WHERE t.opening AND t.status IN ('UNKNOWN', 'ACCEPTED') AND t.account = a.account COLLATE "C" AND t.mode = :mode)
+           OR EXISTS (SELECT FROM broker_orders b
+                      WHERE b.account = a.account COLLATE "C" AND b.mode = :mode AND b.state IN ('WORKING', 'UNCLEAR')),
+       EXISTS (SELECT FROM controls c
+               WHERE c.scope = 'account:' || a.account AND c.action = 'flatten'
+                 AND NOT EXISTS (SELECT FROM controls r WHERE r.scope = c.scope AND r.id > c.id AND r.action IN ('resume', 'flatten'))
+                 AND NOT EXISTS (SELECT FROM account_log l
+                                 WHERE l.account = a.account COLLATE "C" AND l.mode = :mode AND l.kind LIKE 'FLATTEN%%'
+                                   AND l.kind = 'FLATTENED' AND l.detail ->> 'control' = c.id::TEXT)),
+       (SELECT COALESCE(jsonb_agg(jsonb_build_array(k.action, k.actor, k.reason, k.created_at) ORDER BY k.id DESC), '[]')
+        FROM (SELECT * FROM controls c WHERE c.scope = 'account:' || a.account ORDER BY c.id DESC LIMIT 20) k)
+FROM unnest(:accounts::TEXT[]) AS a (account)
+CROSS JOIN LATERAL (
+    SELECT COALESCE(jsonb_agg(DISTINCT jsonb_build_array(o.contract, o.root)), '[]') AS held
+    FROM holdings o WHERE o.account = a.account COLLATE "C" AND o.mode = :mode AND o.quantity <> 0
+) h;
+
+-- name: guard_lock^
+SELECT pg_advisory_xact_lock(hashtextextended('eventrouter.guardian/' || :account, 0));

@@ -6,6 +6,7 @@ from typing import Any
 
 _RETRY_FIRST_S = 1.0
 _RETRY_LONGEST_S = 30.0
+_BOOKS_FOLLOW_S = 2.0
 
 
 class Kind(StrEnum):
@@ -22,10 +23,13 @@ def retry_in_s(failures: int) -> float:
     return min(_RETRY_LONGEST_S, _RETRY_FIRST_S * 2.0 ** min(max(failures, 1) - 1, 10))
 
 
-def is_open(kind: str | None, detail: Mapping[str, Any], age_s: float, *, late: bool) -> bool:
-    """Whether something is to be done now: it never began, broke off, is due again, or has to be verified again."""
+def is_open(kind: str | None, detail: Mapping[str, Any], age_s: float, *, resolved: bool, holds: bool) -> bool:
+    """Whether something is to be done now: it never began, broke off, is due again, or has to be verified again.
+
+    What our own books hold after the proof may be older than it: that is verified when they had time to follow.
+    """
     if kind == Kind.FLAT:
-        return late
+        return resolved or (holds and age_s >= _BOOKS_FOLLOW_S)
     return kind != Kind.FAILED or age_s >= float(detail.get("retry_in_s", 0.0))
 
 

@@ -55,7 +55,9 @@ def alarms(book: Book, limits: RiskLimits, now: datetime) -> tuple[Alarm, ...]:
     return tuple(found)
 
 
-def unanswered(found: Sequence[Alarm], rows: Sequence[ControlRow], days: TradingDays, now: datetime) -> tuple[Alarm, ...]:
+def unanswered(
+    found: Sequence[Alarm], rows: Sequence[ControlRow], days: TradingDays, now: datetime
+) -> tuple[Alarm, ...]:
     """Those that the guardian did not act on yet in this trading day. `rows`: newest first, of the account's scope."""
     today = days.of(now)
     answered = {row.code for row in rows if row.code is not None and days.of(row.at) == today}

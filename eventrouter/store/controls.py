@@ -10,7 +10,9 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from eventrouter.domain.book import Book
 from eventrouter.domain.flattening import progress
+from eventrouter.domain.guarding import ControlRow
 from eventrouter.domain.scopes import scope_of
 from eventrouter.store.connect import STATEMENT_TIMEOUT_S, Conn, translated
 from eventrouter.store.files import query
@@ -41,7 +43,8 @@ class Control:
 class FlattenRequest:
     """A flattening that nobody has withdrawn, for one account. `kind`, `detail` and `age_s` are of the latest row about it.
 
-    `late`: the account was flat, and since then an order's outcome became known or a trade of ours holds something.
+    Since the account was flat: `resolved`, an outcome that was not known then is known now; `holds`, a trade of ours holds
+    something, or has a working entry.
     """
 
     account: str
@@ -53,7 +56,8 @@ class FlattenRequest:
     kind: str | None
     detail: Mapping[str, Any]
     age_s: float
-    late: bool
+    resolved: bool
+    holds: bool
 
     @property
     def strategy(self) -> str | None:
@@ -84,6 +88,21 @@ class HeldTrade:
     task: int | None
     status: str | None
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """An account as its guardian sees it. `held`: contracts with their roots; `controls`: the rows of its own scope, newest first.
+
+    `busy`: something is held, works, or may be at the broker. `flattening`: a flattening of the account is not done yet.
+    """
+
+    account: str
+    book: Book
+    held: tuple[tuple[str, str], ...]
+    busy: bool
+    flattening: bool
+    controls: tuple[ControlRow, ...]
 
 
 async def set_control(conn: Conn, scope: str, action: str, actor: str, reason: str | None) -> Control:
@@ -123,11 +142,6 @@ async def history(conn: Conn, *, before: int | None = None, limit: int = 100) ->
     return await _rows(conn, "controls_history", {"before": before, "limit": limit})
 
 
-async def of_scope(conn: Conn, scope: str, *, limit: int = 20) -> list[Row]:
-    """The latest rows of one scope, newest first."""
-    return await _rows(conn, "controls_of_scope", {"scope": scope, "limit": limit})
-
-
 async def accounts_to_flatten(conn: Conn) -> list[str]:
     """The accounts that a flattening of everything is for, as far as the database knows."""
     return [row["name"] for row in await _rows(conn, "accounts_to_flatten", {})]
@@ -137,7 +151,7 @@ async def flatten_requests(conn: Conn, accounts: Sequence[str], mode: str) -> li
     """For each account the latest flattening of each scope that concerns it, done or not, unless it was withdrawn."""
     async with translated("flatten requests"):
         cursor = await conn.execute(query("flatten_requests"), {"accounts": list(accounts), "mode": mode})
-        return [FlattenRequest(*row[:7], row[7] or {}, row[8] or 0.0, bool(row[9])) for row in await cursor.fetchall()]
+        return [FlattenRequest(*row[:7], detail=row[7] or {}, age_s=row[8] or 0.0, resolved=bool(row[9]), holds=bool(row[10])) for row in await cursor.fetchall()]
 
 
 async def flattening(conn: Conn, control: int, scope: str, configured: Sequence[str] = ()) -> list[Row]:
@@ -168,6 +182,28 @@ async def exits_of_held(
     async with translated("flattening"):
         cursor = await conn.execute(query("enqueue_flattening"), values)
         return [HeldTrade(*row) for row in await cursor.fetchall()]
+
+
+async def guarded(conn: Conn, accounts: Sequence[str], mode: str) -> list[Guarded]:
+    """What the guardian of these accounts looks at."""
+    async with translated("guardian"):
+        cursor = await conn.execute(query("guarded_accounts"), {"accounts": list(accounts), "mode": mode})
+        return [_guarded(row) for row in await cursor.fetchall()]
+
+
+def _guarded(row: Sequence[Any]) -> Guarded:
+    account, state, held, busy, flattening, rows = row
+    controls = (ControlRow(action, actor, reason, datetime.fromisoformat(at)) for action, actor, reason, at in rows)
+    contracts = tuple((contract, root) for contract, root in held)
+    return Guarded(account, Book.from_json(state), contracts, busy, flattening, tuple(controls))
+
+
+async def lock_guard(conn: Conn, account: str) -> list[ControlRow]:
+    """Waits for other guardians of the account until this transaction ends; the latest rows of its scope, newest first."""
+    async with translated("guardian"):
+        await conn.execute(query("guard_lock"), {"account": account})
+    rows = await _rows(conn, "controls_of_scope", {"scope": f"account:{account}", "limit": 20})
+    return [ControlRow(row["action"], row["actor"], row["reason"], row["created_at"]) for row in rows]
 
 
 @asynccontextmanager
