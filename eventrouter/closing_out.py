@@ -1,7 +1,7 @@
 """One round of closing an account at its broker: cancel what works, then close what is held. It talks to the connector only."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +56,17 @@ class Round:
         return {"held": [_position(each) for each in self.positions], "working": [_order(each) for each in self.orders]}
 
 
-async def close_out(connector: Connector, account: str) -> Round:
+async def close_out(connector: Connector, account: str, still_alone: Callable[[], Awaitable[None]]) -> Round:
     """Makes a round. Orders are read before positions, so that one which fills in between is seen as what it became.
 
-    Raises BrokerError when the broker cannot be read.
+    `still_alone` raises when somebody else may be at it: then nothing is changed that was read before. Raises BrokerError
+    when the broker cannot be read.
     """
     orders = _working(await connector.orders(account))
+    await still_alone()
     cancels = await asyncio.gather(*(connector.cancel(account, each.id) for each in orders))
     positions = tuple(each for each in await connector.positions(account) if each.quantity)
+    await still_alone()
     closes = await asyncio.gather(*(connector.close_position(account, each.contract) for each in positions))
     return Round(orders, positions, tuple(cancels), tuple(closes))
 

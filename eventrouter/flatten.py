@@ -8,6 +8,7 @@ the account's log. What a strategy holds, and what is simulated, is closed by an
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from eventrouter.closing_out import Round, close_out
@@ -144,11 +145,10 @@ class Flattener:
         seen = Round()
         for number in range(1, _ROUNDS + 1):
             await self._nothing_on_its_way(request)
-            await store.check_lock(lock)  # with the connection the lock is gone, and another router may be at it
             if await self._asked(request) is None:
                 return
             async with asyncio.timeout(4 * self._lease_s):
-                seen = await close_out(self._connection.connector, request.account)
+                seen = await close_out(self._connection.connector, request.account, partial(store.check_lock, lock))
             if seen.nothing:
                 sure -= 1
                 if sure <= 0:

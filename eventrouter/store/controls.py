@@ -151,7 +151,12 @@ async def flatten_requests(conn: Conn, accounts: Sequence[str], mode: str) -> li
     """For each account the latest flattening of each scope that concerns it, done or not, unless it was withdrawn."""
     async with translated("flatten requests"):
         cursor = await conn.execute(query("flatten_requests"), {"accounts": list(accounts), "mode": mode})
-        return [FlattenRequest(*row[:7], detail=row[7] or {}, age_s=row[8] or 0.0, resolved=bool(row[9]), holds=bool(row[10])) for row in await cursor.fetchall()]
+        return [_request(row) for row in await cursor.fetchall()]
+
+
+def _request(row: Sequence[Any]) -> FlattenRequest:
+    values = [*row[:7], row[7] or {}, row[8] or 0.0, bool(row[9]), bool(row[10])]
+    return FlattenRequest(*values)
 
 
 async def flattening(conn: Conn, control: int, scope: str, configured: Sequence[str] = ()) -> list[Row]:

@@ -25,7 +25,9 @@ async def test_everything_is_cancelled_and_closed(desk: Desk) -> None:
     assert await desk.kinds() == ["FLATTEN_STARTED", "FLATTEN_STEP", "FLATTENED"]
     (_, started, said), (_, step, _), _ = await desk.log()
     assert (started["control"], started["reason"], "cli:tester" in said) == (control.id, "a test", True)
-    assert [(each["order"], each["side"], each["outcome"]) for each in step["cancelled"]] == [(str(far), "BUY", "accepted")]
+    assert [(each["order"], each["side"], each["outcome"]) for each in step["cancelled"]] == [
+        (str(far), "BUY", "accepted")
+    ]
     assert {(each["contract"], each["quantity"]) for each in step["closed"]} == {(MNQ, "2"), (NQ, "-1")}
     assert proof == {"control": control.id, "scope": "all", "held": [], "working": [], "unresolved": []}
 
@@ -126,7 +128,9 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "fault"), FAULTS, ids=lambda each: "-".join(map(str, each.values())) if isinstance(each, dict) else "")
+@pytest.mark.parametrize(
+    ("said", "fault"), FAULTS, ids=lambda each: "-".join(map(str, each.values())) if isinstance(each, dict) else ""
+)
 async def test_a_close_without_a_good_answer(desk: Desk, said: str, fault: dict[str, Any]) -> None:
     """The answer is in the log, the position is read again before anything is repeated, and the account never turns."""
     await desk.rig.control.placed(2)
@@ -153,7 +157,10 @@ async def test_a_broker_that_cannot_be_read_at_first(desk: Desk, endpoint: str) 
     assert failed["retry_in_s"] == 1.0
     await desk.reaches("FLATTENED")
     assert await desk.is_flat()
-    assert [kind for kind in await desk.kinds() if kind in ("FLATTEN_FAILED", "FLATTENED")][-2:] == ["FLATTEN_FAILED", "FLATTENED"]
+    assert [kind for kind in await desk.kinds() if kind in ("FLATTEN_FAILED", "FLATTENED")][-2:] == [
+        "FLATTEN_FAILED",
+        "FLATTENED",
+    ]
 
 
 async def test_a_cancel_that_fails_at_first(desk: Desk) -> None:
