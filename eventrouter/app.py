@@ -11,6 +11,7 @@ from aiohttp import web
 
 from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, intents_of, rules_of
+from eventrouter.credentials import CredentialStore
 from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
@@ -180,6 +181,7 @@ class Service:
             batch_size=settings.batch_size,
             dry_run=settings.dry_run,
             accounts=[account_of(account) for account in mine],
+            credentials=credential_store(self.config),
             planner=lambda event, payload: intents_of(self.config, str(payload.get("strategy") or ""), event),
             lease=settings.lease,
             grace=settings.grace,
@@ -190,6 +192,7 @@ class Service:
         )
         listener = self.router.listener
         self.context.listener_healthy = lambda: listener.healthy
+        self.context.connections = self.router.connection_states
         await self.router.start()
 
     async def _purge(self, pool: Pool) -> None:
@@ -218,6 +221,12 @@ class Service:
                         self._lock = await asyncio.to_thread(self._lock.renewed)
             except (EventrouterError, OSError) as error:
                 _log.error("embedded_server_down", error=str(error))
+
+
+def credential_store(config: Config) -> CredentialStore:
+    """Where this configuration keeps the keys of logins."""
+    settings = config.credentials
+    return CredentialStore(settings.dir or default_home() / "credentials", key_file=settings.key_file)
 
 
 def webhook_app(service: Service) -> web.Application:

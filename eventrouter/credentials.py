@@ -9,10 +9,10 @@ import binascii
 import hashlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -139,6 +139,8 @@ class CredentialStore:
         _sync_directory(self.directory)
 
     def _file(self, account: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", account):
+            raise CredentialsError("BAD_NAME", f"{account[:80]!r} is no name of an account.")
         return self.directory / f"{account}{_SUFFIX}"
 
     def _accounts(self) -> list[str]:
@@ -152,9 +154,11 @@ class CredentialStore:
 
     def _make_directory(self) -> None:
         try:
-            self.directory.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                self.directory.mkdir(mode=0o700)
+            for path in (*reversed(self.directory.parents), self.directory):
+                if not path.exists():
+                    path.mkdir(mode=0o700, exist_ok=True)
+                    if os.geteuid() == 0 and path != self.directory:
+                        path.chmod(0o711)  # the embedded server, which never runs as root, may come to live here
             found = self.directory.stat()
         except OSError as error:
             raise _unusable(self.directory, error) from None

@@ -6,7 +6,7 @@ It decides nothing itself: domain/guarding.py says when, and the flattening it a
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from eventrouter.connection import Connection
 from eventrouter.domain.accounts import Account
@@ -27,7 +27,10 @@ _PRICE_WITHIN_S = 2.0
 
 
 class Guardian:
-    """Looks at each account every `every_s` seconds. `mode` is dry or live; `now` is what a test's clock shows."""
+    """Looks at each account every `every_s` seconds. `mode` is dry or live.
+
+    `now` gives the time; None: the database's clock does, as for everything that several routers decide.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Guardian:
         name: str,
         mode: str,
         every_s: float = 1.0,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self._pool = pool
         self._connection = connection
@@ -63,7 +66,7 @@ class Guardian:
             await self._guard(self._accounts[each.account], each)
 
     async def _guard(self, account: Account, seen: Guarded) -> None:
-        days, now = account.limits.days, self._now()
+        days, now = account.limits.days, seen.now if self._now is None else self._now()
         book = seen.book
         if seen.held or book.day != days.of(now) or (book.balances is not None and book.balances.open_pnl):
             try:

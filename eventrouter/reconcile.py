@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 
 from eventrouter.connection import Connection
-from eventrouter.domain.adopt import CLOCKS_APART
 from eventrouter.domain.lookups import UnknownTask, repeat, repeats_harmlessly, resolve
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import BrokerUnavailable
@@ -49,10 +48,9 @@ async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.
     if repeats_harmlessly(task.event_type):
         return repeat(task)
     connector = connection.connector
-    since = task.first_sent_at - CLOCKS_APART
     try:
         async with together, asyncio.timeout(LOOK_UP_WITHIN_S):
-            found = await connector.look_up(task.account, task.client_order_id, since)
+            found = await connector.look_up(task.account, task.client_order_id, task.first_sent_at)
     except TimeoutError:
         fault = f"No answer within {LOOK_UP_WITHIN_S:g} s."
     except BrokerUnavailable as error:

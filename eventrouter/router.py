@@ -126,6 +126,13 @@ class ExecutionRouter:
         """Tasks that wait for a broker or for their outcome's commit."""
         return sum(executor.in_flight for executor in self._executors.values())
 
+    def connection_states(self) -> dict[str, str]:
+        """Each connection's name → "open", or why it is not."""
+        return {
+            connection.name: "open" if connection.ready.is_set() else connection.fault or "opening"
+            for connection in self.connections
+        }
+
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
         if self._stop.is_set():

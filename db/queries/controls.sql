@@ -116,7 +116,7 @@ SELECT;
 -- name: guarded_accounts
 -- What the guardian of these accounts looks at: the latest state; what is held, [[contract, root], …]; whether something is held,
 -- works or may be at the broker; whether a flattening of the account is not done; and the latest rows of its own scope, newest
--- first, [[action, actor, reason, at], …].
+-- first, [[action, actor, reason, at], …]; and the time.
 SELECT a.account,
        (SELECT s.state FROM account_log s WHERE s.account = a.account COLLATE "C" AND s.mode = :mode ORDER BY s.seq DESC LIMIT 1),
        h.held,
@@ -134,7 +134,8 @@ SELECT a.account,
                                  WHERE l.account = a.account COLLATE "C" AND l.mode = :mode AND l.kind LIKE 'FLATTEN%%'
                                    AND l.kind = 'FLATTENED' AND l.detail ->> 'control' = c.id::TEXT)),
        (SELECT COALESCE(jsonb_agg(jsonb_build_array(k.action, k.actor, k.reason, k.created_at) ORDER BY k.id DESC), '[]')
-        FROM (SELECT * FROM controls c WHERE c.scope = 'account:' || a.account ORDER BY c.id DESC LIMIT 20) k)
+        FROM (SELECT * FROM controls c WHERE c.scope = 'account:' || a.account ORDER BY c.id DESC LIMIT 20) k),
+       clock_timestamp()
 FROM unnest(:accounts::TEXT[]) AS a (account)
 CROSS JOIN LATERAL (
     SELECT COALESCE(jsonb_agg(DISTINCT jsonb_build_array(o.contract, o.root)), '[]') AS held

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, controls, database, look, service, simulator
+from eventrouter.cli import alerts, controls, credentials, database, look, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -32,6 +32,11 @@ app.command()(database.verify)
 token.command("new")(alerts.token_new)
 token.command("list")(alerts.token_list)
 token.command("revoke")(alerts.token_revoke)
+keys = typer.Typer(help="The keys of accounts' logins, encrypted at rest.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="credentials")
+keys.command("set")(credentials.credentials_set)
+keys.command("list")(credentials.credentials_list)
+keys.command("remove")(credentials.credentials_remove)
 app.command()(alerts.send)
 app.command()(alerts.explain)
 app.command()(look.signals)

@@ -20,7 +20,7 @@ from eventrouter.config.sections import Config, disagreements
 from eventrouter.errors import ConfigError
 
 _PREFIX = "EVENTROUTER_"
-_NOT_SETTINGS = frozenset({"EVENTROUTER_CONFIG", "EVENTROUTER_WEBHOOK_URL"})
+_NOT_SETTINGS = frozenset({"EVENTROUTER_CONFIG", "EVENTROUTER_WEBHOOK_URL", "EVENTROUTER_MASTER_KEY"})
 
 
 def find_config_file(path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Path | None:

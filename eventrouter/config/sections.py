@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-KNOWN_CONNECTORS = ("dryrun",)
+KNOWN_CONNECTORS = ("dryrun", "projectx")
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
@@ -187,6 +187,13 @@ class DatabaseConfig(_Section):
     pool_size: int = Field(default=5, ge=1, le=50)
 
 
+class CredentialsConfig(_Section):
+    """`[credentials]`: where the keys of logins are kept, encrypted, and the key that they are encrypted with."""
+
+    dir: Annotated[Path | None, BeforeValidator(_directory)] = Field(default=None, strict=False)
+    key_file: Annotated[Path | None, BeforeValidator(_directory)] = Field(default=None, strict=False)
+
+
 class LogsConfig(_Section):
     """`[logs]`: `auto` is `console` on a terminal and `json` elsewhere."""
 
@@ -227,6 +234,7 @@ class Config(_Section):
     server: ServerConfig = ServerConfig()
     database: DatabaseConfig = DatabaseConfig()
     logs: LogsConfig = LogsConfig()
+    credentials: CredentialsConfig = CredentialsConfig()
 
     _source: str = PrivateAttr(default="built-in defaults")
 

@@ -63,6 +63,19 @@ class ContractById(_Body):
     contract_id: str = ""
 
 
+class RetrieveBars(_Body):
+    """POST /api/History/retrieveBars; `live` changes nothing here."""
+
+    contract_id: str
+    live: bool
+    start_time: datetime
+    end_time: datetime
+    unit: StrictInt
+    unit_number: StrictInt
+    limit: StrictInt
+    include_partial_bar: bool
+
+
 class OfAccount(_Body):
     """Order/searchOpen, Position/searchOpen."""
 

@@ -10,7 +10,7 @@ Assumed, where the gateway's documents are silent:
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from eventrouter.simulator import hours, rules
@@ -21,6 +21,7 @@ from eventrouter.simulator.engine import Engine, Event, closing_ticket
 from eventrouter.simulator.ledger import Ledger
 from eventrouter.simulator.orders import Account, HalfTurn, Order, Position, Shape, Status, Ticket
 from eventrouter.simulator.settings import Settings
+from eventrouter.simulator.tape import Bar, Tape
 
 _FIRST_ACCOUNT = 101
 _LISTED_IN_SEARCH = frozenset(Status) - {Status.SUSPENDED}
@@ -40,6 +41,7 @@ class Broker:
             first_id=self.ledger.next_order(),
         )
         self._tags = self.ledger.tags()
+        self._tape = Tape()
         for number in range(settings.accounts):
             account = Account(_FIRST_ACCOUNT + number, f"SIM-{number + 1:03}", settings.balance, settings.brackets)
             self.engine.accounts[account.id] = account
@@ -65,6 +67,7 @@ class Broker:
 
     def post(self, contract: Contract, price: Decimal) -> None:
         """A new price, which fills orders while the market is open."""
+        self._tape.note(contract, price, self.now())
         self.engine.post(contract, price, self.now(), is_open=self.is_open())
         self._publish()
 
@@ -183,6 +186,11 @@ class Broker:
         """What an account holds."""
         self.account(account_id)
         return [held for held in self.engine.positions.values() if held.account == account_id]
+
+    def bars(self, contract: Contract, start: datetime, end: datetime, length: timedelta) -> list[Bar]:
+        """Bars of this length that begin between start and end, the newest first. The last price stands until now."""
+        self._tape.stand(contract, self.engine.price(contract), self.now())
+        return self._tape.bars(contract, start, end, int(length.total_seconds()))
 
     def trades(self, account_id: int) -> list[HalfTurn]:
         """An account's half turns, except those of orders that are not visible yet."""

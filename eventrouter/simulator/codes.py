@@ -13,11 +13,14 @@ class Reason(StrEnum):
     CONTRACT_NOT_FOUND = auto()
     CREDENTIALS_INVALID = auto()
     FUNDS_INSUFFICIENT = auto()
+    LIMIT_INVALID = auto()
     ORDER_NOT_FOUND = auto()
     ORDER_REJECTED = auto()
     POSITION_NOT_FOUND = auto()
     SIZE_INVALID = auto()
     TRADING_HOURS = auto()
+    UNIT_INVALID = auto()
+    UNIT_NUMBER_INVALID = auto()
 
 
 class Refused(Exception):
@@ -31,6 +34,12 @@ class Refused(Exception):
 
 
 LOGIN = {Reason.CREDENTIALS_INVALID: 3}
+BARS = {
+    Reason.CONTRACT_NOT_FOUND: 1,
+    Reason.UNIT_INVALID: 2,
+    Reason.UNIT_NUMBER_INVALID: 3,
+    Reason.LIMIT_INVALID: 4,
+}
 SEARCH = {Reason.ACCOUNT_NOT_FOUND: 1}
 CONTRACT = {Reason.CONTRACT_NOT_FOUND: 1}
 ORDER_BY_ID = {Reason.ACCOUNT_NOT_FOUND: 1, Reason.ORDER_NOT_FOUND: 1}

@@ -1,12 +1,12 @@
 """The endpoints: each takes a checked body and gives its answer's own fields, or raises Refused.
 
 Business refusals are HTTP 200 with `success: false` and the endpoint's own number (codes); its fields are then empty.
-Not played: loginApp, History/retrieveBars, and the market hub.
+Not played: loginApp and the market hub.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from eventrouter.simulator import bodies, codes, wire
@@ -14,6 +14,7 @@ from eventrouter.simulator.broker import Broker, as_utc
 from eventrouter.simulator.codes import Reason, Refused
 from eventrouter.simulator.orders import Leg, Order, Shape, Status, Ticket
 from eventrouter.simulator.sessions import Sessions
+from eventrouter.simulator.tape import MOST_BARS, UNITS_S
 
 Fields = dict[str, Any]
 _OPEN = frozenset({Status.OPEN, Status.PENDING})
@@ -201,6 +202,23 @@ def _search_trades(call: Call) -> Fields:
     return {"trades": [wire.trade_body(each) for each in turns if _within(each.at, start, end)]}
 
 
+def _bars(call: Call) -> Fields:
+    body: bodies.RetrieveBars = call.body
+    contract = call.broker.listing().contracts.get(body.contract_id)
+    if contract is None:
+        raise Refused(Reason.CONTRACT_NOT_FOUND, "Contract not found.")
+    if body.unit not in UNITS_S:
+        raise Refused(Reason.UNIT_INVALID, "Invalid unit.")
+    if body.unit_number < 1:
+        raise Refused(Reason.UNIT_NUMBER_INVALID, "Invalid unit number.")
+    if not 1 <= body.limit <= MOST_BARS:
+        raise Refused(Reason.LIMIT_INVALID, "Invalid limit.")
+    length = timedelta(seconds=UNITS_S[body.unit] * body.unit_number)
+    found = call.broker.bars(contract, as_utc(body.start_time), as_utc(body.end_time), length)
+    whole = [bar for bar in found if body.include_partial_bar or bar.at + length <= call.broker.now()]
+    return {"bars": [wire.bar_body(each) for each in whole[: body.limit]]}
+
+
 def _within(at: datetime, start: datetime | None, end: datetime | None) -> bool:
     return (start is None or at >= as_utc(start)) and (end is None or at <= as_utc(end))
 
@@ -225,4 +243,5 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "Position/closeContract": Endpoint(_close, bodies.CloseContract, codes.CLOSE),
     "Position/partialCloseContract": Endpoint(_partial_close, bodies.PartialClose, codes.PARTIAL_CLOSE),
     "Trade/search": Endpoint(_search_trades, bodies.TimeWindow, codes.SEARCH, {"trades": []}),
+    "History/retrieveBars": Endpoint(_bars, bodies.RetrieveBars, codes.BARS, {"bars": []}),
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from eventrouter.simulator.contracts import Contract
 from eventrouter.simulator.orders import Account, HalfTurn, Order, Position, Side
+from eventrouter.simulator.tape import Bar
 
 Body = dict[str, Any]
 
@@ -44,6 +45,12 @@ def account_body(account: Account) -> Body:
         "isVisible": account.visible,
         "simulated": account.simulated,
     }
+
+
+def bar_body(bar: Bar) -> Body:
+    """AggregateBarModel."""
+    levels = {"o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close}
+    return {"t": bar.at.isoformat(), **{name: number(level) for name, level in levels.items()}, "v": bar.volume}
 
 
 def contract_body(contract: Contract, *, active: bool) -> Body:

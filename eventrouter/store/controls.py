@@ -103,6 +103,7 @@ class Guarded:
     busy: bool
     flattening: bool
     controls: tuple[ControlRow, ...]
+    now: datetime
 
 
 async def set_control(conn: Conn, scope: str, action: str, actor: str, reason: str | None) -> Control:
@@ -197,10 +198,10 @@ async def guarded(conn: Conn, accounts: Sequence[str], mode: str) -> list[Guarde
 
 
 def _guarded(row: Sequence[Any]) -> Guarded:
-    account, state, held, busy, flattening, rows = row
+    account, state, held, busy, flattening, rows, now = row
     controls = (ControlRow(action, actor, reason, datetime.fromisoformat(at)) for action, actor, reason, at in rows)
     contracts = tuple((contract, root) for contract, root in held)
-    return Guarded(account, Book.from_json(state), contracts, busy, flattening, tuple(controls))
+    return Guarded(account, Book.from_json(state), contracts, busy, flattening, tuple(controls), now)
 
 
 async def lock_guard(conn: Conn, account: str) -> list[ControlRow]:

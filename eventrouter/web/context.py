@@ -1,7 +1,7 @@
 """What the handlers need, put together by app.py and kept under one typed key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from eventrouter.web.tokens import TokenCache
 
 @dataclass(slots=True)
 class WebContext:
-    """`listener_healthy` is None where no router runs in this process."""
+    """`listener_healthy` and `connections` (name → "open", or why not) are None where no router runs in this process."""
 
     config: Config
     metrics: Metrics
@@ -26,6 +26,7 @@ class WebContext:
     ingest: SignalIngest | None = None
     tokens: TokenCache | None = None
     listener_healthy: Callable[[], bool] | None = None
+    connections: Callable[[], Mapping[str, str]] | None = None
     operator_hosts: frozenset[str] = frozenset()
     loopback_only: bool = False
     sources: Sources = field(default_factory=Sources)

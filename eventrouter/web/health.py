@@ -24,13 +24,18 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 when the database answers and has this version's schema, else 503; `guard` says how far the service is held back."""
+    """200 when the database answers and has this version's schema, else 503.
+
+    `guard` says how far the service is held back, `connections` which brokers' logins can be used, or why not.
+    """
     context = request.app[CONTEXT]
     state: dict[str, Any] = {
         "status": "ready",
         "database": "ok",
         "listener": _listener(context),
         "spool": _spool(context),
+        # an account that cannot trade takes nothing from the others, so it makes nothing unready
+        "connections": "not here" if context.connections is None else dict(context.connections()),
     }
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:

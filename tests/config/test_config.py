@@ -157,7 +157,10 @@ def test_a_named_file_must_exist(environ: dict[str, str]) -> None:
         ("[[accounts]]\nname = 'a'\n[[accounts]]\n", "accounts[1].name: is required"),
         ("accounts = []", "accounts: at least one account is required"),
         ("[accounts]\nname = 'a'", "accounts: must be a list of tables, each under [[accounts]]"),
-        ("[[accounts]]\nname = 'a'\nconnector = 'x'", 'accounts[0].connector: must be one of dryrun, it is "x"'),
+        (
+            "[[accounts]]\nname = 'a'\nconnector = 'x'",
+            'accounts[0].connector: must be one of dryrun, projectx, it is "x"',
+        ),
         (
             "[[accounts]]\nname = 'a'\n[[accounts]]\nname = 'A'",
             "accounts[1].name: is used twice; upper and lower case count as the same",

@@ -49,6 +49,7 @@ CODES: dict[str, tuple[Means, ...]] = {
     "Order/v2/query": (DONE,),
     "Position/searchOpen": (DONE, R),
     "Trade/search": (DONE, R),
+    "History/retrieveBars": (DONE, R, R, R, R),
 }
 STATUSES: dict[tuple[str, int], Means] = {
     (ANY, 401): Means.SESSION_REFUSED,

@@ -113,7 +113,23 @@ async def test_a_position_that_is_not_there_counts_as_closed(rig: Rig) -> None:
     assert outcome.done
 
 
+async def test_a_contract_that_is_none_has_no_price(rig: Rig) -> None:
+    """None instead of an error."""
+    assert await rig.connector.price("CON.F.US.NOTHING.Z26") is None
+
+
 # every connector with a broker behind it
+
+
+async def test_the_last_price_of_a_contract(traded: Rig) -> None:
+    """What was posted last, with a time that is not later than now."""
+    await traded.control.price("24011.25")
+    contract = await traded.connector.contract(traded.symbol)
+    assert contract is not None
+    price = await traded.connector.price(contract.id)
+    assert price is not None
+    assert (price.contract, price.value) == (contract.id, Decimal("24011.25"))
+    assert MONDAY - timedelta(minutes=1) < price.at <= MONDAY
 
 
 async def test_what_is_looked_up_can_be_compared(traded: Rig) -> None:

@@ -77,6 +77,14 @@ class Desk:
         """Asks for it."""
         return await controls.set_control(self.db, scope, "flatten", "cli:tester", "a test")
 
+    async def fill(self, trade: str, quantity: int, *, mode: str = "live", contract: str = "MNQ") -> None:
+        """An execution at 24000 in our books: bought above zero, sold below."""
+        await self.db.execute(
+            "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+            " VALUES ('one', gen_random_uuid()::TEXT, %s, 'o', %s, %s, 'MNQ', %s, %s, 24000, now())",
+            (mode, trade, contract, "BUY" if quantity > 0 else "SELL", abs(quantity)),
+        )
+
     async def log(self, account: str = "one") -> list[tuple[str, dict[str, Any], str]]:
         """Kind, detail and message of the account's rows about flattening, in order."""
         cursor = await self.db.execute(

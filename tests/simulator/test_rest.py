@@ -276,6 +276,50 @@ async def test_a_weaker_broker_executes_twice(start: Start) -> None:
     assert (found["executed"], found["filled"], found["orders"]) == (2, 4, ids)
 
 
+# bars
+
+BARS: dict[str, Any] = {
+    "live": False,
+    "startTime": SINCE,
+    "endTime": "2026-11-24T15:00:00Z",
+    "unit": 2,
+    "unitNumber": 1,
+    "limit": 20,
+    "includePartialBar": True,
+}
+
+
+async def test_bars_tell_what_prices_were(client: Client) -> None:
+    """The newest first, each with its first, highest, lowest and last price; one that is not over only on request."""
+    for price in (24_000, 24_010, 23_990, 23_995):
+        await client.price(price)
+    await client.control("clock", {"advance_s": 60})
+    await client.price(24_020)
+
+    async def bars(**more: Any) -> list[tuple[float, ...]]:
+        answer = await client.call("History/retrieveBars", **{"contractId": MNQ, **BARS, **more})
+        assert code(answer) == 0
+        return [tuple(bar[name] for name in "ohlcv") for bar in answer["bars"]]
+
+    earlier, now = (24_000, 24_010, 23_990, 23_995, 4), (24_020, 24_020, 24_020, 24_020, 1)
+    assert await bars() == [now, earlier]
+    assert await bars(limit=1) == [now]
+    assert await bars(includePartialBar=False) == [earlier]
+    assert await bars(unit=3) == [(24_000, 24_020, 23_990, 24_020, 5)]
+    assert await bars(endTime=SINCE, startTime=SINCE) == [earlier]
+    assert await bars(endTime="2026-11-22T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "number"),
+    [({"contractId": "no"}, 1), ({"unit": 0}, 2), ({"unit": 6}, 2), ({"unitNumber": 0}, 3), ({"limit": 0}, 4)],
+    ids=str,
+)
+async def test_bars_that_cannot_be(client: Client, wrong: dict[str, Any], number: int) -> None:
+    """Each has its number."""
+    assert code(await client.call("History/retrieveBars", **{"contractId": MNQ, **BARS, **wrong})) == number
+
+
 # shapes
 
 
@@ -287,7 +331,15 @@ async def test_answers_have_the_documented_shape(client: Client) -> None:
     description = json.loads(file.read_text())
     number = await client.placed(2, BUY, LIMIT, limitPrice=24_000, customTag="t", **bracket(-40, 80))
     body = {"accountId": ACCOUNT, "contractId": MNQ, "orderId": number, "size": 1, "searchText": "NQ"}
-    sent = {**body, **order(), "startTimestamp": SINCE, "filter": ONE, "userName": "trader", "apiKey": "simulated"}
+    sent = {
+        **body,
+        **order(),
+        "startTimestamp": SINCE,
+        "filter": ONE,
+        "userName": "trader",
+        "apiKey": "simulated",
+        **BARS,
+    }
     ours = [name for name in ENDPOINTS if name not in ("Auth/logout", "Position/closeContract")]
     for name in [*ours, "Position/closeContract", "Auth/logout"]:
         responses = description["paths"][f"/api/{name}"]["post"]["responses"]

@@ -35,7 +35,14 @@ async def test_readyz(site: Site, sql: Sql) -> None:
     """200 while the schema is this version's; with a migration pending 503, which one, and when to ask again."""
     assert await site.get("/readyz") == (
         200,
-        {"status": "ready", "database": "ok", "listener": "not here", "spool": NO_SPOOL, "guard": "role"},
+        {
+            "status": "ready",
+            "database": "ok",
+            "listener": "not here",
+            "spool": NO_SPOOL,
+            "connections": "not here",
+            "guard": "role",
+        },
     )
     sql.execute("DELETE FROM schema_migrations WHERE name = '0001_core'")
     async with site.session.get(site.operator("/readyz")) as answer:

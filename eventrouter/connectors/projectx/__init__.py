@@ -4,6 +4,7 @@ connector   the protocol's verbs; directory names accounts and contracts, placin
   gateway     login (the token), budget (the broker's rate limit), then
     rest        one POST on a fresh connection
   answers     the table that says what came of it
+prices      the last price of a contract, from its bars
 history     orders, fills and positions, for look-ups and reconciliation
 hub         SignalR over a WebSocket (signalr cuts its records); events turns what it reports into ours
 """

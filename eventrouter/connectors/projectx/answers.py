@@ -31,6 +31,7 @@ POSITIONS = "Position/searchOpen"
 CLOSE = "Position/closeContract"
 PARTIAL_CLOSE = "Position/partialCloseContract"
 TRADES = "Trade/search"
+BARS = "History/retrieveBars"
 
 ANY = "*"
 
@@ -218,6 +219,11 @@ TABLE: tuple[Row, ...] = (
     Row(POSITIONS, Code(1), Means.REFUSED, "AccountNotFound"),
     Row(TRADES, Code(0), Means.DONE, "Success"),
     Row(TRADES, Code(1), Means.REFUSED, "AccountNotFound"),
+    Row(BARS, Code(0), Means.DONE, "Success"),
+    Row(BARS, Code(1), Means.REFUSED, "ContractNotFound"),
+    Row(BARS, Code(2), Means.REFUSED, "UnitInvalid"),
+    Row(BARS, Code(3), Means.REFUSED, "UnitNumberInvalid"),
+    Row(BARS, Code(4), Means.REFUSED, "LimitInvalid"),
 )
 
 _BY_CAUSE = {(row.endpoint, row.cause): row for row in TABLE}

@@ -19,6 +19,7 @@ from eventrouter.connectors.projectx.history import History
 from eventrouter.connectors.projectx.hub import Hub, Pace
 from eventrouter.connectors.projectx.login import TOKEN_LIFETIME_S
 from eventrouter.connectors.projectx.placing import BracketSigns, Unplaceable, json_number, place_body
+from eventrouter.connectors.projectx.prices import Prices
 from eventrouter.connectors.projectx.rest import CONNECT_TIMEOUT_S, TIMEOUT_S, Rest
 from eventrouter.domain.broker import (
     BrokerAccount,
@@ -29,6 +30,7 @@ from eventrouter.domain.broker import (
     Fill,
     OrderState,
     Position,
+    Price,
 )
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, NotSent, Order, Outcome, Rejected
 from eventrouter.errors import BrokerError
@@ -86,6 +88,7 @@ class ProjectXConnector:
         )
         self._directory = Directory(self._gateway, accounts, timing.clock, live_data=live_data)
         self._history = History(self._gateway)
+        self._prices = Prices(self._gateway, timing.clock, timing.now, live_data=live_data)
         self._events = Events(self._directory.name_of)
         self._hub = Hub(
             hub_url,
@@ -212,6 +215,10 @@ class ProjectXConnector:
     async def contract(self, symbol: str) -> Contract | None:
         """Contract/search by name, or searchById for an id; remembered for some minutes."""
         return await self._directory.contract(symbol)
+
+    async def price(self, contract: str) -> Price | None:
+        """History/retrieveBars; remembered for two seconds."""
+        return await self._prices.last(contract)
 
     async def events(self) -> AsyncIterator[BrokerEvent]:
         """The user hub, from the first call on; it reconnects by itself, and each time reports a Gap."""

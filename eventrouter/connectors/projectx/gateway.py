@@ -12,6 +12,8 @@ from eventrouter.connectors.projectx.rest import Rest
 from eventrouter.domain.orders import Answer, NotSent, Outcome, Unknown
 from eventrouter.errors import BrokerError, BrokerUnavailable
 
+MOST_BARS = 50
+BARS_WINDOW_S = 31.0  # the broker counts 30 s
 _TOO_MANY = 429
 _PAUSE_S = 15.0  # after "too many requests"; the broker documents no Retry-After
 
@@ -31,6 +33,8 @@ class Gateway:
         self._rest = rest
         self._credentials = credentials
         self._budget = budget
+        # the broker counts these by themselves
+        self._bars_budget = Budget(clock, most=MOST_BARS, window_s=BARS_WINDOW_S, kept=0)
         self.login = Login(self._post, credentials, clock, lifetime_s=token_lifetime_s)
 
     def __repr__(self) -> str:
@@ -62,7 +66,7 @@ class Gateway:
             reply = await self._rest.post(endpoint, body, token=token, secrets=self._secrets())
         except Exception as error:
             return answers.outcome_of_failure(error)
-        self._notice(reply)
+        _notice(self._budget, reply)
         if answers.verdict(endpoint, reply).means is Means.SESSION_REFUSED:
             self.login.forget(token)
         outcome = answers.outcome(endpoint, reply, repeated=repeated)
@@ -72,7 +76,8 @@ class Gateway:
         return outcome
 
     async def _post(self, endpoint: str, body: Mapping[str, Any] | None, token: str | None, urgent: bool) -> Reply:  # noqa: FBT001 - the type Post has no names
-        wait_s = self._budget.take(urgent=urgent)
+        budget = self._bars_budget if endpoint == answers.BARS else self._budget
+        wait_s = budget.take(urgent=urgent)
         if wait_s > 0:
             raise BrokerUnavailable(_no_budget(wait_s), wait_s)
         try:
@@ -80,15 +85,16 @@ class Gateway:
         except Exception as error:
             # from None: an error of the client carries its request, and that the token
             raise answers.unavailable(error) from None
-        self._notice(reply)
+        _notice(budget, reply)
         return reply
 
     def _secrets(self) -> list[str]:
         return [self._credentials.api_key.get_secret_value()]
 
-    def _notice(self, reply: Reply) -> None:
-        if reply.status == _TOO_MANY:
-            self._budget.pause(reply.retry_after_s or _PAUSE_S)
+
+def _notice(budget: Budget, reply: Reply) -> None:
+    if reply.status == _TOO_MANY:
+        budget.pause(reply.retry_after_s or _PAUSE_S)
 
 
 def _no_budget(wait_s: float) -> str:
