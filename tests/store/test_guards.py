@@ -281,6 +281,7 @@ CALLABLE = {
     "add_strategy_token",
     "append_log",
     "enqueue_execution_task",
+    "enqueue_flattening",
     "ingest_signals",
     "lock_due_tasks",
     "lock_unrouted_tasks",
@@ -289,9 +290,12 @@ CALLABLE = {
     "purge_alert_windows",
     "revoke_strategy_tokens",
     "route_task",
+    "set_control",
+    "strategy_of",
     "trade_facts",
     "trade_doubts",
     "trade_stands",
+    "trades_to_flatten",
 }
 
 
