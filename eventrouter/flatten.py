@@ -7,7 +7,8 @@ the account's log. What a strategy holds, and what is simulated, is closed by an
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from eventrouter.closing_out import Round, close_out
 from eventrouter.connection import Connection
 from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
-from eventrouter.errors import BrokerError, StoreError
+from eventrouter.errors import BrokerError, BrokerUnavailable, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
 from eventrouter.store.books import append_event
@@ -71,8 +72,10 @@ class Flattener:
                 self.wake.clear()
                 for request in await self._due():
                     self._begin(request)
+                # not wait_for: until Python 3.12 that loses a cancellation which comes together with the wake
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):
+                        await self.wake.wait()
         finally:
             running = list(self._running.values())
             for task in running:
@@ -129,8 +132,8 @@ class Flattener:
                 await self._by_exits(request)
             else:
                 await self._at_broker(request, lock)
-        except (BrokerError, TimeoutError) as error:
-            await self._failed(request, f"The broker cannot be asked: {error or 'no answer in time'}")
+        except BrokerError as error:
+            await self._failed(request, f"The broker cannot be asked: {error}")
 
     async def _asked(self, request: FlattenRequest) -> FlattenRequest | None:
         """The request as it stands now; None once it was withdrawn, or asked for anew."""
@@ -147,7 +150,7 @@ class Flattener:
             await self._nothing_on_its_way(request)
             if await self._asked(request) is None:
                 return
-            async with asyncio.timeout(4 * self._lease_s):
+            async with _answering(4 * self._lease_s):
                 seen = await close_out(self._connection.connector, request.account, partial(store.check_lock, lock))
             if seen.nothing:
                 sure -= 1
@@ -237,6 +240,20 @@ class Flattener:
         detail = {"control": request.control, "scope": request.scope, **detail}
         async with session(self._pool, "flatten") as conn, conn.transaction():
             await append_event(conn, self._name, request.account, self._mode, BookEvent(str(kind), detail, message))
+
+
+@asynccontextmanager
+async def _answering(within_s: float) -> AsyncIterator[None]:
+    """Whatever keeps a connector from answering is a BrokerError; what is wrong with Postgres stays what it is."""
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except (BrokerError, StoreError):
+        raise
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"No answer within {within_s:g} s.") from error
+    except Exception as error:
+        raise BrokerUnavailable(f"The connector failed: {type(error).__name__}: {error}") from error
 
 
 def _open(request: FlattenRequest) -> bool:

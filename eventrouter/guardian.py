@@ -14,7 +14,6 @@ from eventrouter.domain.broker import Price
 from eventrouter.domain.controls import account_scope
 from eventrouter.domain.denials import Denied
 from eventrouter.domain.guarding import GUARDIAN, Alarm, alarms, ends_with, unanswered
-from eventrouter.errors import BrokerError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
 from eventrouter.store.books import mark, note_prices
@@ -96,8 +95,8 @@ class Guardian:
         try:
             async with asyncio.timeout(_PRICE_WITHIN_S):
                 return await self._connection.connector.price(contract)
-        except (BrokerError, TimeoutError) as error:
-            _log.warning("no_price", contract=contract, error=str(error) or "no answer in time")
+        except Exception as error:  # whatever a connector does, the cut-off must still be watched
+            _log.warning("no_price", contract=contract, error=f"{type(error).__name__}: {error}")
             return None
 
     async def _flatten(self, account: Account, found: Sequence[Alarm], now: datetime) -> None:

@@ -8,6 +8,7 @@ import pytest
 from eventrouter.domain.tasks import Status
 from eventrouter.store import controls
 from tests.flatten.conftest import Desk
+from tests.processes import until_async
 from tests.router.book import enqueue, move
 from tests.simulator.client import LIMIT, MNQ, NQ, SELL, until_stalled
 
@@ -62,18 +63,37 @@ async def test_two_routers_do_it_once(desk: Desk) -> None:
     assert (await desk.kinds()).count("FLATTENED") == 1
 
 
-async def test_what_is_being_sent_is_waited_for(desk: Desk) -> None:
-    """While an order is on its way nothing is closed, and what it opened is closed after it."""
+async def test_what_is_being_sent_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an order is on its way the broker is not even asked, and what it opened is closed after it."""
+    looks = 0
+    undecided = controls.undecided
+
+    async def counted(*arguments: Any) -> list[controls.UndecidedTask]:
+        nonlocal looks
+        looks += 1
+        return await undecided(*arguments)
+
+    async def looked() -> bool:
+        return looks >= 3 or "FLATTENED" in await desk.kinds()
+
+    monkeypatch.setattr(controls, "undecided", counted)
+    await desk.rig.control.placed(1)
     task = await enqueue(desk.db, "t", account="one", symbol="MNQ", mode="live")
     await move(desk.db, task, Status.SENDING)
     await desk.start(lease_s=60.0)
     await desk.flatten()
-    await desk.reaches("FLATTEN_STARTED")
-    await desk.rig.control.placed(1)  # it arrives
+    await until_async(looked, what="three looks at what is on its way")
     assert await desk.kinds() == ["FLATTEN_STARTED"]
+    assert "Position/searchOpen" not in await asked(desk)
+    await desk.rig.control.placed(1)  # it arrives
     await move(desk.db, task, Status.ACCEPTED)
     await desk.reaches("FLATTENED")
     assert await desk.is_flat()
+
+
+async def asked(desk: Desk) -> set[str]:
+    """The endpoints that the flattener's login asked, apart from this test's own client."""
+    return {name for name, times in (await desk.rig.control.control("requests")).items() if times}
 
 
 async def test_it_is_verified_again_when_an_unknown_outcome_resolves(desk: Desk) -> None:
@@ -144,6 +164,25 @@ async def test_a_close_without_a_good_answer(desk: Desk, said: str, fault: dict[
     assert said in first["closed"][0]["outcome"] or fault.get("code") == 6
     sides = {each["side"] for each in await desk.rig.control.trades() if each["profitAndLoss"] is None}
     assert sides == {0}, "something was opened on the other side"
+
+
+async def test_a_connector_that_breaks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of a connector is told like a broker that cannot be asked, and the account is not called flat."""
+    broken = RuntimeError("broken")
+    positions = desk.rig.connector.positions
+
+    async def once(account: str) -> Any:
+        monkeypatch.setattr(desk.rig.connector, "positions", positions)
+        raise broken
+
+    await desk.rig.control.placed(1)
+    monkeypatch.setattr(desk.rig.connector, "positions", once)
+    await desk.start()
+    await desk.flatten()
+    await desk.reaches("FLATTEN_FAILED")
+    assert "RuntimeError: broken" in next(said for kind, _, said in await desk.log() if kind == "FLATTEN_FAILED")
+    await desk.reaches("FLATTENED")
+    assert await desk.is_flat()
 
 
 @pytest.mark.parametrize("endpoint", ["Position/searchOpen", "Order/searchOpen"])
