@@ -10,13 +10,14 @@ from functools import partial
 from aiohttp import web
 
 from eventrouter.config import Address, Config, load_config
-from eventrouter.config.rules import account_of, intents_of, rules_of
+from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
+from eventrouter.publishing import publish_configuration
 from eventrouter.router import ExecutionRouter
 from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Pool, identity, translated
@@ -87,6 +88,9 @@ class Service:
             return
         self._started = True
         try:
+            await publish_configuration(
+                self.opened.database, self.config, self.name, with_web=self.with_web, with_router=self.with_router
+            )
             if self.with_web:
                 await self._start_ingest()
             if self.with_router:
@@ -145,7 +149,6 @@ class Service:
         self.context.tokens = TokenCache(pool)
         self.context.ingest = SignalIngest(
             pool,
-            partial(intents_of, self.config),
             rules=partial(rules_of, self.config),
             metrics=self.metrics,
             spool_place=(server.spool_dir or default_home() / "spool").absolute() if database else None,
@@ -182,7 +185,7 @@ class Service:
             dry_run=settings.dry_run,
             accounts=[account_of(account) for account in mine],
             credentials=credential_store(self.config),
-            planner=lambda event, payload: intents_of(self.config, str(payload.get("strategy") or ""), event),
+            max_age=self.config.strategy("").max_age or None,
             lease=settings.lease,
             grace=settings.grace,
             schema=opened.database.schema,

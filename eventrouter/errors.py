@@ -32,8 +32,28 @@ class IllegalTransition(EventrouterError):
     """A status change that the transition table does not know."""
 
 
-class UnknownTask(EventrouterError):
+class NotKnown(EventrouterError):
+    """There is nothing of this name or id. `code` is that of the answer over HTTP."""
+
+    code = "UNKNOWN"
+
+
+class UnknownTask(NotKnown):
     """There is no task of this id."""
+
+    code = "TASK_UNKNOWN"
+
+
+class UnknownSignal(NotKnown):
+    """There is no signal of this id."""
+
+    code = "SIGNAL_UNKNOWN"
+
+
+class UnknownAccount(NotKnown):
+    """There is no account of this name."""
+
+    code = "ACCOUNT_UNKNOWN"
 
 
 class ScopeWrong(EventrouterError):

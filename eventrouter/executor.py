@@ -13,6 +13,7 @@ from itertools import groupby
 from eventrouter.connection import Connection
 from eventrouter.domain.decide import Send, decide
 from eventrouter.domain.tasks import Status
+from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
 from eventrouter.sending import outcome_entry, send_once
@@ -31,6 +32,7 @@ class Executor:
         pool: Pool,
         outcomes: Outcomes,
         connection: Connection,
+        gatekeeper: Gatekeeper,
         *,
         name: str,
         dry_run: bool,
@@ -41,6 +43,7 @@ class Executor:
         self._pool = pool
         self._outcomes = outcomes
         self._connection = connection
+        self._gatekeeper = gatekeeper
         self._name = name
         self._dry_run = dry_run
         self._batch_size = batch_size
@@ -74,9 +77,17 @@ class Executor:
         async with store.claim(self._pool, names, limit=slots, depth=slots if whole_lanes else 1) as claim:
             if claim.now is None:
                 return 0
-            decisions = decide(claim.due, now=claim.now, dry_run=self._dry_run, lease_s=self._lease_s, limit=slots)
-            sends = decisions.sends if whole_lanes else _first_of_each_lane(decisions.sends)
-            entries = [*decisions.others, *(send.entry for send in sends)]
+            gate = await self._gatekeeper.gate(claim)
+            decisions = decide(
+                claim.due,
+                now=claim.now,
+                dry_run=self._dry_run,
+                lease_s=self._lease_s,
+                limit=slots,
+                gate=gate,
+                one_of_a_lane=not whole_lanes,
+            )
+            entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries)
         # the intents are committed: from here on the orders may leave
         # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
@@ -84,7 +95,8 @@ class Executor:
         concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._outcomes.tell(entry, appended[entry.task_id], concerned[entry.task_id])
-        self._start_sending(sends)
+        self._start_sending(decisions.sends)
+        self._gatekeeper.ask(gate, self._connection)
         return len(entries)
 
     def _start_sending(self, sends: Sequence[Send]) -> None:
@@ -114,10 +126,3 @@ class Executor:
                 recording.cancel()
             self._count(-len(sends))
             self._connection.wake.set()
-
-
-def _first_of_each_lane(sends: Sequence[Send]) -> tuple[Send, ...]:
-    first: dict[str, Send] = {}
-    for send in sends:
-        first.setdefault(send.task.lane, send)
-    return tuple(first.values())

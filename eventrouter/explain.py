@@ -1,18 +1,19 @@
 """What an alert would do, on each account, without doing it: read, paired and decided by the code that does it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventrouter.config import Config
-from eventrouter.config.rules import intents_of, rules_of
+from eventrouter.config.rules import rules_of, table_of
 from eventrouter.domain.decide import DueTask, TradeFacts, decide
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.payloads import record_of
-from eventrouter.domain.plan import Intent, opens, tasks_of
+from eventrouter.domain.plan import Entered, Planned, opens, plan, planned_as, symbol_of, tasks_of
 from eventrouter.domain.refusals import REFUSALS
+from eventrouter.domain.routing import RoutingTable
 from eventrouter.domain.signals import Signal
 from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Leg, begun_since, resolve
@@ -21,10 +22,12 @@ from eventrouter.domain.wording import in_words
 from eventrouter.errors import SignalRefused
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn
+from eventrouter.store.settings import routing_table
 from eventrouter.store.signals import repeated_signal, trades_of
 from eventrouter.store.tokens import token_hash, valid_tokens
 
 NEW_TRADE = "(a new trade)"
+_NOTHING = "nothing"
 _OUTCOMES = {"SENDING": "send", "PENDING": "wait", "DENIED": "deny", "EXPIRED": "expire", "CANCELLED": "cancel"}
 
 
@@ -54,7 +57,7 @@ class _Explanation:
         self.notes.append(f"It repeats signal {self.duplicate_of}.")
         message = f"It repeats signal {self.duplicate_of}, and makes no order."
         self.accounts = [
-            {**row, "decision": "nothing", "reason": "DUPLICATE", "message": message} for row in self.accounts
+            {**row, "decision": _NOTHING, "reason": "DUPLICATE", "message": message} for row in self.accounts
         ]
 
     def answer(self) -> dict[str, Any]:
@@ -102,15 +105,51 @@ async def explain(config: Config, conn: Conn | None, raw: bytes, *, strategy: st
     first = await repeated_signal(conn, strategy, key) if conn is not None and key is not None else None
     if first is not None and not begun_since(ask, trades, first[1]):
         told.duplicate_of = first[0]
-    intents = [replace(each, max_age_s=max_age_of(signal, rules)) for each in intents_of(config, strategy)]
+    table = await _table(told, config, conn)
     if rules.limits.alerts_per_minute and signal.opening:
         told.notes.append("Whether alerts_per_minute still allows it is known only to the service.")
     for leg in resolved.legs:
-        told.accounts += await _decisions(config, conn, leg, intents, signal, now)
+        held = await _held(conn, leg)
+        asked = (planned_as(leg), symbol_of(leg, held), strategy)
+        planned = plan(*asked, table, max_age_s=max_age_of(signal, rules))
+        led, planned = tasks_of(leg, planned, held)
+        told.accounts += [await _decided(config, conn, led, each, signal, now) for each in planned]
+    told.accounts = _each_once(told.accounts)
     if told.duplicate_of is not None:
         told.repeats()
-    told.accounts += _bystanders(config, strategy, {row["account"] for row in told.accounts})
     return told.answer()
+
+
+async def _table(told: _Explanation, config: Config, conn: Conn | None) -> RoutingTable:
+    """What planning reads: the published table, or this configuration where nothing is published or nobody is asked."""
+    configured = table_of(config)
+    published = await routing_table(conn) if conn is not None else None
+    if published is None or not published.accounts:
+        return configured
+    if _unversioned(published) != _unversioned(configured):
+        told.notes.append(
+            "The published accounts, strategies and routes count, and they are others than in this configuration: a service "
+            "publishes its own when it starts."
+        )
+    return published
+
+
+def _unversioned(table: RoutingTable) -> RoutingTable:
+    accounts = tuple(sorted((replace(each, version=0) for each in table.accounts), key=lambda each: each.name))
+    return replace(table, accounts=accounts, version=0, max_ages={})
+
+
+async def _held(conn: Conn | None, leg: Leg) -> Mapping[str, Entered]:
+    if conn is None or opens(leg.event_type):
+        return {}
+    return (await store.trade_accounts(conn, {leg.trade_id})).get(leg.trade_id, {})
+
+
+def _each_once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What becomes of the alert on each account; an account that gets nothing at all stands once, at the end."""
+    served = {row["account"] for row in rows if row["decision"] != _NOTHING}
+    others = {row["account"]: {**row, "event": None, "trade_id": None} for row in rows if row["account"] not in served}
+    return [*(row for row in rows if row["account"] in served), *others.values()]
 
 
 def _describe(told: _Explanation, signal: Signal) -> None:
@@ -156,21 +195,30 @@ async def _doubts(config: Config, conn: Conn | None, strategy: str) -> list[str]
     return [f"No strategy {strategy!r} is known: it has no token, and no block in the configuration."]
 
 
-async def _decisions(
-    config: Config, conn: Conn | None, leg: Leg, planned: Sequence[Intent], signal: Signal, now: datetime
-) -> list[dict[str, Any]]:
-    """What would become of the tasks of one leg."""
-    closes = conn is not None and not opens(leg.event_type)
-    held = (await store.trade_accounts(conn, {leg.trade_id})).get(leg.trade_id, {}) if conn and closes else {}
-    leg, intents = tasks_of(leg, planned, held)
-    decisions = []
-    for intent in intents:
-        facts = await _facts(config, conn, leg, intent.account)
-        since = now if signal.fire_time is None else min(now, signal.fire_time)
-        expires = None if intent.max_age_s is None else since + timedelta(seconds=intent.max_age_s)
-        task = _task(config, leg, intent.account, facts, now, expires)
-        decisions.append(_decision(config, task, unknown=conn is None and not task.opening))
-    return decisions
+async def _decided(
+    config: Config, conn: Conn | None, leg: Leg, planned: Planned, signal: Signal, now: datetime
+) -> dict[str, Any]:
+    """What would become of one leg on one account."""
+    if planned.intent is None:
+        return {**_row(leg, planned.account, _NOTHING, planned.code, planned.message), "quantity": None}
+    facts = await _facts(config, conn, leg, planned.account)
+    since = now if signal.fire_time is None else min(now, signal.fire_time)
+    age_s = planned.intent.max_age_s
+    task = _task(config, leg, planned.account, facts, now, None if age_s is None else since + timedelta(seconds=age_s))
+    return _decision(config, leg, task, unknown=conn is None and not task.opening)
+
+
+def _row(leg: Leg, account: str, decision: str, reason: str | None, message: str | None) -> dict[str, Any]:
+    opening = opens(leg.event_type)
+    return {
+        "account": account,
+        "event": leg.event_type,
+        "trade_id": None if leg.trade_id == NEW_TRADE and not opening else leg.trade_id,
+        "decision": decision,
+        "reason": reason,
+        "message": message,
+        "quantity": leg.payload.get("quantity"),
+    }
 
 
 async def _facts(config: Config, conn: Conn | None, leg: Leg, account: str) -> TradeFacts:
@@ -202,22 +250,12 @@ def _task(
     )
 
 
-def _decision(config: Config, task: DueTask, *, unknown: bool) -> dict[str, Any]:
+def _decision(config: Config, leg: Leg, task: DueTask, *, unknown: bool) -> dict[str, Any]:
+    if unknown:
+        return _row(leg, task.account, "unknown", "NOT_ASKED", "Whether the account holds the trade is not known.")
     made = decide([task], now=task.created_at, dry_run=config.router.dry_run, lease_s=1.0, limit=1)
     entry = made.sends[0].entry if made.sends else next(one for one in made.others if one.task_id == task.id)
-    decision, reason = _OUTCOMES[entry.status], entry.reason
-    message = entry.message or _sent(config, task)
-    if unknown:
-        decision, reason, message = "unknown", "NOT_ASKED", "Whether the account holds the trade is not known."
-    return {
-        "account": task.account,
-        "event": task.event_type,
-        "trade_id": None if task.trade_id == NEW_TRADE and not task.opening else task.trade_id,
-        "decision": decision,
-        "reason": reason,
-        "message": message,
-        "quantity": (task.payload or {}).get("quantity"),
-    }
+    return _row(leg, task.account, _OUTCOMES[entry.status], entry.reason, entry.message or _sent(config, task))
 
 
 def _sent(config: Config, task: DueTask) -> str:
@@ -226,23 +264,6 @@ def _sent(config: Config, task: DueTask) -> str:
     if config.router.dry_run:
         return f"It would be simulated{condition}; nothing leaves this machine."
     return f"The order would be sent{condition}."
-
-
-def _bystanders(config: Config, strategy: str, named: set[str]) -> list[dict[str, Any]]:
-    """The other accounts, and why they get nothing."""
-    return [
-        {
-            "account": account.name,
-            "event": None,
-            "trade_id": None,
-            "decision": "nothing",
-            "reason": "NOT_ROUTED" if account.enabled else "DISABLED",
-            "message": f"It does not trade {strategy!r}." if account.enabled else "It is not enabled.",
-            "quantity": None,
-        }
-        for account in config.accounts
-        if account.name not in named
-    ]
 
 
 def _mode(config: Config) -> str:

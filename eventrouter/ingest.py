@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.limits import Pace
 from eventrouter.domain.parsers import Reading, read_alert
-from eventrouter.domain.plan import Intent
 from eventrouter.domain.tasks import Status
 from eventrouter.domain.understand import StrategyRules, Understood, ask_of, max_age_of, understand
 from eventrouter.errors import RowRefused, SignalRefused
@@ -19,14 +18,12 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.spool import Spooled, SpoolWriter
 from eventrouter.store.connect import Pool
+from eventrouter.store.settings import TableCache
 from eventrouter.store.signals import Stored, StoredAlert
 from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.ingest")
 _COMMIT_WITHIN_S = 1.8  # TradingView hangs up after three seconds; a clear 503 before that makes it try again
-
-StrategyPlanner = Callable[[str], tuple[Intent, ...]]
-"""strategy → the accounts that trade it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +67,24 @@ class SignalIngest:
     def __init__(
         self,
         pool: Pool,
-        planner: StrategyPlanner,
         *,
+        tables: TableCache | None = None,
         rules: Callable[[str], StrategyRules] = lambda strategy: StrategyRules(),
         metrics: Metrics,
         spool_place: Path | None = None,
         database: str = "",
     ) -> None:
-        self._planner = planner
         self._rules = rules
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._metrics = metrics
         self._writer = SpoolWriter(
-            pool, metrics, deadline_s=_COMMIT_WITHIN_S, place=spool_place, database=database, stored=self._tell
+            pool,
+            metrics,
+            deadline_s=_COMMIT_WITHIN_S,
+            tables=tables or TableCache(),
+            place=spool_place,
+            database=database,
+            stored=self._tell,
         )
 
     async def start(self) -> None:
@@ -128,11 +130,10 @@ class SignalIngest:
 
     async def _store(self, alert: Alert, understood: Understood, rules: StrategyRules) -> Receipt | Spooled:
         signal = understood.signal
-        max_age_s = max_age_of(signal, rules)
         row = replace(
             _row(alert),
             ask=ask_of(understood, rules),
-            intents=tuple(replace(intent, max_age_s=max_age_s) for intent in self._planner(alert.strategy)),
+            max_age_s=max_age_of(signal, rules),
             fired_at=signal.fire_time,
             key=duplicate_key(alert.reading.redacted, signal, window_s=rules.duplicate_window_s),
         )
@@ -166,7 +167,7 @@ class SignalIngest:
             _log.info("duplicate_alert", strategy=row.strategy, trade=stored.trade_id, first_signal=stored.signal_id)
             return
         if not stored.made:
-            hint = "no enabled account takes it"
+            hint = f"see why: eventrouter signals {stored.signal_id}"
             _log.warning("signal_without_tasks", strategy=row.strategy, trade=stored.trade_id, hint=hint)
         for task in stored.made:
             tell(

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 
 from eventrouter.connection import Connection
 from eventrouter.domain.lookups import UnknownTask, repeat, repeats_harmlessly, resolve
@@ -29,6 +30,7 @@ async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: 
     async with session(pool, "reconcile") as conn:
         ended = await store.lease_ended(conn, names)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
+    moved += await _expire_unapproved(pool, actor, connection, metrics)
     if not connection.ready.is_set():
         return moved, math.inf
     async with session(pool, "reconcile") as conn:
@@ -41,6 +43,17 @@ async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: 
     waits_s = [task.due_in_s for task in unknown if task.due_in_s > 0]
     waits_s += [entry.run_in_s for _, entry in known if entry.run_in_s is not None]
     return moved, min(waits_s, default=math.inf)
+
+
+async def _expire_unapproved(pool: Pool, actor: str, connection: Connection, metrics: Metrics) -> int:
+    """Ends entries that nobody approved within the time that their account's limits give; returns how many."""
+    moved = 0
+    for account in connection.accounts:
+        if (within := account.limits.approve_within) is not None:
+            async with session(pool, "reconcile") as conn:
+                tasks = await store.held(conn, account.name, within.total_seconds())
+            moved += await _append(pool, actor, [(task, _unapproved(task, within)) for task in tasks], metrics)
+    return moved
 
 
 async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.Semaphore) -> LogEntry | None:
@@ -99,6 +112,11 @@ def _unclaimed(task: StuckTask) -> LogEntry:
         f"No router claims the account {task.account!r}: it is not in the configuration. Add it, or discard the task."
     )
     return LogEntry(task.id, task.version, Status.PENDING, "NO_ROUTER", message)
+
+
+def _unapproved(task: StuckTask, within: timedelta) -> LogEntry:
+    message = f"Nobody approved it within {within.total_seconds():g} s of its alert."
+    return LogEntry(task.id, task.version, Status.EXPIRED, "NOT_APPROVED", message)
 
 
 def _lease_ended(task: StuckTask) -> LogEntry:

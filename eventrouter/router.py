@@ -8,28 +8,29 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from eventrouter.connection import Connection, connections_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
-from eventrouter.domain.plan import Intent, plan
+from eventrouter.domain.routing import Candidate, RoutingTable
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.flatten import Flattener
 from eventrouter.guardian import Guardian
+from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
 from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
-from eventrouter.store.tasks import Planner
+from eventrouter.store.settings import TableCache
 
 _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
@@ -47,10 +48,11 @@ class ExecutionRouter:
     """Routes tasks to accounts until stopped. Dry run is the default: orders are simulated and nothing leaves.
 
     `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims, `credentials` where the keys of
-    their logins are; `planner` gives the accounts of tasks that name none. `poll_interval`, `lease` and `grace` are seconds:
-    how long a missed notification can go unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in
-    flight. `batch_size` is the most tasks one claim takes. `claims_all`: no other router has other accounts, so tasks of
-    unknown ones are told about.
+    their logins are. Tasks that name no account are planned with the published accounts and routes, or with these accounts
+    where none are published; what they open is too old after `max_age` seconds (None: never) unless its strategy publishes
+    another limit. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go unnoticed, how
+    long a task may stay in SENDING, how long `stop` waits for sends in flight. `batch_size` is the most tasks one claim
+    takes. `claims_all`: no other router has other accounts, so tasks of unknown ones are told about.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class ExecutionRouter:
         dry_run: bool = True,
         accounts: Sequence[Account] = _PAPER,
         credentials: CredentialStore | None = None,
-        planner: Planner | None = None,
+        max_age: float | None = None,
         lease: float = 30.0,
         grace: float = 10.0,
         schema: str = "public",
@@ -82,7 +84,9 @@ class ExecutionRouter:
         self._grace = grace
         self._lease = lease
         self._accounts = tuple(accounts)
-        self._planner = planner or _plan_for(self._accounts)
+        own = tuple(Candidate(account.name, account.enabled, account.owner) for account in self._accounts)
+        self._tables = TableCache(RoutingTable(own))
+        self._max_age_s = max_age
         self._claims_all = claims_all
         self._wake = asyncio.Event()  # for rows without an account; each connection has a wake of its own
         self._stop = asyncio.Event()
@@ -96,11 +100,13 @@ class ExecutionRouter:
         self._outcome_pool = database.pool("outcomes", size=1)
         self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
         self._outcomes = Outcomes(self._outcome_pool, name=self.name, metrics=self.metrics, most=max(500, batch_size))
+        self._gatekeeper = Gatekeeper(self._accounts, dry_run=dry_run)
         self._executors = {
             connection.name: Executor(
                 self._pool,
                 self._outcomes,
                 connection,
+                self._gatekeeper,
                 name=self.name,
                 dry_run=dry_run,
                 batch_size=batch_size,
@@ -171,6 +177,7 @@ class ExecutionRouter:
         await _cancelled(self._others)
         await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
         await _cancelled(self._claiming)
+        await self._gatekeeper.stop()
         await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
         await self._outcomes.stop()
         await asyncio.gather(*(connection.close() for connection in self.connections))
@@ -241,9 +248,9 @@ class ExecutionRouter:
         """Gives rows that name no account theirs; the rows that come of it wake whoever claims them."""
         while not self._stop.is_set():
             self._wake.clear()
-            routed = await store.route(self._pool, self.name, self._planner)
+            looked_at = await routed.route(self._pool, self.name, self._tables, max_age_s=self._max_age_s)
             self._pauses.pop("route", None)
-            if not routed:
+            if not looked_at:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._poll_interval)
             else:
@@ -274,10 +281,3 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _plan_for(accounts: Sequence[Account]) -> Planner:
-    def planner(event_type: str, _payload: Mapping[str, Any]) -> Sequence[Intent]:
-        return plan(event_type, accounts)
-
-    return planner

@@ -4,17 +4,18 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from eventrouter.domain.refusals import NOT_SENT, REFUSALS
+from eventrouter.domain.refusals import NOT_PLANNED, NOT_SENT, REFUSALS
 
 README = Path(__file__).parent.parent / "README.md"
 _PLACE = re.compile(r"(?<=<!-- codes -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def tables() -> str:
-    """Both tables, as they stand between the marks."""
+    """All tables, as they stand between the marks."""
     parts = [
         _table("code", "why an alert is refused (422), and how to mend it", REFUSALS),
         _table("reason", "why a task was not sent, or not yet", NOT_SENT),
+        _table("code", "why an account gets no task for a signal", NOT_PLANNED),
     ]
     return "\n" + "\n".join(parts) + "\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventrouter.config import Config
-from eventrouter.config.rules import intents_of, rules_of
+from eventrouter.config.rules import rules_of, table_of
 from eventrouter.domain.decide import decide
 from eventrouter.domain.parsers import read_alert
 from eventrouter.domain.tasks import LogEntry, Status
@@ -15,6 +15,7 @@ from eventrouter.ingest import Alert, SignalIngest
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Pool
+from eventrouter.store.settings import TableCache, publish
 from eventrouter.store.tokens import add_token
 
 CONFIG = Config.model_validate(
@@ -44,7 +45,7 @@ class Desk:
         self.pool = pool
         self.ingest = SignalIngest(
             pool,
-            lambda strategy: intents_of(CONFIG, strategy),
+            tables=TableCache(table_of(CONFIG)),
             rules=lambda strategy: rules_of(CONFIG, strategy),
             metrics=Metrics(),
         )
@@ -88,8 +89,28 @@ async def test_every_account_has_a_decision_and_a_reason(conn: Conn) -> None:
         "MNQ",
         2,
     )
-    assert decisions(answer) == [("a", "send", "INTENT"), ("b", "nothing", "NOT_ROUTED"), ("c", "nothing", "DISABLED")]
+    assert decisions(answer) == [
+        ("a", "send", "INTENT"),
+        ("b", "nothing", "NOT_IN_STRATEGY"),
+        ("c", "nothing", "ACCOUNT_DISABLED"),
+    ]
     assert answer["accounts"][0]["quantity"] == 2
+
+
+async def test_the_published_routes_count(conn: Conn) -> None:
+    """What would be planned is what the service planned by: its published table, which may not be this file's."""
+    await publish(conn, "x", "account", {"a": {}, "z": {}, "c": {"enabled": False}})
+    routes = [{"name": "micros", "instruments": ["M*"], "accounts": ["a"]}]
+    await publish(conn, "x", "routes", {"routes": {"routes": routes}})
+    answer = await told(conn, BUY)
+    assert decisions(answer) == [
+        ("a", "send", "INTENT"),
+        ("z", "nothing", "NO_ROUTE"),
+        ("c", "nothing", "ACCOUNT_DISABLED"),
+    ]
+    assert any("others than in this configuration" in note for note in answer["notes"])
+    other = await told(conn, {**BUY, "ticker": "NQ1!"})
+    assert other["accounts"][0]["message"] == "Route micros to this account: only M*. The signal is for NQ."
 
 
 async def test_what_is_told_is_what_happens(conn: Conn, desk: Desk) -> None:

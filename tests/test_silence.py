@@ -14,6 +14,7 @@ from eventrouter.logs import configure_logging
 from eventrouter.metrics import Metrics
 from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Conn, Pool
+from eventrouter.store.settings import TableCache
 from eventrouter.store.signals import StoredAlert, store_alerts
 from tests.processes import until_async
 
@@ -44,7 +45,7 @@ async def test_silence_is_told_once_and_so_is_its_end(conn: Conn, pool: Pool, sa
         await until_async(silent)
         assert b'eventrouter_strategy_silent{strategy="orb"} 1.0' in metrics.render()
         refused = StoredAlert(uuid4(), "orb", datetime.now(UTC).replace(year=2099), b"?", code="X", message="x")
-        await store_alerts(conn, [refused])
+        await store_alerts(conn, [refused], TableCache())
 
         async def heard() -> bool:
             return "strategy_heard_again" in events(said)

@@ -46,7 +46,8 @@ BEGIN
             lane = n.detail ->> 'lane',
             mode = n.detail ->> 'mode',
             client_order_id = n.detail ->> 'client_order_id',
-            expires_at = (n.detail ->> 'expires_at')::TIMESTAMPTZ
+            expires_at = (n.detail ->> 'expires_at')::TIMESTAMPTZ,
+            plan = NULLIF(n.detail -> 'plan', 'null')
         FROM fresh n
         WHERE t.id = n.task_id AND n.reason = 'ROUTED';
     END IF;

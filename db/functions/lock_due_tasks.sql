@@ -2,12 +2,13 @@
 -- returns that work with what is needed to decide about it. Tasks of a lane run in order; an exit waits only while something
 -- of its lane is being sent.
 -- Two statements on purpose: the second has a snapshot taken after the locks, so it sees what the last holder did.
+-- Whoever halts is waited for, and waits for the end of this transaction: see halt_key().
 -- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
 CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER)
 RETURNS TABLE (
     id BIGINT, version INTEGER, trade_id TEXT, event_type TEXT, opening BOOLEAN, attempts INTEGER, payload JSONB,
     account TEXT, lane TEXT, mode TEXT, client_order_id TEXT, expires_at TIMESTAMPTZ, created_at TIMESTAMPTZ,
-    received_at TIMESTAMPTZ, trade JSONB, db_now TIMESTAMPTZ
+    received_at TIMESTAMPTZ, trade JSONB, plan JSONB, strategy TEXT, approved BOOLEAN, intent JSONB, db_now TIMESTAMPTZ
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -18,10 +19,12 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_now   TIMESTAMPTZ := clock_timestamp();
+    v_now   TIMESTAMPTZ;
     v_lanes TEXT[];
     v_depth INTEGER;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(halt_key());
+    v_now := clock_timestamp();
     -- The subquery is sorted before the first lock is tried, and LIMIT stops trying: no lane is locked that is not returned.
     SELECT array_agg(locked.lane) INTO v_lanes FROM (
         SELECT c.lane
@@ -63,6 +66,12 @@ BEGIN
                            FROM (SELECT DISTINCT x.trade_id FROM jsonb_array_elements_text(t.payload -> 'after') AS x (trade_id)
                                  WHERE x.trade_id IS NOT NULL LIMIT 100) a))
                        ELSE '{}' END,
+           t.plan, COALESCE(g.strategy, t.payload ->> 'strategy'),
+           t.version > 2 AND EXISTS (SELECT FROM execution_logs e
+                                     WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'),
+           CASE WHEN t.opening AND t.attempts > 0
+                THEN (SELECT e.detail FROM execution_logs e
+                      WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) END,
            v_now
     FROM unnest(v_lanes) AS v (lane)
     CROSS JOIN LATERAL (

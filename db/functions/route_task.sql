@@ -1,6 +1,9 @@
 -- Gives a task that named no account its accounts: the first keeps the row, the others get siblings at the same place in
 -- line. The caller holds the routing lock (see lock_unrouted_tasks). Returns the ids, the task's own first.
-CREATE OR REPLACE FUNCTION route_task(p_task_id BIGINT, p_actor TEXT, p_accounts TEXT[], p_max_age FLOAT8) RETURNS BIGINT[]
+-- p_plans: one element an account; p_others: the accounts that get nothing, and why. JSON.
+CREATE OR REPLACE FUNCTION route_task(
+    p_task_id BIGINT, p_actor TEXT, p_accounts TEXT[], p_max_age FLOAT8, p_plans TEXT[] DEFAULT '{}', p_others TEXT DEFAULT '[]'
+) RETURNS BIGINT[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
@@ -15,11 +18,12 @@ BEGIN
             jsonb_build_object('account', p_accounts[1],
                                'lane', lane_of(p_accounts[1], v_task.payload ->> 'symbol', v_task.trade_id),
                                'mode', v_task.mode, 'client_order_id', draw_client_order_id(),
-                               'expires_at', v_task.created_at + make_interval(secs => p_max_age)));
+                               'expires_at', v_task.created_at + make_interval(secs => p_max_age),
+                               'plan', p_plans[1]::JSONB, 'others', p_others::JSONB));
     WITH siblings AS (
-        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, place, mode, expires_at)
+        INSERT INTO execution_tasks (trade_id, event_type, payload, signal_id, account, place, mode, expires_at, plan)
         SELECT v_task.trade_id, v_task.event_type, v_task.payload, v_task.signal_id, a.account, v_task.place, v_task.mode,
-               v_task.created_at + make_interval(secs => p_max_age)
+               v_task.created_at + make_interval(secs => p_max_age), p_plans[1 + a.ord]::JSONB
         FROM unnest(p_accounts[2:]) WITH ORDINALITY AS a (account, ord)
         ORDER BY a.ord
         RETURNING id

@@ -18,7 +18,7 @@ DECLARE
     v_id BIGINT;
     v_at TIMESTAMPTZ;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('eventrouter.halt', 0));
+    PERFORM pg_advisory_xact_lock(halt_key());
     INSERT INTO controls AS c (scope, action, actor, reason) VALUES (p_scope, p_action, p_actor, p_reason)
     RETURNING c.id, c.created_at INTO v_id, v_at;
     PERFORM pg_notify('eventrouter_tasks', '');

@@ -1,14 +1,15 @@
 -- Signals and tokens.
 
 -- name: prepare_signals
-SELECT signal_uid, stored, duplicate_of, opened_at, trades
+-- `newest` tells whether other settings were published since.
+SELECT signal_uid, stored, duplicate_of, opened_at, trades, (SELECT max(id) FROM settings) AS newest
 FROM prepare_signals(:uids, :strategies, :keys, :windows, :received, :asks, :trade_ids, :roots);
 
 -- name: ingest_signals
 SELECT signal_uid, signal_id, task_ids
 FROM ingest_signals(:uids, :strategies, :trade_ids, :trades, :event_types, :codes, :messages, :fields, :raws, :content_types, :headers,
-                    :source_ips, :parsed, :received, :fired, :duplicates,
-                    :task_uids, :task_trade_ids, :task_event_types, :task_accounts, :task_payloads, :task_max_ages,
+                    :source_ips, :parsed, :received, :fired, :duplicates, :plans,
+                    :task_uids, :task_trade_ids, :task_event_types, :task_accounts, :task_payloads, :task_max_ages, :task_plans,
                     :trade_strategies, :trade_names, :trade_roots, :trade_sides, :trade_units, :trade_opened, :trade_ended,
                     :trade_exits_fired, :refused_uids, :refused_strategies, :refused_keys);
 
@@ -50,8 +51,8 @@ SELECT trade_facts(:trade_id, :account, :mode, 0);
 SELECT purge_alert_windows();
 
 -- name: trade_accounts
--- The accounts that have tasks of each trade, with the symbol that their entry named: where its exits go.
-SELECT DISTINCT ON (trade_id, account) trade_id, account, payload ->> 'symbol'
+-- The accounts that have tasks of each trade, with the symbol that their entry named and how it was planned: where its exits go.
+SELECT DISTINCT ON (trade_id, account) trade_id, account, payload ->> 'symbol', plan ->> 'multiplier', plan ->> 'route'
 FROM execution_tasks
 WHERE trade_id = ANY (:trade_ids) AND opening AND account IS NOT NULL
 ORDER BY trade_id, account, id DESC;

@@ -2,7 +2,7 @@
 
 -- name: list_tasks
 SELECT t.id, t.trade_id, t.event_type, t.status, t.attempts, t.last_error, t.payload, t.last_attempt_at, t.created_at, t.updated_at,
-       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version
+       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version, t.plan
 FROM execution_tasks t
 WHERE (:status::TEXT IS NULL OR t.status = :status)
   AND (:account::TEXT IS NULL OR t.account = :account)
@@ -13,7 +13,7 @@ LIMIT :limit;
 
 -- name: one_task^
 SELECT t.id, t.trade_id, t.event_type, t.status, t.attempts, t.last_error, t.payload, t.last_attempt_at, t.created_at, t.updated_at,
-       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version,
+       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version, t.plan,
        s.received_at, s.strategy
 FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
@@ -70,7 +70,7 @@ ORDER BY task_id, seq;
 
 -- name: all_tasks
 SELECT id, trade_id, event_type, jsonb_build_object('p', payload) ->> 'p',
-       signal_id, account, lane, place, mode, client_order_id, expires_at, status, attempts, version, last_error, last_attempt_at, run_at, created_at
+       signal_id, account, lane, place, mode, client_order_id, expires_at, plan, status, attempts, version, last_error, last_attempt_at, run_at, created_at
 FROM execution_tasks
 ORDER BY id;
 
@@ -80,3 +80,68 @@ FROM execution_tasks
 WHERE client_order_id IS NOT NULL
 GROUP BY client_order_id
 HAVING count(*) > 1;
+
+-- name: one_signal^
+SELECT s.id, s.signal_uid, s.duplicate_of, (SELECT f.id FROM automated_signals f WHERE f.signal_uid = s.duplicate_of) AS first_signal,
+       s.strategy, s.trade_id, s.trades, s.event_type, s.code, s.message, s.field, s.content_type, s.source_ip, s.raw, s.parsed,
+       s.received_at, s.fired_at, s.created_at, s.plan
+FROM automated_signals s
+WHERE s.id = :signal_id;
+
+-- name: signal_tasks
+-- A signal's tasks, each with what its log says last: of a finished task, how it ended, and not what was noted afterwards.
+SELECT t.id, t.account, t.trade_id, t.event_type, t.status, t.mode, t.plan, l.reason, l.message, l.detail, l.created_at
+FROM automated_signals s
+JOIN execution_tasks t ON t.trade_id = ANY (COALESCE(s.trades, ARRAY[s.trade_id::TEXT])) AND t.signal_id = s.id
+CROSS JOIN LATERAL (
+    SELECT e.* FROM execution_logs e
+    WHERE e.task_id = t.id
+      AND (t.status NOT IN ('SUCCESS', 'FAILED', 'DENIED', 'EXPIRED', 'CANCELLED') OR e.prev_status IS DISTINCT FROM e.status)
+    ORDER BY e.seq DESC
+    LIMIT 1
+) l
+WHERE s.id = :signal_id
+ORDER BY t.id;
+
+-- name: published_accounts
+-- Every account that was ever published, in the order of first publication.
+SELECT name, version, withdrawn, actor AS changed_by, created_at AS changed_at, body AS settings
+FROM (SELECT DISTINCT ON (s.name) s.*, min(s.id) OVER (PARTITION BY s.name) AS first
+      FROM settings s WHERE s.kind = 'account' ORDER BY s.name, s.version DESC) latest
+ORDER BY first;
+
+-- name: account_versions
+SELECT version, withdrawn, difference, actor, created_at
+FROM settings
+WHERE kind = 'account' AND name = :account
+ORDER BY version DESC
+LIMIT :limit;
+
+-- name: open_holdings
+SELECT account, mode, trade_id, contract, quantity, average_price, opened_at
+FROM holdings
+WHERE quantity <> 0 AND (:account::TEXT IS NULL OR account = :account)
+ORDER BY account, mode, opened_at, trade_id;
+
+-- name: account_states
+-- The last thing that happened to each account, in each mode, and how it stood afterwards.
+SELECT a.name AS account, m.mode, l.seq, l.kind, l.message, l.state, l.created_at
+FROM unnest(:accounts::TEXT[]) AS a (name)
+CROSS JOIN (VALUES ('dry'), ('live')) AS m (mode)
+CROSS JOIN LATERAL (
+    SELECT e.* FROM account_log e WHERE e.account = a.name COLLATE "C" AND e.mode = m.mode ORDER BY e.seq DESC LIMIT 1
+) l;
+
+-- name: account_events
+SELECT mode, seq, kind, actor, message, detail, state, created_at
+FROM account_log
+WHERE account = :account
+ORDER BY created_at DESC, mode, seq DESC
+LIMIT :limit;
+
+-- name: account_standings
+-- The latest halt, reduce or resume of everything and of each account.
+SELECT DISTINCT ON (c.scope) c.scope, c.action, c.actor, c.reason, c.created_at
+FROM controls c
+WHERE c.action <> 'flatten' AND (c.scope = 'all' OR starts_with(c.scope, 'account:'))
+ORDER BY c.scope, c.id DESC;

@@ -2,10 +2,23 @@
 
 -- name: lock_due_tasks
 SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
-       created_at, received_at, trade, db_now,
+       created_at, received_at, trade, plan, strategy, approved, intent, db_now,
        -- an earlier attempt may have reached the broker
        attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN')
 FROM lock_due_tasks(:accounts, :limit, :depth) d;
+
+-- name: account_facts^
+SELECT account_facts(:accounts, :owners, :others, :roots, :mode);
+
+-- name: held_tasks
+-- Tasks of one account that wait for a person's approval, and have waited for at least so many seconds since their alert came.
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM execution_tasks t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE t.status = 'HELD' AND t.account = :account
+  AND COALESCE(s.received_at, t.created_at) <= clock_timestamp() - make_interval(secs => :within)
+ORDER BY t.id
+LIMIT 500;
 
 -- name: append_log
 SELECT task_id, seq, prev_status, attempt, created_at
@@ -70,4 +83,4 @@ SELECT status, attempt, actor, reason FROM execution_logs WHERE task_id = :task_
 SELECT id, version, trade_id, event_type, payload FROM lock_unrouted_tasks(:limit);
 
 -- name: route_task
-SELECT route_task(:task_id, :actor, :accounts, :max_age);
+SELECT route_task(:task_id, :actor, :accounts, :max_age, :plans, :others);

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, controls, credentials, database, look, service, simulator
+from eventrouter.cli import alerts, controls, credentials, database, look, plans, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -39,7 +39,8 @@ keys.command("list")(credentials.credentials_list)
 keys.command("remove")(credentials.credentials_remove)
 app.command()(alerts.send)
 app.command()(alerts.explain)
-app.command()(look.signals)
+app.command()(plans.accounts)
+app.command()(plans.signals)
 app.command()(look.tasks)
 app.command()(look.logs)
 app.command()(look.dead)

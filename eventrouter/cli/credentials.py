@@ -12,7 +12,7 @@ from eventrouter.app import credential_store
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, show_json
 from eventrouter.config import Config
 from eventrouter.config.rules import account_of
-from eventrouter.config.sections import did_you_mean
+from eventrouter.config.values import did_you_mean
 from eventrouter.connectors import CREDENTIAL_FIELDS
 from eventrouter.connectors.base import CredentialField
 from eventrouter.credentials import MOST_BYTES

@@ -2,11 +2,13 @@
 
 import getpass
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
@@ -15,6 +17,7 @@ from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store import reports
 
 TaskArgument = Annotated[int, typer.Argument(min=1, help="The task's id, as `eventrouter tasks` shows it.")]
+_WRAPPED = ("last_error", "verdict", "message", "difference", "state")
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it stands in the log.")]
 
 
@@ -42,46 +45,12 @@ def tasks(
         elif not rows:
             typer.echo("No tasks.")
         else:
-            _table(
+            table(
                 rows,
                 ("id", "created_at", "trade_id", "event_type", "account", "mode", "status", "attempts", "last_error"),
             )
 
     run_async(show)
-
-
-def signals(
-    *,
-    strategy: Annotated[str | None, typer.Option(help="Only this strategy.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=reports.MOST_ROWS, help="How many, newest first.")] = 20,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the alerts that came in, newest first: the tasks each one made, or why it made none."""
-    loaded = configured(config)
-
-    async def show() -> None:
-        async with connected(loaded) as conn:
-            rows = await reports.signals(conn, strategy=strategy, limit=limit)
-        if as_json:
-            show_json(rows)
-        elif not rows:
-            typer.echo("No alerts.")
-        else:
-            _table(
-                [{**row, "verdict": _verdict(row)} for row in rows],
-                ("id", "received_at", "strategy", "trade_id", "event_type", "verdict"),
-            )
-
-    run_async(show)
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    if row["code"]:
-        return f"refused, {row['code']}: {row['message']}"
-    if row["duplicate_of"]:
-        return "duplicate of an earlier alert"
-    return f"tasks {', '.join(map(str, row['tasks']))}" if row["tasks"] else "no account took it"
 
 
 def logs(task: TaskArgument, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -114,7 +83,7 @@ def dead(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         elif not rows:
             typer.echo("No dead letters.")
         else:
-            _table(rows, ("id", "created_at", "trade_id", "event_type", "account", "status", "attempts", "last_error"))
+            table(rows, ("id", "created_at", "trade_id", "event_type", "account", "status", "attempts", "last_error"))
 
     run_async(show)
 
@@ -189,16 +158,20 @@ def _user() -> str:
         return "operator"
 
 
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+def table(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
+    """Prints rows, one column for each name; sentences are wrapped."""
+    grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column not in ("last_error", "verdict"))
+        grid.add_column(column, no_wrap=column not in _WRAPPED)
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        grid.add_row(*(escape(cell(row.get(column))) for column in columns))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(grid)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as people read it."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return value.strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)

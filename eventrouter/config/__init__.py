@@ -1,19 +1,17 @@
 """Configuration: one frozen `Config`, read and checked by `load_config`."""
 
+from eventrouter.config.accounts import KNOWN_CONNECTORS, AccountConfig, DrawdownConfig, GroupConfig, SizingConfig
 from eventrouter.config.loading import find_config_file, load_config
+from eventrouter.config.routes import RouteConfig, StrategyConfig
 from eventrouter.config.sections import (
-    KNOWN_CONNECTORS,
-    AccountConfig,
-    Address,
     Config,
     CredentialsConfig,
     DatabaseConfig,
     LogsConfig,
     RouterConfig,
     ServerConfig,
-    StrategyConfig,
-    parse_address,
 )
+from eventrouter.config.values import Address, parse_address
 
 __all__ = [
     "KNOWN_CONNECTORS",
@@ -22,9 +20,13 @@ __all__ = [
     "Config",
     "CredentialsConfig",
     "DatabaseConfig",
+    "DrawdownConfig",
+    "GroupConfig",
     "LogsConfig",
+    "RouteConfig",
     "RouterConfig",
     "ServerConfig",
+    "SizingConfig",
     "StrategyConfig",
     "find_config_file",
     "load_config",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
@@ -36,7 +36,8 @@ class TradeFacts:
 class DueTask:
     """A locked task and what is needed to decide about it. Times are aware, UTC.
 
-    `repeated`: an earlier attempt may have reached the broker.
+    `repeated`: an earlier attempt may have reached the broker. `plan`: why and how this account was planned for; `approved`: a
+    person has allowed it; `intent`: what an entry's last attempt was recorded with, None before the first.
     """
 
     id: int
@@ -55,6 +56,26 @@ class DueTask:
     received_at: datetime
     trade: TradeFacts
     repeated: bool = False
+    plan: Mapping[str, Any] | None = None
+    strategy: str | None = None
+    approved: bool = False
+    intent: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """An entry that may be sent: the whole order, and the figures behind it for the log row of its intent."""
+
+    order: Order
+    detail: Mapping[str, Any]
+
+
+class Entries(Protocol):
+    """Decides how much an entry may open."""
+
+    def admit(self, task: DueTask) -> "Sized | LogEntry | None":
+        """The order, which counts from here on; or why there is none; None to leave the task for a later claim."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +95,20 @@ class Decisions:
     others: tuple[LogEntry, ...]
 
 
-def decide(due: Sequence[DueTask], *, now: datetime, dry_run: bool, lease_s: float, limit: int) -> Decisions:
+def decide(
+    due: Sequence[DueTask],
+    *,
+    now: datetime,
+    dry_run: bool,
+    lease_s: float,
+    limit: int,
+    gate: Entries | None = None,
+    one_of_a_lane: bool = False,
+) -> Decisions:
     """Decides at most `limit` tasks: what closes first, then entries, each in the order given.
 
-    What depends on another task that is decided here waits for that one's outcome, and is left out.
+    What depends on another task that is decided here waits for that one's outcome, and is left out; with `one_of_a_lane`
+    everything behind a lane's first order does. Without a `gate` entries are as their alerts ask: nothing is to be sent then.
     """
     exits = [task for task in due if not task.opening]
     entries = [task for task in due if task.opening]
@@ -87,6 +118,8 @@ def decide(due: Sequence[DueTask], *, now: datetime, dry_run: bool, lease_s: flo
     for task in [*exits, *entries][:limit]:
         trade = (task.account, task.trade_id)
         waits = trade in busy and task.event_type != "ENTRY"
+        if one_of_a_lane and any(send.task.lane == task.lane for send in sends):
+            continue
         if task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
             continue  # cancelled by an exit just now, or to be decided when the other's outcome is known
         refusal = _refusal(task, now, dry_run=dry_run)
@@ -94,11 +127,14 @@ def decide(due: Sequence[DueTask], *, now: datetime, dry_run: bool, lease_s: flo
             refusal = _without_object(task, now)
             if is_exit(task.event_type) or task.event_type == "CANCEL":
                 others.update(_cancel_unsent(task))
+        sized = gate.admit(task) if refusal is None and task.opening and gate is not None else None
+        if isinstance(sized, LogEntry):
+            refusal = sized
         if refusal is not None:
             others[task.id] = refusal
-            continue
-        sends.append(_send(task, lease_s))
-        busy.add(trade)
+        elif sized is not None or gate is None or not task.opening:
+            sends.append(_send(task, lease_s, sized if isinstance(sized, Sized) else None))
+            busy.add(trade)
     return Decisions(tuple(sends), tuple(others.values()))
 
 
@@ -121,7 +157,8 @@ def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:
         )
     if fault := payload_fault(task.payload):
         return _refuse(task, Status.DENIED, "BAD_PAYLOAD", fault)
-    if task.opening and task.expires_at is not None and now >= task.expires_at:
+    # once a person has allowed it, the gate says how long that holds
+    if task.opening and not task.approved and task.expires_at is not None and now >= task.expires_at:
         return _refuse(task, Status.EXPIRED, "TOO_OLD", _too_old(task, task.expires_at, now))
     if task.opening:
         return _trade_closed(task) or _not_flat(task, now) or _nothing_to_add_to(task)
@@ -246,16 +283,21 @@ def _action(event_type: str) -> str:
     return "OPEN" if event_type in _OPENING else event_type
 
 
-def _send(task: DueTask, lease_s: float) -> Send:
+def _send(task: DueTask, lease_s: float, sized: Sized | None) -> Send:
     held = task.trade.opened[1] if task.trade.opened is not None and not task.opening else None
-    order = order_from_payload(
-        task.payload or {},
-        client_order_id=task.client_order_id,
-        account=task.account,
-        trade_id=task.trade_id,
-        action=_action(task.event_type),
-        held_symbol=held,
+    order = (
+        sized.order
+        if sized
+        else order_from_payload(
+            task.payload or {},
+            client_order_id=task.client_order_id,
+            account=task.account,
+            trade_id=task.trade_id,
+            action=_action(task.event_type),
+            held_symbol=held,
+        )
     )
-    detail = {"request_hash": order.request_hash(), "client_order_id": order.client_order_id}
+    detail: dict[str, Any] = {"request_hash": order.request_hash(), "client_order_id": order.client_order_id}
+    detail |= sized.detail if sized else {}
     entry = LogEntry(task.id, task.version, Status.SENDING, "INTENT", detail=detail, lease_s=lease_s)
     return Send(task, order, entry)

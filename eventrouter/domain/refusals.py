@@ -80,3 +80,14 @@ NOT_SENT: Mapping[str, str] = MappingProxyType(
     }
 )
 """Reasons in a task's log why no order was sent for it, or not yet."""
+
+NOT_PLANNED: Mapping[str, str] = MappingProxyType(
+    {
+        "ACCOUNT_DISABLED": "The account is not enabled; exits of what it holds still go there.",
+        "NOT_IN_STRATEGY": "The strategy names the accounts that trade it, and this is none of them.",
+        "NO_ROUTE": "There are routes, and none brings signals of this strategy to the account.",
+        "INSTRUMENT_NOT_ROUTED": "The account's routes for this strategy take other instruments.",
+        "EVENT_NOT_ROUTED": "The account's routes for this strategy and instrument take other events.",
+    }
+)
+"""Why an account gets no task for a signal: plan.py."""

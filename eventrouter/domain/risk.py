@@ -80,14 +80,23 @@ def _made(check: Callable[..., Denial | None], *about: object) -> Denial | None:
         return Denial("CHECK_FAILED", message, {"check": name})
 
 
-def _standing(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:
-    match state.standing:
+def standing_denial(standing: Standing) -> Denial | None:
+    """Why nothing may be opened at all, whatever the order is; None for an active account."""
+    match standing:
         case Standing.ACTIVE:
             return None
         case Standing.REDUCING:
-            return Denial("REDUCING", "The account only closes what it holds; no entries until it is resumed.")
+            return Denial(
+                "REDUCING", "What is held is only closed; no entries until it is resumed.", {"standing": standing.value}
+            )
         case _:
-            return Denial("HALTED", f"The account is {state.standing}; no entries until it is resumed.")
+            return Denial(
+                "HALTED", f"The account is {standing}; no entries until it is resumed.", {"standing": str(standing)}
+            )
+
+
+def _standing(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:
+    return standing_denial(state.standing)
 
 
 def _live(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:

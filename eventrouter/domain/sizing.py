@@ -50,7 +50,8 @@ class SizingRule:
 class SizingRequest:
     """What there is to size. A figure that the rule does not need may be None.
 
-    `quantity` is the alert's, in contracts of `product`; `held` what the trade still holds of `product`; `multiplier` the
+    `quantity` is the alert's, in contracts of `product`; `distance` the points from entry to stop where the alert names them
+    instead of a price; `held` what the trade still holds of `product`; `multiplier` the
     route's, on the rule's value, except for a percentage of the position; `equity` includes open profit and loss.
     """
 
@@ -59,6 +60,7 @@ class SizingRequest:
     quantity: Decimal | None = None
     entry: Decimal | None = None
     stop: Decimal | None = None
+    distance: Decimal | None = None
     equity: Decimal | None = None
     held: Decimal | None = None
     multiplier: Decimal = Decimal(1)
@@ -177,18 +179,12 @@ def _at_risk(
     request: SizingRequest, product: Product, budget: Decimal, words: str, detail: Mapping[str, str]
 ) -> _Worked:
     _same_currency(request, product)
-    entry = figure("entry_price", request.entry, above=0)
-    if request.stop is None:
-        message = "The rule sizes by risk, and the alert has no stop_loss; without it the risk has no bound."
-        raise Denied(Denial("STOP_MISSING", message, dict(detail)))
-    stop = figure("stop_loss", request.stop, above=0)
-    points = _distance(request.direction, entry, stop)
+    points, prices = _points_at_risk(request, detail)
     ticks = product.ticks(points, Rounding.UP)
     unit = ticks * figure("tick_value", product.tick_value, above=0)
     each = f"({plain(points)} points = {plain(ticks)} ticks x {plain(product.tick_value)} = {plain(unit)} a contract)"
     numbers = {
-        "entry": plain(entry),
-        "stop": plain(stop),
+        **prices,
         "stop_ticks": plain(ticks),
         "tick_value": plain(product.tick_value),
         "risk_per_contract": plain(unit),
@@ -197,7 +193,19 @@ def _at_risk(
     return _Worked(budget, unit, f"{words} / {each}", {**detail, **numbers}, int(ticks))
 
 
-def _distance(direction: str, entry: Decimal, stop: Decimal) -> Decimal:
+def _points_at_risk(request: SizingRequest, detail: Mapping[str, str]) -> tuple[Decimal, dict[str, str]]:
+    if request.distance is not None:
+        points = figure("stop distance", request.distance, above=0)
+        return points, {"stop_distance": plain(points)}
+    if request.stop is None:
+        message = "The rule sizes by risk, and the alert has no stop_loss; without it the risk has no bound."
+        raise Denied(Denial("STOP_MISSING", message, dict(detail)))
+    entry = figure("entry_price", request.entry, above=0)
+    stop = figure("stop_loss", request.stop, above=0)
+    return stop_distance(request.direction, entry, stop), {"entry": plain(entry), "stop": plain(stop)}
+
+
+def stop_distance(direction: str, entry: Decimal, stop: Decimal) -> Decimal:
     """Points from entry to stop, more than zero. Raises Denied for a stop that is not on the losing side."""
     if direction not in ("LONG", "SHORT"):
         raise Denied(Denial("SIDE_WRONG", f"direction is {str(direction)[:40]!r}; it must be LONG or SHORT."))

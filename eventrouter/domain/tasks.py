@@ -161,6 +161,7 @@ IDENTITY = (
     "mode",
     "client_order_id",
     "expires_at",
+    "plan",
 )
 """What log row 1 (and the routing row) fix of a task."""
 
@@ -175,7 +176,7 @@ def fold(rows: Iterable[LogRow]) -> dict[str, Any]:
             state = {name: row.detail.get(name) for name in IDENTITY}
             state |= {"last_error": None, "last_attempt_at": None, "run_at": None}
         elif row.reason == "ROUTED":
-            routed = ("account", "lane", "mode", "client_order_id", "expires_at")
+            routed = ("account", "lane", "mode", "client_order_id", "expires_at", "plan")
             state |= {name: row.detail.get(name) for name in routed}
         state |= {"status": row.status, "attempts": row.attempt, "version": row.seq}
         if row.status in _CLEARS_ERROR:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from eventrouter.metrics import Metrics
 from eventrouter.spool.segments import Batch, Spool
 from eventrouter.store.batch import Batcher
 from eventrouter.store.connect import Pool
+from eventrouter.store.settings import TableCache
 from eventrouter.store.signals import Stored, StoredAlert, store_alerts
 
 _log = get_logger("eventrouter.spool")
@@ -45,7 +47,7 @@ class Spooled:
 class SpoolWriter(Batcher[StoredAlert, Stored | Spooled]):
     """Commits alerts in batches, or spools them; its results say which.
 
-    `place` and `database`: where the spool is (None: there is none). `stored` is told of each alert that came from the
+    `tables` says for which accounts an alert is planned when it is stored. `place` and `database`: where the spool is (None: there is none). `stored` is told of each alert that came from the
     spool into Postgres, and of its own signal and tasks.
     """
 
@@ -55,11 +57,20 @@ class SpoolWriter(Batcher[StoredAlert, Stored | Spooled]):
         metrics: Metrics,
         *,
         deadline_s: float,
+        tables: TableCache,
         place: Path | None = None,
         database: str = "",
         stored: Callable[[StoredAlert, Stored], None] = lambda alert, stored: None,
     ) -> None:
-        super().__init__("ingest", pool, store_alerts, metrics, most=_MOST, waiting=5_000, deadline_s=deadline_s)
+        super().__init__(
+            "ingest",
+            pool,
+            partial(store_alerts, tables=tables),
+            metrics,
+            most=_MOST,
+            waiting=5_000,
+            deadline_s=deadline_s,
+        )
         self._place = place
         self._database = database
         self._stored = stored

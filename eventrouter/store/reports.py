@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import IllegalTransition, UnknownTask
+from eventrouter.errors import IllegalTransition, UnknownSignal, UnknownTask
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
 from eventrouter.store.tasks import append, task_state
@@ -15,7 +15,8 @@ Row = dict[str, Any]
 MOST_ROWS = 500
 
 
-async def _rows(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
+async def rows_of(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
+    """The rows of a named query."""
     async with translated(name), conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query(name), values)
         return await cursor.fetchall()
@@ -38,31 +39,74 @@ async def tasks(
         "before": before,
         "limit": min(limit, MOST_ROWS),
     }
-    return await _rows(conn, "list_tasks", values)
+    return await rows_of(conn, "list_tasks", values)
 
 
 async def task(conn: Conn, task_id: int) -> Row | None:
     """One task with its signal's strategy and time of receipt, or None."""
-    found = await _rows(conn, "one_task", {"task_id": task_id})
+    found = await rows_of(conn, "one_task", {"task_id": task_id})
     return found[0] if found else None
 
 
 async def task_log(conn: Conn, task_id: int) -> list[Row]:
     """A task's log, in order."""
-    return await _rows(conn, "task_log", {"task_id": task_id})
+    return await rows_of(conn, "task_log", {"task_id": task_id})
 
 
 async def signals(conn: Conn, *, strategy: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
     """Signals, newest first, refused ones included; `tasks` are the ids they made."""
-    found = await _rows(conn, "list_signals", {"strategy": strategy, "before": before, "limit": min(limit, MOST_ROWS)})
+    found = await rows_of(
+        conn, "list_signals", {"strategy": strategy, "before": before, "limit": min(limit, MOST_ROWS)}
+    )
     for row in found:
         row["raw"] = row["raw"].decode("utf-8", "replace")
     return found
 
 
+async def signal(conn: Conn, signal_id: int) -> Row:
+    """One signal with everything that became of it: `accounts` has a row for each account and each thing it was to do.
+
+    {account, trade_id, event_type, decision: "task" | "nothing", task, status, mode, reason, message, detail, at, route,
+    multiplier}: how its task stands by the last row of its log, or the code and the sentence why there is none. A repeat
+    (`first_signal`) and a refused alert (`code`) have no rows. Raises UnknownSignal.
+    """
+    found = await rows_of(conn, "one_signal", {"signal_id": signal_id})
+    if not found:
+        raise UnknownSignal(f"There is no signal {signal_id}. See: eventrouter signals")
+    row = found[0]
+    row["raw"] = row["raw"].decode("utf-8", "replace")
+    tasks_made = await rows_of(conn, "signal_tasks", {"signal_id": signal_id})
+    made = {(task["account"], task["trade_id"], task["event_type"]): task for task in tasks_made}
+    planned = row.pop("plan") or []
+    keys = [(each["account"], each["trade_id"], each["event_type"]) for each in planned]
+    row["accounts"] = [
+        *(_outcome(each, made.get(key)) for each, key in zip(planned, keys, strict=True)),
+        *(_outcome(task, task) for key, task in made.items() if key not in keys),
+    ]
+    return row
+
+
+def _outcome(planned: Mapping[str, Any], task: Mapping[str, Any] | None) -> Row:
+    """What became of one planned row."""
+    known = {key: planned[key] for key in ("account", "trade_id", "event_type")}
+    if task is None:
+        why: Row = {"reason": planned.get("code"), "message": planned.get("message"), "detail": {}, "at": None}
+        return {**known, "decision": "nothing", "task": None, "status": None, "mode": None, **why}
+    plan = task["plan"] or {}
+    return {
+        **known,
+        "decision": "task",
+        "task": task["id"],
+        **{key: task[key] for key in ("status", "mode", "reason", "message", "detail")},
+        "at": task["created_at"],
+        "route": plan.get("route"),
+        "multiplier": plan.get("multiplier"),
+    }
+
+
 async def dead_letters(conn: Conn, *, before: int | None = None, limit: int = 100) -> list[Row]:
     """Tasks that wait for a person: FAILED and REVIEW, newest first."""
-    return await _rows(conn, "dead_letters", {"before": before, "limit": min(limit, MOST_ROWS)})
+    return await rows_of(conn, "dead_letters", {"before": before, "limit": min(limit, MOST_ROWS)})
 
 
 async def open_counts(conn: Conn) -> list[Row]:

@@ -10,21 +10,21 @@ from typing import Any
 from uuid import UUID
 
 from eventrouter.domain.duplicates import DuplicateKey
-from eventrouter.domain.plan import Intent, opens, tasks_of
-from eventrouter.domain.trades import Ask, Leg, Resolved, Trade, begun_since, resolve
+from eventrouter.domain.trades import Ask, Resolved, Trade, begun_since, resolve
 from eventrouter.errors import SignalRefused
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
-from eventrouter.store.tasks import trade_accounts
+from eventrouter.store.planned import AskedLeg, PlannedLeg, PlannedLegs, plan_legs, plan_record, task_columns
+from eventrouter.store.settings import TableCache
 
 _TOGETHER = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert as it goes to the database: accepted (ask, intents) or refused (code, message).
+    """An alert as it goes to the database: accepted (ask) or refused (code, message).
 
-    `raw` is without secrets. `intents` are the accounts that its strategy trades on, with the age limit of what opens.
+    `raw` is without secrets. `max_age_s` is the age limit of what it opens. Its accounts are planned when it is stored.
     """
 
     uid: UUID
@@ -35,7 +35,7 @@ class StoredAlert:
     headers: Mapping[str, str] = field(default_factory=dict)
     source_ip: str | None = None
     ask: Ask | None = None
-    intents: tuple[Intent, ...] = ()
+    max_age_s: float | None = None
     code: str | None = None
     message: str | None = None
     field_name: str | None = None
@@ -73,12 +73,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the database knows of an alert before it is stored. `first_at`: when the alert that it repeats was received."""
+    """What the database knows of an alert before it is stored. `first_at`: when the alert that it repeats was received.
+
+    `newest` is the highest id of settings.
+    """
 
     stored: bool
     duplicate_of: UUID | None
     first_at: datetime | None
     trades: tuple[Trade, ...]
+    newest: int | None
 
 
 @dataclass(slots=True)
@@ -95,12 +99,12 @@ class _Batch:
     touched: set[tuple[str, str]] = field(default_factory=set)
 
 
-_Task = tuple[UUID, Leg, Intent]
+async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert], tables: TableCache) -> list[Stored]:
+    """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is.
 
-
-async def store_alerts(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
-    """Stores alerts and their tasks in the transaction of `conn`; an alert whose uid is stored already is left as it is."""
-    return [stored for run in _runs(alerts) for stored in await _store_run(conn, run)]
+    The accounts come from the routing table as it is published now.
+    """
+    return [stored for run in _runs(alerts) for stored in await _store_run(conn, run, tables)]
 
 
 def fresh_trade_id(alert: StoredAlert) -> str:
@@ -126,15 +130,14 @@ def _runs(alerts: Sequence[StoredAlert]) -> list[list[StoredAlert]]:
     return runs
 
 
-async def _store_run(conn: Conn, alerts: Sequence[StoredAlert]) -> list[Stored]:
+async def _store_run(conn: Conn, alerts: Sequence[StoredAlert], tables: TableCache) -> list[Stored]:
     asked, alerts = alerts, list({alert.uid: alert for alert in alerts}.values())
     prepared = await _prepare(conn, alerts)
     batch = _resolved(alerts, prepared)
-    tasks = await _planned(conn, alerts, batch)
-    rows = await _insert(conn, [alert for alert in alerts if not prepared[alert.uid].stored], batch, tasks)
-    legs: defaultdict[UUID, list[_Task]] = defaultdict(list)
-    for task in tasks:
-        legs[task[0]].append(task)
+    table = await tables.table(conn, next((known.newest for known in prepared.values()), None))
+    asked_legs = [(a, leg) for a in alerts if a.uid in batch.resolved for leg in batch.resolved[a.uid].legs]
+    legs = await plan_legs(conn, [AskedLeg(a.uid, a.strategy, a.max_age_s, leg) for a, leg in asked_legs], table)
+    rows = await _insert(conn, [alert for alert in alerts if not prepared[alert.uid].stored], batch, legs)
     stored = {uid: _stored_now(row, batch, legs[uid]) for uid, row in rows.items() if uid not in batch.duplicates}
     stored |= await _stored_before(conn, {a.uid for a in alerts} - rows.keys())
     firsts = set(batch.duplicates.values())
@@ -161,8 +164,8 @@ async def _prepare(conn: Conn, alerts: Sequence[StoredAlert]) -> dict[UUID, _Pre
         },
     )
     return {
-        uid: _Prepared(stored, duplicate_of, first_at, tuple(_trade(*trade) for trade in trades or ()))
-        for uid, stored, duplicate_of, first_at, trades in await cursor.fetchall()
+        uid: _Prepared(stored, duplicate_of, first_at, tuple(_trade(*trade) for trade in trades or ()), newest)
+        for uid, stored, duplicate_of, first_at, trades, newest in await cursor.fetchall()
     }
 
 
@@ -244,32 +247,21 @@ def _resolve_one(alert: StoredAlert, ask: Ask, batch: _Batch) -> None:
         batch.touched.add((alert.strategy, began.trade_id))
 
 
-async def _planned(conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch) -> list[_Task]:
-    """One task a leg and account. Entries of the same batch count as held; they are not in the database yet."""
-    legs = [(alert, leg) for alert in alerts if alert.uid in batch.resolved for leg in batch.resolved[alert.uid].legs]
-    held = await trade_accounts(conn, {leg.trade_id for _, leg in legs if not opens(leg.event_type)})
-    tasks: list[_Task] = []
-    for alert, leg in legs:
-        trade = held.setdefault(leg.trade_id, {})
-        led, intents = tasks_of(leg, alert.intents, trade)
-        tasks += [(alert.uid, led, intent) for intent in intents]
-        if opens(leg.event_type):
-            trade.update(dict.fromkeys((intent.account for intent in intents), leg.payload.get("symbol")))
-    return tasks
-
-
 async def _insert(
-    conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch, tasks: Sequence[_Task]
+    conn: Conn, alerts: Sequence[StoredAlert], batch: _Batch, legs: PlannedLegs
 ) -> dict[UUID, Sequence[Any]]:
     """Writes everything; returns (uid, signal id, task ids) of each alert that was not stored before."""
     cursor = await conn.execute(
         query("ingest_signals"),
-        _signal_columns(alerts, batch) | _task_columns(tasks) | _trade_columns(batch) | _window_columns(alerts, batch),
+        _signal_columns(alerts, batch, legs)
+        | task_columns(legs)
+        | _trade_columns(batch)
+        | _window_columns(alerts, batch),
     )
     return {row[0]: row for row in await cursor.fetchall()}
 
 
-def _signal_columns(alerts: Sequence[StoredAlert], batch: _Batch) -> dict[str, Any]:
+def _signal_columns(alerts: Sequence[StoredAlert], batch: _Batch, legs: PlannedLegs) -> dict[str, Any]:
     # a repeat has the trade of its first, also where that is in this batch
     resolved = [batch.resolved.get(batch.duplicates.get(a.uid, a.uid)) for a in alerts]
     refusals = [batch.refused.get(a.uid) for a in alerts]
@@ -290,6 +282,7 @@ def _signal_columns(alerts: Sequence[StoredAlert], batch: _Batch) -> dict[str, A
         "received": [a.received_at for a in alerts],
         "fired": [a.fired_at for a in alerts],
         "duplicates": [batch.duplicates.get(a.uid) for a in alerts],
+        "plans": [plan_record(legs.get(a.uid)) for a in alerts],
     }
 
 
@@ -301,17 +294,6 @@ def _record(alert: StoredAlert, batch: _Batch) -> str | None:
     if resolved is not None and resolved.notes:
         record["notes"] = [*record.get("notes", ()), *resolved.notes]
     return json.dumps(record, allow_nan=False)
-
-
-def _task_columns(tasks: Sequence[_Task]) -> dict[str, Any]:
-    return {
-        "task_uids": [uid for uid, _, _ in tasks],
-        "task_trade_ids": [leg.trade_id for _, leg, _ in tasks],
-        "task_event_types": [leg.event_type for _, leg, _ in tasks],
-        "task_accounts": [intent.account for _, _, intent in tasks],
-        "task_payloads": [json.dumps(dict(leg.payload), allow_nan=False) for _, leg, _ in tasks],
-        "task_max_ages": [intent.max_age_s for _, _, intent in tasks],
-    }
 
 
 def _trade_columns(batch: _Batch) -> dict[str, Any]:
@@ -337,7 +319,7 @@ def _window_columns(alerts: Sequence[StoredAlert], batch: _Batch) -> dict[str, A
     }
 
 
-def _stored_now(row: Sequence[Any], batch: _Batch, tasks: Sequence[_Task]) -> Stored:
+def _stored_now(row: Sequence[Any], batch: _Batch, legs: Sequence[PlannedLeg]) -> Stored:
     uid, signal_id, task_ids = row
     resolved = batch.resolved.get(uid)
     return Stored(
@@ -349,8 +331,8 @@ def _stored_now(row: Sequence[Any], batch: _Batch, tasks: Sequence[_Task]) -> St
         refusal=batch.refused.get(uid),
         notes=resolved.notes if resolved else (),
         made=tuple(
-            MadeTask(task_id, leg.trade_id, intent.account)
-            for task_id, (_, leg, intent) in zip(task_ids, tasks, strict=True)
+            MadeTask(task_id, task.leg.trade_id, task.intent.account)
+            for task_id, task in zip(task_ids, (task for leg in legs for task in leg.tasks), strict=True)
         ),
     )
 

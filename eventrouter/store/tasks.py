@@ -1,18 +1,19 @@
-"""Tasks: claim and record under lane locks, append to the log, route rows that name no account."""
+"""Tasks: claim and record under lane locks, append to the log."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain.decide import DueTask, TradeFacts
 from eventrouter.domain.lookups import UnknownTask
-from eventrouter.domain.plan import Intent, follow_trade, opens
+from eventrouter.domain.plan import Entered
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, session
+from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
 
 _CUT = 8_000
@@ -106,7 +107,7 @@ async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) 
             query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
         )
         rows = await cursor.fetchall()
-        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][15] if rows else None)
+        yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][19] if rows else None)
 
 
 async def trade_facts(conn: Conn, trade_id: str, account: str, mode: str) -> TradeFacts:
@@ -138,6 +139,12 @@ async def unknown(conn: Conn, accounts: Sequence[str]) -> list[UnknownTask]:
     return [UnknownTask(*row) for row in await cursor.fetchall()]
 
 
+async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:
+    """Tasks of an account that wait for approval, and whose alerts came at least so long ago."""
+    cursor = await conn.execute(query("held_tasks"), {"account": account, "within": within_s})
+    return [StuckTask(*row) for row in await cursor.fetchall()]
+
+
 async def unclaimed(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     """Tasks that wait for an account which is none of these, and whose log does not say so yet."""
     cursor = await conn.execute(query("unclaimed_tasks"), {"accounts": list(accounts)})
@@ -156,49 +163,20 @@ async def is_appended(conn: Conn, entry: LogEntry, actor: str) -> bool:
     return row is not None and (row[0], row[2], row[3]) == (entry.status, actor, entry.reason)
 
 
-async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """Trade → the accounts that have entries of it → the symbol named there. An exit goes to them, whatever is configured."""
-    found: dict[str, dict[str, str | None]] = {}
+async def trade_accounts(conn: Conn, trade_ids: Collection[str]) -> dict[str, dict[str, Entered]]:
+    """Trade → the accounts that have entries of it → how they came into it. An exit goes to them, whatever is configured."""
+    found: dict[str, dict[str, Entered]] = {}
     if trade_ids:
         cursor = await conn.execute(query("trade_accounts"), {"trade_ids": sorted(trade_ids)})
-        for trade_id, account, symbol in await cursor.fetchall():
-            found.setdefault(trade_id, {})[account] = symbol
+        for trade_id, account, symbol, multiplier, route in await cursor.fetchall():
+            entered = Entered(symbol, Decimal(multiplier or 1), route or "")
+            found.setdefault(trade_id, {})[account] = entered
     return found
-
-
-Planner = Callable[[str, Mapping[str, Any]], Sequence[Intent]]
-"""event type, payload → the tasks to make."""
-
-
-async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -> int:
-    """Gives tasks that name no account theirs, in id order; returns how many were looked at (0 while another router does)."""
-    async with session(pool, "route") as conn, conn.transaction():
-        cursor = await conn.execute(query("lock_unrouted_tasks"), {"limit": limit})
-        rows = await cursor.fetchall()
-        nowhere: list[LogEntry] = []
-        held = await trade_accounts(conn, {row[2] for row in rows if not opens(row[3])})
-        for task_id, version, trade_id, event_type, payload in rows:
-            planned = planner(event_type, payload if isinstance(payload, dict) else {})
-            intents = follow_trade(planned, event_type, held.get(trade_id, {}))
-            if intents:
-                values = {"task_id": task_id, "actor": actor, "accounts": [intent.account for intent in intents]}
-                try:
-                    async with conn.transaction():  # a savepoint
-                        await conn.execute(query("route_task"), {**values, "max_age": intents[0].max_age_s})
-                except GUILTY_ROW as error:
-                    nowhere.append(
-                        LogEntry(task_id, version, Status.DENIED, "NOT_ROUTABLE", f"It cannot be routed: {error}")
-                    )
-            else:
-                message = "No account takes this strategy's signals: see [[strategies]] and [[accounts]] in the configuration."
-                nowhere.append(LogEntry(task_id, version, Status.DENIED, "NO_ROUTE", message))
-        await append(conn, actor, nowhere)
-        return len(rows)
 
 
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
-    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[16]]
+    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[20], *row[15:19]]
     return DueTask(*values)
 
 

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from eventrouter.domain.tasks import ACTIONS, Status
 from eventrouter.explain import explain
+from eventrouter.store import accounts as account_reports
 from eventrouter.store import reports
-from eventrouter.web.context import CONTEXT
+from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import respond
 
@@ -47,6 +48,13 @@ async def signals(request: web.Request) -> web.Response:
             limit=_number(request, "limit") or 100,
         )
     return respond(rows)
+
+
+@routes.get("/api/signals/{signal_id:[0-9]{1,18}}")
+async def signal(request: web.Request) -> web.Response:
+    """One signal with what became of it on every account under `accounts`."""
+    async with request.app[CONTEXT].desk() as conn:
+        return respond(await reports.signal(conn, int(request.match_info["signal_id"])))
 
 
 @routes.post("/api/explain")
@@ -111,17 +119,26 @@ async def act(request: web.Request) -> web.Response:
 
 @routes.get("/api/accounts")
 async def accounts(request: web.Request) -> web.Response:
-    """The configured accounts and their open tasks by status; accounts that only the database knows come last."""
+    """The published accounts and how they stand; accounts that only tasks name come last. `configured`: in this process."""
     context = request.app[CONTEXT]
-    async with request.app[CONTEXT].desk() as conn:
-        counts = await reports.open_counts(conn)
-    known: dict[str | None, dict[str, Any]] = {
-        a.name: {**a.model_dump(), "configured": True, "open": {}} for a in context.config.accounts
-    }
-    for row in counts:
-        entry = known.setdefault(row["account"], {"name": row["account"], "configured": False, "open": {}})
-        entry["open"][row["status"]] = row["count"]
-    return respond(list(known.values()))
+    async with context.desk() as conn:
+        rows = await account_reports.accounts(conn)
+    return respond([{**row, "configured": _is_configured(context, row["name"])} for row in rows])
+
+
+@routes.get("/api/accounts/{name}")
+async def account(request: web.Request) -> web.Response:
+    """One account with the history of its settings, what it holds, and what happened to it."""
+    context, name = request.app[CONTEXT], request.match_info["name"]
+    if not _is_text(name, 1, 100):
+        return error(404, "ACCOUNT_UNKNOWN", "No such account is known.")
+    async with context.desk() as conn:
+        row = await account_reports.account(conn, name)
+    return respond({**row, "configured": _is_configured(context, name)})
+
+
+def _is_configured(context: WebContext, name: str | None) -> bool:
+    return name is not None and context.config.account(name) is not None
 
 
 @routes.get("/api/dead-letters")

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from eventrouter.errors import IllegalTransition, RowRefused, SignalRefused, SpoolFull, StoreError, UnknownTask
+from eventrouter.errors import IllegalTransition, NotKnown, RowRefused, SignalRefused, SpoolFull, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
 from eventrouter.web.context import CONTEXT
@@ -39,8 +39,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(422, refused.code, refused.message, field=refused.field)
     except RowRefused:
         return error(422, "NOT_STORABLE", "The database refused a value of this request.")
-    except UnknownTask as unknown:
-        return error(404, "TASK_UNKNOWN", str(unknown))
+    except NotKnown as unknown:
+        return error(404, unknown.code, str(unknown))
     except IllegalTransition as illegal:
         return error(409, "NOT_POSSIBLE", str(illegal))
     except PositionError as wrong:

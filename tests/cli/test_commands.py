@@ -48,7 +48,7 @@ def test_the_commands_of_the_contract() -> None:
     """The names that users and scripts rely on are there, in a real process too."""
     result = command("--help", env=environment())
     assert result.returncode == 0
-    looking = ["tasks", "logs", "dead", "retry", "discard", "verify"]
+    looking = ["accounts", "signals", "tasks", "logs", "dead", "retry", "discard", "verify"]
     expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", "explain", *looking]
     assert set(expected) <= {words[0] for words in all_commands() if words}
     assert all(f"  {name} " in result.stdout.decode() for name in expected)
@@ -175,6 +175,38 @@ def test_from_a_token_to_a_log(dsn: str, tmp_path: Path) -> None:
     assert all(row.keys() >= {"actor", "reason", "response_body", "detail", "created_at"} for row in rows)
     assert rows[2]["response_code"] == 200
     assert shown("verify", dsn=dsn) == {"tasks": 1, "log_rows": 3, "violations": []}
+
+
+def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
+    """`signals ID` gives every account's reason; `accounts` lists what two services published, and `accounts NAME` what changed."""
+    two = '[{"name": "one", "firm": "apex"}, {"name": "two", "enabled": false}]'
+    for number, accounts in enumerate((two, two.replace("apex", "topstep"))):
+        env = {**environment(dsn), "EVENTROUTER_ACCOUNTS": accounts}
+        with service("run", env=env, log=tmp_path / str(number)):
+            public = {"EVENTROUTER_SERVER__PUBLIC_URL": f"http://{address_of(tmp_path / str(number), 'Alerts')}"}
+            url = json.loads(command("token", "new", "orb", "--json", env={**env, **public}).stdout)["url"]
+            alert = json.dumps({"kind": "ENTRY", "trade_id": f"T-{number}", "symbol": "MES1!", "direction": "buy"})
+            assert command("send", "-", "--url", url, env=env, stdin=alert.encode()).returncode == 0
+    rows = shown("signals", "2", dsn=dsn)["accounts"]
+    assert [(row["account"], row["decision"], row["task"]) for row in rows] == [
+        ("one", "task", 2),
+        ("two", "nothing", None),
+    ]
+    assert rows[1]["reason"] == "ACCOUNT_DISABLED"
+    text = command("signals", "2", env=environment(dsn)).stdout.decode()
+    assert "ACCOUNT_DISABLED" in text
+    assert "The account is not enabled." in text
+    listed = shown("accounts", dsn=dsn)
+    assert [(row["name"], row["version"], row["firm"], row["mode"]) for row in listed] == [
+        ("one", 2, "topstep", "dry"),
+        ("two", 1, "", "dry"),
+    ]
+    assert shown("accounts", "one", dsn=dsn)["versions"][0]["difference"] == {"firm": ["apex", "topstep"]}
+    assert 'firm: "apex" > "topstep"' in command("accounts", "one", env=environment(dsn)).stdout.decode()
+    assert "topstep" in command("accounts", env=environment(dsn)).stdout.decode()
+    for wrong in (("accounts", "nobody"), ("signals", "99")):
+        result = command(*wrong, env=environment(dsn))
+        assert (result.returncode, len(said(result))) == (1, 1)
 
 
 def test_tasks_and_dead_letters(dsn: str, sql: Sql) -> None:

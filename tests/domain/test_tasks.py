@@ -114,7 +114,14 @@ def test_late_answer(answered: str, stood: Status) -> None:
 def test_fold() -> None:
     """A log adds up to its task: identity from row 1 and the routing row, the latest error, attempt and due time."""
     due = NOON + timedelta(minutes=1)
-    routed = {"account": "a", "lane": "a/NQ", "mode": "dry", "client_order_id": "c", "expires_at": None}
+    routed: dict[str, Any] = {
+        "account": "a",
+        "lane": "a/NQ",
+        "mode": "dry",
+        "client_order_id": "c",
+        "expires_at": None,
+        "plan": {},
+    }
     rows = [
         row(1, None, "PENDING", detail=BORN),
         row(2, "PENDING", "PENDING", reason="ROUTED", detail=routed),

@@ -134,7 +134,7 @@ async def test_without_credentials_entries_age_and_exits_wait(
     """The log says what to run; another account goes on, and once the key is there the exit goes out by itself."""
     broker = broker_named("alpha")
     broker_named("beta")
-    monkeypatch.setitem(CREDENTIAL_FIELDS, "alpha", (CredentialField("api_key", "Key"),))  # type: ignore[arg-type]
+    monkeypatch.setitem(CREDENTIAL_FIELDS, "alpha", (CredentialField("api_key", "Key"),))
     monkeypatch.setattr(connection_module, "OPEN_AGAIN_S", 0.05)
     monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.05)
     store = CredentialStore(tmp_path / "credentials", environ={KEY_VARIABLE: KEY})

@@ -11,12 +11,12 @@ import pytest
 from eventrouter import ExecutionRouter, enqueue_execution_task
 from eventrouter import router as router_module
 from eventrouter.domain.accounts import Account
-from eventrouter.domain.plan import Intent
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store import reports
+from eventrouter.store import reports, routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Database
+from eventrouter.store.settings import publish
 from tests.processes import until_async
 from tests.router.book import enqueue, is_sound, move, reaches, status_of, value, way
 from tests.router.conftest import Start, asleep
@@ -92,10 +92,12 @@ async def test_a_row_without_an_account_becomes_a_task_for_each(db: Conn, start:
     assert await is_sound(db)
 
 
-async def test_whoever_routes_a_row_wakes_the_router_of_its_account(db: Conn, start: Start) -> None:
+async def test_whoever_routes_a_row_wakes_the_router_of_its_account(dsn: str, db: Conn, start: Start) -> None:
     """A row that one router gives to an account of another one is executed by that one at once."""
     await start(accounts=[Account("theirs", "dryrun")])
-    ours = await start(accounts=[Account("ours", "dryrun")], planner=lambda event, payload: [Intent("theirs", None)])
+    async with await Database(dsn).connect("publisher") as publisher:
+        await publish(publisher, "test", "account", {"theirs": {"enabled": True}, "ours": {"enabled": False}})
+    ours = await start(accounts=[Account("ours", "dryrun")])
     await db.execute("ALTER TABLE execution_tasks DISABLE TRIGGER execution_tasks_notify")
     task = await enqueue(db, "t", account=None)
     ours.wake()
@@ -185,15 +187,15 @@ async def test_a_fault_that_passed_does_not_slow_the_next_one_down(
     """A router that has worked since its last fault looks again as soon as after the first one."""
     router = await start()
     pauses: list[float] = []
-    route = store.route
+    route = routed.route
 
-    async def fail_once(*arguments: Any) -> int:
-        monkeypatch.setattr(store, "route", route)
+    async def fail_once(*arguments: Any, **named: Any) -> int:
+        monkeypatch.setattr(routed, "route", route)
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(router_module._log, "warning", lambda event, **said: pauses.append(said["retry_in_s"]))
     for number in range(3):
-        monkeypatch.setattr(store, "route", fail_once)
+        monkeypatch.setattr(routed, "route", fail_once)
         await reaches(db, await enqueue(db, f"t{number}", account=None), Status.SUCCESS)
         await asleep(router)
     assert pauses == [pauses[0]] * 3

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from eventrouter.domain.plan import Intent
 from eventrouter.domain.trades import Ask
 from eventrouter.store.embedded import EmbeddedServer, open_server
 from eventrouter.store.migrate import migrate
@@ -41,7 +40,6 @@ def alert(number: int = 0, *, uid: UUID | None = None, raw: bytes = b"{}") -> St
             root="MNQ",
             side="SHORT",
         ),
-        intents=(Intent("paper", None),),
     )
 
 

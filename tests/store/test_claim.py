@@ -1,20 +1,24 @@
 """Claiming: each lane's work in order, one router at a time, and nothing held up by what does not concern it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from eventrouter.domain.decide import DueTask, TradeFacts
-from eventrouter.domain.plan import Intent, opens
+from eventrouter.domain.plan import opens
+from eventrouter.domain.routing import Candidate, Route, RoutingTable
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import CHANNEL, Conn, Database, Pool, listen, notify
-from eventrouter.store.tasks import append, claim, is_appended, lease_ended, next_due, route, task_state, unknown
+from eventrouter.store.routed import route
+from eventrouter.store.settings import TableCache
+from eventrouter.store.tasks import append, claim, is_appended, lease_ended, next_due, task_state, unknown
 from tests.processes import until_async
 from tests.store.stored_task import WAYS, bring, enqueue, ids_of, insert, log_of, move, statuses, value
+from tests.store.tables import trading
 
 WAITING = ["PENDING", "SENDING", "UNKNOWN", "REVIEW"]
 """What an entry behind it waits for (PENDING: when it is not due yet)."""
@@ -36,11 +40,6 @@ async def due(pool: Pool, *accounts: str, limit: int = 20, depth: int = 1) -> li
 def intent(task: DueTask) -> LogEntry:
     """The row that says that a task is being sent."""
     return LogEntry(task.id, task.version, Status.SENDING, "INTENT", lease_s=60.0)
-
-
-def to_a(_event: str, _payload: object) -> list[Intent]:
-    """Plans every task for account a."""
-    return [Intent("a", None)]
 
 
 async def hold_up(conn: Conn, task_id: int, status: str) -> None:
@@ -254,7 +253,7 @@ async def test_routed_siblings_keep_their_place(conn: Conn, pool: Pool) -> None:
     early = await enqueue(conn, account=None)
     late = [await enqueue(conn, account="a", trade="T2"), await enqueue(conn, account="b", trade="T2")]
     assert await due(pool, "a", "b") == late
-    assert await route(pool, "router", lambda _event, _payload: [Intent("a", 60.0), Intent("b", 60.0)]) == 1
+    assert await route(pool, "router", trading("a", "b"), max_age_s=60.0) == 1
     sibling = late[1] + 1
     assert await due(pool, "a", "b", depth=2) == [early, sibling, *late]
     rows = await conn.execute(
@@ -268,18 +267,11 @@ async def test_routed_siblings_keep_their_place(conn: Conn, pool: Pool) -> None:
 async def test_routing_takes_turns(conn: Conn, pool: Pool) -> None:
     """One router at a time routes, in id order; another one finds nothing to do meanwhile."""
     ids = [await insert(conn, f"T{n}") for n in range(3)]
-    seen: list[str] = []
-
-    def planner(_event: str, _payload: object) -> Sequence[Intent]:
-        seen.append("planned")
-        return []
-
     async with pool.connection() as holder, holder.transaction():
         rows = await (await holder.execute("SELECT id FROM lock_unrouted_tasks(9)")).fetchall()
         assert [task_id for (task_id,) in rows] == ids
-        assert await route(pool, "second", planner) == 0
-        assert seen == []
-    assert await route(pool, "second", planner, limit=2) == 2
+        assert await route(pool, "second", trading()) == 0
+    assert await route(pool, "second", trading(), limit=2) == 2
     assert await statuses(conn) == ["DENIED", "DENIED", "PENDING"]
 
 
@@ -294,16 +286,17 @@ async def test_any_payload_can_be_routed_and_claimed(conn: Conn, pool: Pool, pay
         "INSERT INTO execution_tasks (trade_id, event_type, payload) VALUES ('T1', 'ENTRY', %s)", (payload,)
     )
     behind = await enqueue(conn, account=None, trade="T2")
-    assert await route(pool, "router", to_a) == 2
+    assert await route(pool, "router", trading("a")) == 2
     assert behind in await due(pool, depth=5)
 
 
 async def test_a_row_that_cannot_be_routed(conn: Conn, pool: Pool) -> None:
     """A row that the database refuses to route is denied by itself; the rows behind it are routed."""
     poisoned = await enqueue(conn, account=None)
-    behind = await enqueue(conn, account=None, trade="T2")
-    accounts = iter(["x" * 101, "a"])
-    await route(pool, "router", lambda _event, _payload: [Intent(next(accounts), None)])
+    behind = await enqueue(conn, account=None, trade="T2", symbol="CL")
+    long = "x" * 101
+    routes = (Route("wrong", (long,), instruments=("ES",)), Route("right", ("a",), instruments=("CL",)))
+    await route(pool, "router", TableCache(RoutingTable((Candidate(long), Candidate("a")), routes)))
     assert await log_of(conn, poisoned) == ["PENDING", "DENIED"]
     assert await due(pool) == [behind]
 

@@ -11,14 +11,15 @@ import psycopg
 import pytest
 
 from eventrouter.domain.duplicates import duplicate_key
-from eventrouter.domain.plan import Intent
 from eventrouter.domain.signals import Event, Side, Signal
 from eventrouter.domain.understand import StrategyRules, Understood, ask_of
 from eventrouter.store.connect import Conn, Database, Pool
 from eventrouter.store.signals import Stored, StoredAlert, purge_windows, store_alerts
+from tests.store.tables import trading
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FIRED = NOON.replace(second=5)
+PAPER = trading("paper")
 BODY = b'{"kind": "ENTRY", "trade_id": "T1", "direction": "LONG"}'
 
 
@@ -34,7 +35,6 @@ def alert(
         received_at=NOON + timedelta(seconds=after_s),
         raw=raw,
         ask=ask_of(Understood(signal), StrategyRules()),
-        intents=(Intent("paper", None),),
         key=duplicate_key(raw, signal, window_s=window_s),
     )
 
@@ -42,7 +42,7 @@ def alert(
 async def store(conn: Conn, *alerts: StoredAlert) -> list[Stored]:
     """Stores the alerts in one commit."""
     async with conn.transaction():
-        return await store_alerts(conn, alerts)
+        return await store_alerts(conn, alerts, PAPER)
 
 
 async def test_a_repeated_body_is_one_signal_for_its_window(conn: Conn) -> None:

@@ -277,6 +277,7 @@ SEED_COLUMNS = {
     "updated_at",
 }
 CALLABLE = {
+    "account_facts",
     "active_lanes",
     "add_strategy_token",
     "append_log",
@@ -287,6 +288,7 @@ CALLABLE = {
     "lock_unrouted_tasks",
     "prepare_signals",
     "product_of",
+    "publish_settings",
     "purge_alert_windows",
     "revoke_strategy_tokens",
     "route_task",

@@ -1,6 +1,7 @@
 """History: whatever anybody does, the log adds up to the tasks; and where it does not, verify says so."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ class Histories(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.owner = psycopg.connect(self.dsn, autocommit=True)
         self.owner.execute("SET session_replication_role = replica")
-        self.owner.execute("TRUNCATE execution_logs, execution_tasks RESTART IDENTITY")
+        self.owner.execute("TRUNCATE execution_logs, execution_tasks RESTART IDENTITY CASCADE")
         self.owner.execute("RESET session_replication_role")
         self.conn = self.run(Database(self.dsn).connect("test"))
         for symbol in ("ES", "CL"):
@@ -132,8 +133,9 @@ class Histories(RuleBasedStateMachine):
     @rule(accounts=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True), age=SECONDS)
     def route(self, accounts: list[str], age: float | None) -> None:
         """The oldest row without an account gets its accounts."""
-        statement = "SELECT route_task(id, 'router', %s, %s) FROM lock_unrouted_tasks(1)"
-        self.run(self.conn.execute(statement, (accounts, age)))
+        statement = "SELECT route_task(id, 'router', %s, %s, %s) FROM lock_unrouted_tasks(1)"
+        plans = [json.dumps({"route": account, "multiplier": "0.5"}) for account in accounts[:2]]
+        self.run(self.conn.execute(statement, (accounts, age, plans)))
 
     @rule(statement=ATTACKS, as_owner=st.booleans())
     def attack(self, statement: str, as_owner: bool) -> None:
@@ -190,6 +192,7 @@ PLANTED = [
     ("not_the_fold", "UPDATE execution_tasks SET payload = '{\"symbol\": \"CL\"}' WHERE id = 2"),
     ("not_the_fold", "UPDATE execution_tasks SET expires_at = now() WHERE id = 2"),
     ("not_the_fold", "UPDATE execution_tasks SET client_order_id = 'x' WHERE id = 2"),
+    ("not_the_fold", "UPDATE execution_tasks SET plan = '{\"route\": \"x\"}' WHERE id = 2"),
     ("order_id_repeated", "UPDATE execution_tasks SET client_order_id = (SELECT client_order_id FROM execution_tasks WHERE id = 3)"
                           " WHERE id = 2"),
     ("illegal_transition", "ALTER TABLE execution_logs DROP CONSTRAINT execution_logs_legal;"

@@ -13,20 +13,21 @@ import pytest
 
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import read_alert
-from eventrouter.domain.plan import Intent
 from eventrouter.domain.symbols import root_of
 from eventrouter.domain.trades import Trade
 from eventrouter.domain.understand import StrategyRules, ask_of, understand
 from eventrouter.store.connect import Conn, Database
+from eventrouter.store.settings import TableCache
 from eventrouter.store.signals import Stored, StoredAlert, fresh_trade_id, store_alerts
 from tests.history import walk
 from tests.processes import until_async
 from tests.store.open_trades import open_trades
 from tests.store.stored_task import value
+from tests.store.tables import trading
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-ONE = (Intent("a", 60.0),)
-TWO = (Intent("a", 60.0), Intent("b", 60.0))
+ONE = trading("a")
+TWO = trading("a", "b")
 BUY = "action=buy;side=long;symbol=MNQ1!;quantity=2"
 SELL = "action=sell;side=short;symbol=MNQ1!;quantity=1"
 EXIT = "action=exit;symbol=MNQ1!"
@@ -42,7 +43,6 @@ def alert(
     after_s: float = 0.0,
     *,
     strategy: str = "orb",
-    intents: tuple[Intent, ...] = ONE,
     opposite: str = "refuse",
 ) -> StoredAlert:
     """An alert as ingest hands it on, received so many seconds after noon. Its uid tells the seconds."""
@@ -55,20 +55,20 @@ def alert(
         received_at=received_at,
         raw=reading.redacted,
         ask=ask_of(understood, rules),
-        intents=intents,
+        max_age_s=60.0,
         key=duplicate_key(reading.redacted, understood.signal),
     )
 
 
-async def store(conn: Conn, *alerts: StoredAlert) -> list[Stored]:
+async def store(conn: Conn, *alerts: StoredAlert, tables: TableCache = ONE) -> list[Stored]:
     """Stores the alerts in one commit."""
     async with conn.transaction():
-        return await store_alerts(conn, alerts)
+        return await store_alerts(conn, alerts, tables)
 
 
-async def store_in(conn: Conn, batches: Sequence[Sequence[StoredAlert]]) -> list[Stored]:
+async def store_in(conn: Conn, batches: Sequence[Sequence[StoredAlert]], tables: TableCache = ONE) -> list[Stored]:
     """Stores batch by batch."""
-    return [stored for batch in batches for stored in await store(conn, *batch)]
+    return [stored for batch in batches for stored in await store(conn, *batch, tables=tables)]
 
 
 async def tasks(conn: Conn) -> list[tuple[Any, ...]]:
@@ -128,9 +128,9 @@ async def test_strategies_and_products_are_kept_apart(conn: Conn, together: bool
 @both
 async def test_a_reversal(conn: Conn, owner: Owner, together: bool) -> None:
     """An exit and an entry on every account, in this order; the entry waits for the exit's trade."""
-    alerts = [alert(BUY, intents=TWO), alert(REVERSE, 1, intents=TWO)]
+    alerts = [alert(BUY), alert(REVERSE, 1)]
     old, new = map(fresh_trade_id, alerts)
-    _, stored = await store_in(conn, split(alerts, together=together))
+    _, stored = await store_in(conn, split(alerts, together=together), TWO)
     assert (stored.event_type, stored.trade_id, len(stored.task_ids)) == ("REVERSE", new, 4)
     assert (await tasks(conn))[2:] == [
         ("a", "EXIT_REVERSE", old),
@@ -153,8 +153,9 @@ async def test_a_reversal(conn: Conn, owner: Owner, together: bool) -> None:
 
 async def test_what_closes_follows_its_trade(conn: Conn) -> None:
     """To an account that trades the strategy no more, and with no entry there."""
-    buy = alert(BUY, intents=TWO)
-    await store_in(conn, [[buy], [alert(REVERSE, 1)]])
+    buy = alert(BUY)
+    await store(conn, buy, tables=TWO)
+    await store(conn, alert(REVERSE, 1))
     old, new = fresh_trade_id(buy), fresh_trade_id(alert(REVERSE, 1))
     assert (await tasks(conn))[2:] == [("a", "EXIT_REVERSE", old), ("b", "EXIT_REVERSE", old), ("a", "ENTRY", new)]
 
@@ -296,7 +297,7 @@ async def test_two_processes_pair_one_after_the_other(any_dsn: str, owner: Owner
     database = Database(any_dsn)
     async with await database.connect("first") as first, await database.connect("second") as second:
         async with first.transaction():
-            (begun,) = await store_alerts(first, [alert(BUY)])
+            (begun,) = await store_alerts(first, [alert(BUY)], ONE)
             later = asyncio.create_task(store(second, alert(EXIT, 1)))
             pid = second.info.backend_pid
 
@@ -319,7 +320,7 @@ async def test_another_strategy_waits_for_nobody(any_dsn: str) -> None:
         first.transaction(),
         asyncio.timeout(30),
     ):
-        await store_alerts(first, [alert(BUY)])
+        await store_alerts(first, [alert(BUY)], ONE)
         await store(second, alert(BUY, strategy="vwap"))
         refused = StoredAlert(UUID(int=7), "orb", NOON, b"?", code="FORMAT_UNKNOWN", message="No.")
         assert (await store(second, refused))[0].task_ids == ()
@@ -465,16 +466,16 @@ async def test_a_trade_whose_entries_came_to_nothing_is_not_open(conn: Conn, own
 
 async def test_an_entry_joins_no_trade_that_had_an_exit(conn: Conn, owner: Owner) -> None:
     """Its exit failed on one account: a new entry closes it first, and begins a trade of its own."""
-    (entry,) = await store(conn, alert(BUY, intents=TWO))
+    (entry,) = await store(conn, alert(BUY), tables=TWO)
     for task in entry.task_ids:
         walk(owner, task, "SENDING", "SUCCESS")
-    (closing,) = await store(conn, alert(EXIT, 60, intents=TWO))
+    (closing,) = await store(conn, alert(EXIT, 60), tables=TWO)
     walk(owner, closing.task_ids[0], "SENDING", "SUCCESS")
     walk(owner, closing.task_ids[1], "SENDING", "FAILED")
-    (again,) = await store(conn, alert(EXIT, 65, intents=TWO))
+    (again,) = await store(conn, alert(EXIT, 65), tables=TWO)
     assert (again.duplicate, again.trade_id) == (False, entry.trade_id)
     walk(owner, again.task_ids[1], "SENDING", "FAILED")
-    (fresh,) = await store(conn, alert(BUY, 120, intents=TWO))
+    (fresh,) = await store(conn, alert(BUY, 120), tables=TWO)
     assert (fresh.event_type, fresh.trade_id != entry.trade_id) == ("REVERSE", True)
     assert {task.trade_id for task in fresh.made} == {entry.trade_id, fresh.trade_id}
 

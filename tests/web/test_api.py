@@ -69,22 +69,43 @@ async def test_a_task_with_its_log(site: Site, token: str, sql: Sql) -> None:
 
 
 async def test_accounts(site: Site, sql: Sql) -> None:
-    """Configured accounts come first, with their open tasks by status; one that only tasks name is marked."""
+    """Published accounts come first, with their open tasks by status; one that only tasks name is marked."""
     enqueue(sql, "T-1")
     walk(sql, enqueue(sql, "T-2"), "SENDING")
     walk(sql, enqueue(sql, "T-3"), "SENDING", "SUCCESS")
     enqueue(sql, "T-4", account="old")
-    paper = {
+    status, (paper, old) = await site.get("/api/accounts")
+    assert status == 200
+    assert {
         "name": "paper",
+        "published": True,
+        "configured": True,
         "connector": "dryrun",
         "enabled": True,
-        "configured": True,
+        "withdrawn": False,
+        "version": 1,
+        "standing": "open",
+        "holdings": {},
+        "states": {},
         "open": {"PENDING": 1, "SENDING": 1},
-    }
-    assert await site.get("/api/accounts") == (
-        200,
-        [paper, {"name": "old", "configured": False, "open": {"PENDING": 1}}],
-    )
+    }.items() <= paper.items()
+    assert {"name": "old", "published": False, "configured": False, "open": {"PENDING": 1}}.items() <= old.items()
+    status, paper = await site.get("/api/accounts/paper")
+    assert (status, [each["version"] for each in paper["versions"]]) == (200, [1])
+    status, answer = await site.get("/api/accounts/nobody")
+    assert (status, answer["code"]) == (404, "ACCOUNT_UNKNOWN")
+
+
+async def test_a_signal_with_what_became_of_it(site: Site, token: str) -> None:
+    """Every published account has a row; a signal that is not there is 404."""
+    _, answer = await site.alert(token, ENTRY)
+    status, signal = await site.get(f"/api/signals/{answer['signal_id']}")
+    assert (status, signal["trade_id"]) == (200, "T-100")
+    assert [(row["account"], row["task"], row["status"]) for row in signal["accounts"]] == [
+        ("paper", answer["tasks"][0], "PENDING")
+    ]
+    status, answer = await site.get("/api/signals/99")
+    assert (status, answer["code"]) == (404, "SIGNAL_UNKNOWN")
 
 
 async def test_dead_letters(site: Site, sql: Sql) -> None:

@@ -24,6 +24,7 @@ from eventrouter.domain.orders import Answer, Rejected
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.understand import ask_of
 from eventrouter.errors import SignalRefused
+from eventrouter.store import planned
 from eventrouter.web import guard, webhook
 from tests.fuzz.bodies import body_of
 from tests.fuzz.posts import odd_requests, post_of
@@ -119,11 +120,6 @@ async def _twice(self: ingest.SignalIngest, alert: ingest.Alert) -> Any:
     return await _accept(self, alert)
 
 
-async def _for_nobody(self: ingest.SignalIngest, *arguments: Any) -> Any:
-    self._planner = lambda _strategy: ()
-    return await self._store(*arguments)
-
-
 REJECTED = AsyncMock(return_value=Rejected(Answer(), "no"))
 UNSTORABLE = SignalRefused("FIELD_WRONG", "a\0b")
 BREAKAGES: dict[str, tuple[Any, str, Any]] = {
@@ -145,7 +141,7 @@ BREAKAGES: dict[str, tuple[Any, str, Any]] = {
         "error",
         lambda status, code, *_, **__: web.json_response({}, status=status),
     ),
-    "an accepted alert without a task": (ingest.SignalIngest, "handle_entry_signal", _for_nobody),
+    "an accepted alert without a task": (planned, "plan", lambda *_, **__: ()),
     "quantity of a payload is 0": (ingest, "ask_of", _asking(quantity=0)),
     "limit_price of a payload is '5'": (ingest, "ask_of", _asking(limit_price="5")),
     "BAD_PAYLOAD": (ingest, "ask_of", _asking(direction="UP")),
