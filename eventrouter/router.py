@@ -20,8 +20,8 @@ from eventrouter.domain.routing import Candidate, RoutingTable
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.flatten import Flattener
-from eventrouter.guardian import Guardian
 from eventrouter.gatekeeper import Gatekeeper
+from eventrouter.guardian import Guardian
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
