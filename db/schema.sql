@@ -188,6 +188,17 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.controls_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'controls is append-only: % refused', TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'What stands is changed by a further row: halt, resume or flatten again.';
+END
+$$;
+
 CREATE FUNCTION public.draw_client_order_id() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -217,6 +228,42 @@ BEGIN
             NULLIF(enqueue_execution_task.account, ''))
     RETURNING t.id INTO v_id;
     RETURN v_id;
+END
+$$;
+
+CREATE FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_strategy text, p_control bigint, p_enqueue boolean) RETURNS TABLE(trade_id text, contract text, quantity numeric, task_id bigint, status text, last_error text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('eventrouter.flattening/' || p_account, 0));
+    IF p_enqueue THEN
+        INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode)
+        SELECT o.trade_id, 'EXIT_FLATTEN',
+               jsonb_strip_nulls(jsonb_build_object('kind', 'EXIT', 'exit_type', 'FLATTEN', 'control', p_control, 'strategy', p_strategy,
+                                                    'symbol', entry.symbol)),
+               p_account, p_mode
+        FROM (SELECT DISTINCT f.trade_id FROM trades_to_flatten(p_account, p_mode, p_strategy) f) o
+        LEFT JOIN LATERAL (SELECT t.payload ->> 'symbol' AS symbol FROM execution_tasks t
+                           WHERE t.trade_id = o.trade_id COLLATE "default" AND t.account = p_account COLLATE "C" AND t.opening
+                           ORDER BY t.id LIMIT 1) entry ON TRUE
+        WHERE NOT EXISTS (SELECT FROM execution_tasks x
+                          WHERE x.trade_id = o.trade_id COLLATE "default" AND x.account = p_account COLLATE "C" AND NOT x.opening
+                            AND x.mode = p_mode AND x.event_type LIKE 'EXIT%'
+                            AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED'))
+        ORDER BY o.trade_id;
+    END IF;
+    RETURN QUERY
+    SELECT f.trade_id, f.contract, f.quantity, x.id, x.status::TEXT, x.last_error
+    FROM trades_to_flatten(p_account, p_mode, p_strategy) f
+    LEFT JOIN LATERAL (SELECT t.id, t.status, t.last_error FROM execution_tasks t
+                       WHERE t.trade_id = f.trade_id COLLATE "default" AND t.account = p_account COLLATE "C" AND NOT t.opening
+                         AND t.mode = p_mode AND t.event_type LIKE 'EXIT%'
+                       ORDER BY t.id DESC LIMIT 1) x ON TRUE
+    ORDER BY f.trade_id, f.contract;
 END
 $$;
 
@@ -917,6 +964,53 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) RETURNS TABLE(control bigint, set_at timestamp with time zone, task_id bigint, account text, mode text, trade_id text, event_type text, status text, client_order_id text, since timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '14s'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_id BIGINT;
+    v_at TIMESTAMPTZ;
+BEGIN
+    PERFORM pg_advisory_xact_lock(halt_key());
+    INSERT INTO controls AS c (scope, action, actor, reason) VALUES (p_scope, p_action, p_actor, p_reason)
+    RETURNING c.id, c.created_at INTO v_id, v_at;
+    PERFORM pg_notify('eventrouter_tasks', '');
+    -- a statement of its own: its snapshot is younger than the lock
+    RETURN QUERY
+    SELECT v_id, v_at, f.id, f.account, f.mode, f.trade_id::TEXT, f.event_type::TEXT, f.status::TEXT, f.client_order_id, f.updated_at
+    FROM (VALUES (0)) AS one
+    LEFT JOIN LATERAL (
+        SELECT t.id, t.account, t.mode, t.trade_id, t.event_type, t.status, t.client_order_id, t.updated_at
+        FROM (SELECT * FROM execution_tasks s WHERE s.status = 'SENDING'
+              UNION ALL
+              SELECT * FROM execution_tasks u WHERE u.status IN ('UNKNOWN', 'ACCEPTED')) t
+        WHERE p_scope = 'all' OR p_scope = 'account:' || t.account
+           OR lower(p_scope) = 'strategy:' || lower(strategy_of(t.id))
+        ORDER BY t.id
+        LIMIT 500
+    ) f ON TRUE;
+END
+$$;
+
+CREATE FUNCTION public.strategy_of(p_task_id bigint) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT COALESCE(t.plan ->> 'strategy', s.strategy, t.payload ->> 'strategy')
+            FROM execution_tasks t
+            LEFT JOIN automated_signals s ON s.id = t.signal_id
+            WHERE t.id = p_task_id);
+END
+$$;
+
 CREATE FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1074,6 +1168,28 @@ BEGIN
                     END AS closed) z
             CROSS JOIN LATERAL (
                 SELECT CASE WHEN z.closed THEN 'closed' WHEN y.coming THEN 'closing' ELSE 'open' END AS stands) x);
+END
+$$;
+
+CREATE FUNCTION public.trades_to_flatten(p_account text, p_mode text, p_strategy text) RETURNS TABLE(trade_id text, contract text, quantity numeric)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT o.trade_id, o.contract, o.quantity
+    FROM (SELECT h.trade_id::TEXT AS trade_id, h.contract, h.quantity FROM holdings h
+          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.quantity <> 0
+          UNION ALL
+          SELECT DISTINCT w.trade_id::TEXT, NULL, 0::NUMERIC FROM execution_tasks w
+          WHERE w.status = 'ACCEPTED' AND w.opening AND w.account = p_account COLLATE "C" AND w.mode = p_mode) o
+    WHERE p_strategy IS NULL
+       OR EXISTS (SELECT FROM execution_tasks t
+                  WHERE t.trade_id = o.trade_id COLLATE "default" AND t.account = p_account COLLATE "C" AND t.opening
+                    AND lower(strategy_of(t.id)) = lower(p_strategy));
 END
 $$;
 
@@ -1505,6 +1621,8 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
+CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLATTEN%'::text);
+
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
 CREATE INDEX automated_signals_strategy ON public.automated_signals USING btree (strategy, received_at);
@@ -1516,6 +1634,8 @@ CREATE INDEX broker_orders_task ON public.broker_orders USING btree (task_id);
 CREATE INDEX broker_orders_trade ON public.broker_orders USING btree (trade_id, account);
 
 CREATE INDEX broker_orders_working ON public.broker_orders USING btree (account, mode) WHERE (state = ANY (ARRAY['WORKING'::text, 'UNCLEAR'::text]));
+
+CREATE INDEX controls_flattening ON public.controls USING btree (scope, id DESC) WHERE (action = 'flatten'::text);
 
 CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
 
@@ -1562,6 +1682,8 @@ CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strate
 CREATE INDEX strategy_trades_open ON public.strategy_trades USING btree (strategy, root) WHERE (ended_at IS NULL);
 
 CREATE TRIGGER account_log_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.account_log FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
+
+CREATE TRIGGER controls_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.controls FOR EACH STATEMENT EXECUTE FUNCTION public.controls_guard();
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
@@ -1627,10 +1749,15 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_strategy text, p_control bigint, p_enqueue boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_strategy text, p_control bigint, p_enqueue boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) TO eventrouter_app;
@@ -1696,6 +1823,12 @@ GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint
 REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.strategy_of(p_task_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.strategy_of(p_task_id bigint) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) TO eventrouter_app;
 
@@ -1704,6 +1837,9 @@ GRANT ALL ON FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode
 
 REVOKE ALL ON FUNCTION public.trade_stands(p_trade_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_stands(p_trade_id text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.trades_to_flatten(p_account text, p_mode text, p_strategy text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.trades_to_flatten(p_account text, p_mode text, p_strategy text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.working_orders(p_trade_id text, p_account text, p_mode text, p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.working_orders(p_trade_id text, p_account text, p_mode text, p_task_id bigint) TO eventrouter_app;

@@ -13,13 +13,16 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
+from eventrouter.bookkeeper import Bookkeeper
 from eventrouter.connection import Connection, connections_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.routing import Candidate, RoutingTable
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
+from eventrouter.flatten import Flattener
 from eventrouter.gatekeeper import Gatekeeper
+from eventrouter.guardian import Guardian
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -112,6 +115,14 @@ class ExecutionRouter:
             )
             for connection in self.connections
         }
+        self._bookkeepers: dict[str, Bookkeeper] = {}
+        self._flatteners = {
+            connection.name: Flattener(database, self._pool, connection, name=self.name, lease_s=lease)
+            for connection in self.connections
+        }
+        self._guardians = {
+            connection.name: Guardian(self._pool, connection, name=self.name) for connection in self.connections
+        }
 
     @property
     def in_flight(self) -> int:
@@ -143,9 +154,15 @@ class ExecutionRouter:
 
     def _loops_of(self, connection: Connection) -> list[Loop]:
         """What runs beside the claims for each connection. A fault in one starts that one again and nothing else."""
+        books = (
+            [(f"books {connection.name}", partial(self._keep_books, connection))] if connection.mode == "live" else []
+        )
         return [
+            *books,
             (f"open {connection.name}", connection.open),
             (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
+            (f"flatten {connection.name}", self._flatteners[connection.name].run),
+            (f"guard {connection.name}", self._guardians[connection.name].run),
         ]
 
     def _loops(self) -> list[Loop]:
@@ -178,6 +195,7 @@ class ExecutionRouter:
         self._wake.set()
         for connection in self.connections:
             connection.wake.set()
+            self._flatteners[connection.name].wake.set()
 
     def _started(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(self._repeat(name, run), name=name)
@@ -248,9 +266,29 @@ class ExecutionRouter:
             )
             if moved:
                 connection.wake.set()
+                self._look_at_books(connection)
             self._pauses.pop(f"reconcile {connection.name}", None)
             with suppress(TimeoutError):
                 await asyncio.wait_for(connection.unknown.wait(), min(longest_s, again_in_s))
+
+    async def _keep_books(self, connection: Connection) -> None:
+        """Follows what the broker reports of a connection's accounts; a simulated broker reports nothing."""
+        await connection.ready.wait()
+        keeper = self._bookkeepers[connection.name] = Bookkeeper(
+            connection.connector,
+            connection.accounts,
+            self._pool,
+            actor=self.name,
+            metrics=self.metrics,
+            on_change=self.wake,
+        )
+        await keeper.run()
+
+    def _look_at_books(self, connection: Connection) -> None:
+        """Reads a connection's accounts anew: an order turned up whose fills nobody has reported."""
+        if keeper := self._bookkeepers.get(connection.name):
+            for name in connection.account_names:
+                keeper.look_soon(name)
 
     async def _explain_until_stopped(self) -> None:
         names = [account.name for account in self._accounts]

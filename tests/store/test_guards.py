@@ -300,6 +300,7 @@ CALLABLE = {
     "append_log",
     "enqueue_execution_task",
     "enqueue_protection",
+    "enqueue_flattening",
     "ingest_signals",
     "lock_books",
     "lock_due_tasks",
@@ -313,10 +314,13 @@ CALLABLE = {
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
+    "set_control",
+    "strategy_of",
     "trade_facts",
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "trades_to_flatten",
 }
 
 

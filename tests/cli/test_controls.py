@@ -1,0 +1,74 @@
+"""`halt`, `resume` and `flatten`: what they print, whom they name, and what they refuse."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.cli.test_commands import said, shown
+from tests.history import enqueue, walk
+from tests.processes import address_of, command, environment, service
+
+Sql = psycopg.Connection[Any]
+
+
+def test_halt_and_resume(dsn: str, sql: Sql) -> None:
+    """What is in flight is printed with the row; a resume says what stays halted; the person and the reason are kept."""
+    sending, waiting = enqueue(sql, "T-1"), enqueue(sql, "T-2")
+    walk(sql, sending, "SENDING")
+    halted = shown("halt", "--reason", "news", dsn=dsn)
+    assert (halted["scope"], halted["action"], halted["reason"]) == ("all", "halt", "news")
+    assert [each["task_id"] for each in halted["in_flight"]] == [sending]
+    text = command("halt", "account:paper", "--reduce", env=environment(dsn)).stdout.decode()
+    assert "Reducing: account:paper" in text
+    assert "REDUCING" in text
+    assert f"task {sending}" in text
+    assert f"task {waiting}" not in text
+    resumed = command("resume", env=environment(dsn)).stdout.decode()
+    assert "Resumed: all accounts" in resumed
+    assert "Still reduce: account:paper" in resumed
+    rows = sql.execute("SELECT scope, action, actor, reason FROM controls ORDER BY id").fetchall()
+    actor = f"cli:{getpass.getuser()}"
+    assert rows == [
+        ("all", "halt", actor, "news"),
+        ("account:paper", "reduce", actor, None),
+        ("all", "resume", actor, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["halt", "account:papr"], "account:paper"),
+        (["halt", "strategy:none"], "strategy"),
+        (["resume", "everything"], "account:NAME"),
+        (["flatten", "account:paper"], "--yes"),
+    ],
+)
+def test_what_is_refused(dsn: str, sql: Sql, words: list[str], hint: str) -> None:
+    """Status 2, one line with what there is instead, and nothing is changed."""
+    result = command(*words, env=environment(dsn))
+    assert (result.returncode, len(said(result))) == (2, 1)
+    assert hint in said(result)[0]
+    assert sql.execute("SELECT count(*) FROM controls").fetchone() == (0,)
+
+
+def test_flatten_without_a_router(dsn: str) -> None:
+    """Nobody takes it: it says so for each account and ends with 1; the request stands."""
+    result = command("flatten", "--yes", "--wait", "0.1", "--json", env=environment(dsn))
+    found = json.loads(result.stdout)
+    assert (result.returncode, found["flat"]) == (1, False)
+    assert [(each["account"], each["state"]) for each in found["accounts"]] == [("paper", "WAITING")]
+
+
+def test_flatten_prints_the_proof(dsn: str, tmp_path: Path) -> None:
+    """Beside a running service: flat, when, and status 0."""
+    log = tmp_path / "log"
+    with service("run", env=environment(dsn), log=log):
+        address_of(log)
+        result = command("flatten", "account:paper", "--yes", env=environment(dsn))
+        assert result.returncode == 0, result.stderr
+        assert "paper: flat at " in result.stdout.decode()
