@@ -1,0 +1,55 @@
+"""A config.toml for accounts at simulated brokers, as a user would write it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+STRATEGY = "orb"
+
+
+def account(name: str, broker_account: int, url: str, **keys: Any) -> dict[str, Any]:
+    """One of [[accounts]]: it may trade live at the broker of this address; what is named besides comes on top."""
+    return {
+        "name": name,
+        "connector": "projectx",
+        "broker_account": str(broker_account),
+        "url": url,
+        "hub_url": f"{url}/hubs/user",
+        "live": True,
+        "automation": "allowed",
+        **keys,
+    }
+
+
+def text(
+    dsn: str, accounts: Sequence[Mapping[str, Any]], *, strategies: Sequence[Mapping[str, Any]] = (), **sections: Any
+) -> str:
+    """The file: live trading on free ports, in this database. `sections` are further tables, or lists of tables."""
+    tables: dict[str, Any] = {
+        "router": {"dry_run": False, "poll_interval": 1.0, **sections.pop("router", {})},
+        "server": {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", "spool": False, **sections.pop("server", {})},
+        "database": {"dsn": dsn},
+        "accounts": accounts,
+        "strategies": strategies,
+        **sections,
+    }
+    return "\n".join(_section(name, value) for name, value in tables.items())
+
+
+def _section(name: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    if isinstance(value, Mapping):
+        return f"[{name}]\n{_lines(value)}"
+    return "".join(f"[[{name}]]\n{_lines(each)}\n" for each in value)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+
+
+def _value(value: Any) -> str:
+    """A value as TOML writes it: texts, numbers, flags and lists are JSON, tables are inline."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value)
