@@ -48,8 +48,8 @@ def settings(dsn: str, url: str) -> str:
         if name == SMALL:
             keys["sizing"] = {"by": "risk_amount", "value": 15}
         if name == LOSER:
-            keys |= {"limits": {"daily_loss": 400}, "sizing": {"by": "multiplier", "value": 1}}
-        tables.append(account(name, FIRST + place, url, login=NAMES[place - place % 5], **keys))
+            keys |= {"daily_loss": 400, "sizing": {"by": "multiplier", "value": 1}}
+        tables.append(account(name, FIRST + place, url, NAMES[place - place % 5], **keys))
     routes = [{"name": "all", "strategy": "orb", "accounts": NAMES}]
     routes.append({"name": "loser", "strategy": "losing", "accounts": [LOSER]})
     plain = [name for name in NAMES if name not in (SMALL, LOSER)]

@@ -73,9 +73,7 @@ def _sections(url: str) -> dict[str, Any]:
             "name": name,
             "connector": "projectx",
             "broker_account": f"SIM-{number:03}",
-            "login": _ACCOUNTS[0][0],
-            "url": url,
-            "hub_url": f"{url}/hubs/user",
+            **({"login": _ACCOUNTS[0][0]} if number > 1 else {"url": url, "hub_url": f"{url}/hubs/user"}),
             "live": True,
             "automation": "allowed",
             **keys,
@@ -85,7 +83,8 @@ def _sections(url: str) -> dict[str, Any]:
     return {
         "router": {"dry_run": False, "accounts": []},
         "accounts": [*simulated, {"name": _PAPER}],
-        "strategies": [],
+        "groups": [],
+        "strategies": [{"name": STRATEGY}, {"name": MEASURED}],
         "routes": [
             {"name": STRATEGY, "strategy": STRATEGY, "accounts": [name for name, _ in _ACCOUNTS]},
             {"name": MEASURED, "strategy": MEASURED, "accounts": [_PAPER]},

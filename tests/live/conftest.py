@@ -50,11 +50,11 @@ def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
         mine = await stack.enter_async_context(market(**{"accounts": len(accounts), **(broker or {})}))
         numbers = {name: FIRST + place for place, name in enumerate(accounts)}
         first = next(iter(accounts))
-        tables = [account(name, numbers[name], mine.url, login=first, **keys) for name, keys in accounts.items()]
+        tables = [account(name, numbers[name], mine.url, first, **keys) for name, keys in accounts.items()]
         others: dict[str, Market] = {}
         for name, keys in (dead or {}).items():
             others[name] = await stack.enter_async_context(market(accounts=1))
-            tables.append(account(name, FIRST, others[name].url, **keys))
+            tables.append(account(name, FIRST, others[name].url, name, **keys))
         config = configured(tmp_path / "config.toml", text(dsn, tables, **(sections or {})))
         await store_keys(config, dsn, [first, *others])
         opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, **others))

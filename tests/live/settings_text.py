@@ -7,14 +7,17 @@ from typing import Any
 STRATEGY = "orb"
 
 
-def account(name: str, broker_account: int, url: str, **keys: Any) -> dict[str, Any]:
-    """One of [[accounts]]: it may trade live at the broker of this address; what is named besides comes on top."""
+def account(name: str, broker_account: int, url: str, login: str, **keys: Any) -> dict[str, Any]:
+    """One of [[accounts]]: it may trade live at the broker of this address; what is named besides comes on top.
+
+    `login` is the account whose keys it uses, maybe its own.
+    """
+    connection = {"url": url, "hub_url": f"{url}/hubs/user"} if login == name else {"login": login}
     return {
         "name": name,
         "connector": "projectx",
         "broker_account": str(broker_account),
-        "url": url,
-        "hub_url": f"{url}/hubs/user",
+        **connection,
         "live": True,
         "automation": "allowed",
         **keys,
@@ -24,7 +27,13 @@ def account(name: str, broker_account: int, url: str, **keys: Any) -> dict[str, 
 def text(
     dsn: str, accounts: Sequence[Mapping[str, Any]], *, strategies: Sequence[Mapping[str, Any]] = (), **sections: Any
 ) -> str:
-    """The file: live trading on free ports, in this database. `sections` are further tables, or lists of tables."""
+    """The file: live trading on free ports, in this database. `sections` are further tables, or lists of tables.
+
+    Strategies that only a route names are listed with their defaults.
+    """
+    named = {each["name"] for each in strategies}
+    routed = dict.fromkeys(each["strategy"] for each in sections.get("routes", ()) if "strategy" in each)
+    strategies = [*strategies, *({"name": name} for name in routed if name not in named)]
     tables: dict[str, Any] = {
         "router": {"dry_run": False, "poll_interval": 1.0, **sections.pop("router", {})},
         "server": {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", "spool": False, **sections.pop("server", {})},

@@ -50,7 +50,7 @@ async def crashing(dsn: str, tmp_path: Path) -> Any:
             await client.login()
             numbers = {name: FIRST + place for place, name in enumerate(accounts)}
             first = next(iter(accounts))
-            tables = [account(name, numbers[name], client.url, login=first, **keys) for name, keys in accounts.items()]
+            tables = [account(name, numbers[name], client.url, first, **keys) for name, keys in accounts.items()]
             file = tmp_path / "config.toml"
             config = configured(file, text(dsn, tables))
             await store_keys(config, dsn, [first])
@@ -63,7 +63,7 @@ async def crashing(dsn: str, tmp_path: Path) -> Any:
 async def test_the_daily_loss_survives_a_kill(crashing: Any) -> None:
     """Lost 600 of 500: no entry today, before the kill and after it; the account beside it, with 1,000, may."""
     made: Crashing = await crashing(
-        strict={"limits": {"daily_loss": 500}, "balance": 50000}, loose={"limits": {"daily_loss": 1000}, "balance": 50000}
+        strict={"daily_loss": 500, "balance": 50000}, loose={"daily_loss": 1000, "balance": 50000}
     )
     desk = made.rig
     with made.router() as pid:
@@ -81,7 +81,7 @@ async def test_the_daily_loss_survives_a_kill(crashing: Any) -> None:
 async def test_the_drawdown_floor_survives_a_kill(crashing: Any) -> None:
     """Up 1,600 before the kill, back by 800 after it: 50,800 is under the floor of 51,600 - 700, far above 50,000 - 700."""
     made: Crashing = await crashing(
-        one={"limits": {"drawdown": {"trail": "intraday", "amount": 700}}, "balance": 50000}
+        one={"drawdown": {"trail": "intraday", "amount": 700}, "balance": 50000}
     )
     desk = made.rig
     with made.router() as pid:

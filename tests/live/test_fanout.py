@@ -60,7 +60,7 @@ async def test_a_route_multiplies(start: Start) -> None:
 
 async def test_no_account_is_above_its_contracts(start: Start) -> None:
     """Held 3 of 4: one more fits, two are denied with the numbers, and the exit of all four is not."""
-    rig = await start(one={"limits": {"max_contracts": 4}})
+    rig = await start(one={"max_contracts": 4})
     await rig.done(await rig.entry("T1", 3))
     denied = await rig.ended((await rig.entry("T2", 2)).task("one"))
     assert (denied["status"], denied["reason"]) == ("DENIED", "MAX_CONTRACTS")

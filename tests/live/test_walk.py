@@ -21,9 +21,9 @@ async def test_random_sequences_keep_the_books(start: Start, seed: int) -> None:
     """
     rig = await start(
         {"unique_tags": seed % 2 == 1},
-        one={"limits": {"max_contracts": MOST["one"]}},
-        two={"limits": {"max_contracts": MOST["two"]}, "sizing": {"by": "fixed", "value": 1}},
-        three={"limits": {"max_contracts": MOST["three"]}, "sizing": {"by": "multiplier", "value": 2}},
+        one={"max_contracts": MOST["one"]},
+        two={"max_contracts": MOST["two"], "sizing": {"by": "fixed", "value": 1}},
+        three={"max_contracts": MOST["three"], "sizing": {"by": "multiplier", "value": 2}},
         sections={"router": {"lease": 2.0}},
     )
     walk = Walk(rig, Random(seed))
