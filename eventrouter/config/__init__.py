@@ -1,18 +1,10 @@
 """Configuration: one frozen `Config`, read and checked by `load_config`."""
 
+from eventrouter.config.accounts import KNOWN_CONNECTORS, AccountConfig, DrawdownConfig, GroupConfig, SizingConfig
 from eventrouter.config.loading import find_config_file, load_config
-from eventrouter.config.sections import (
-    KNOWN_CONNECTORS,
-    AccountConfig,
-    Address,
-    Config,
-    DatabaseConfig,
-    LogsConfig,
-    RouterConfig,
-    ServerConfig,
-    StrategyConfig,
-    parse_address,
-)
+from eventrouter.config.routes import RouteConfig, StrategyConfig
+from eventrouter.config.sections import Config, DatabaseConfig, LogsConfig, RouterConfig, ServerConfig
+from eventrouter.config.values import Address, parse_address
 
 __all__ = [
     "KNOWN_CONNECTORS",
@@ -20,9 +12,13 @@ __all__ = [
     "Address",
     "Config",
     "DatabaseConfig",
+    "DrawdownConfig",
+    "GroupConfig",
     "LogsConfig",
+    "RouteConfig",
     "RouterConfig",
     "ServerConfig",
+    "SizingConfig",
     "StrategyConfig",
     "find_config_file",
     "load_config",

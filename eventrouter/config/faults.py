@@ -8,16 +8,19 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from eventrouter.config.sections import Config, did_you_mean, harmless, shown
+from eventrouter.config.sections import Config
+from eventrouter.config.values import did_you_mean, harmless, shown
 
 _SENTENCES = {
     "bool_type": "must be true or false",
+    "dict_type": "must be a table",
     "extra_forbidden": "unknown key",
     "finite_number": "must be a finite number",
     "float_type": "must be a number",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "int_type": "must be a whole number",
+    "is_instance_of": "must be a number",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be one of {expected}",
     "missing": "is required",
@@ -46,7 +49,9 @@ def sentence(error: ErrorDetails) -> str:
 
 def dotted(path: Sequence[str | int]) -> str:
     """A place as a trader writes it: `accounts[1].name`. A key that is no plain word is shown as `?`."""
-    keys = (part if isinstance(part, int) or re.fullmatch(r"[\w-]{1,64}", part) else "?" for part in path)
+    keys = (
+        part if isinstance(part, int) or re.fullmatch(r"[\w-]{1,64}", part) else "?" for part in path if part != "[key]"
+    )
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 

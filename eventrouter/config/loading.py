@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from eventrouter.config.agreement import disagreements
 from eventrouter.config.faults import dotted, field_at, kinds_of, sentence, toml_sentence
-from eventrouter.config.sections import Config, disagreements
+from eventrouter.config.sections import Config
+from eventrouter.config.values import decimal_number
 from eventrouter.errors import ConfigError
 
 _PREFIX = "EVENTROUTER_"
@@ -83,7 +85,7 @@ def _read_file(file: Path, faults: list[str]) -> dict[str, Any]:
     text = ""
     try:
         text = file.read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=decimal_number)
     except FileNotFoundError:
         faults.append(f"{file}: there is no such file")
     except OSError as error:
@@ -121,7 +123,7 @@ def _from_text(text: str, field: FieldInfo | None) -> Any:
     """A variable's text as the type that its key wants. Text that does not fit stays text, for the model to refuse."""
     kinds = kinds_of(field)
     if any(kind is Ellipsis or (isinstance(kind, type) and issubclass(kind, BaseModel)) for kind in kinds):
-        return json.loads(text)
+        return json.loads(text, parse_float=decimal_number)
     if bool in kinds:
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     for number in (int, float):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from eventrouter.domain.denials import plain
 from eventrouter.domain.duplicates import exact
 from eventrouter.domain.limits import Limits, check
 from eventrouter.domain.parsers import Reading
@@ -20,12 +21,14 @@ _LONGEST_AGE_S = 31_536_000
 class StrategyRules:
     """What holds for a strategy's alerts.
 
-    `symbol` is that of an alert that names none; `duplicate_window_s` for how long a body is the same alert; `max_age_s`
+    `symbol` is that of an alert that names none, `quantity` what opens without one asks for (None: it stays without, which
+    means 1); `duplicate_window_s` for how long a body is the same alert; `max_age_s`
     after how long what opens is too old (None: never); `opposite` what a bare buy or sell means against an open trade of
     the other side (domain/trades.py).
     """
 
     symbol: str | None = None
+    quantity: Decimal | None = None
     duplicate_window_s: float = 30.0
     max_age_s: float | None = 60.0
     opposite: str = "refuse"
@@ -49,6 +52,7 @@ def understand(
     signal = _of_strategy(reading.signal, strategy)
     if signal.symbol is None and signal.event is not Event.FLATTEN and (signal.opening or signal.trade_id is None):
         signal = replace(signal, symbol=rules.symbol)
+    signal = _sized(signal, rules)
     if signal.opening and signal.symbol is None and signal.family != "stage13b":
         raise SignalRefused(
             "FIELD_MISSING", "The alert names no instrument, and its strategy has none: send symbol.", "symbol"
@@ -102,6 +106,14 @@ def _of_strategy(signal: Signal, strategy: str) -> Signal:
         )
     note = f"The alert calls its strategy {said[:60]!r}; it counts for {strategy!r}, whose token it has."
     return replace(signal, strategy=strategy, notes=(*signal.notes, note))
+
+
+def _sized(signal: Signal, rules: StrategyRules) -> Signal:
+    """What opens without a quantity has the strategy's. An alert that names a position but no size stays as it is."""
+    if not signal.opening or signal.quantity is not None or signal.target or rules.quantity is None:
+        return signal
+    note = f"The alert names no quantity; its strategy's is {plain(rules.quantity)}."
+    return replace(signal, quantity=rules.quantity, notes=(*signal.notes, note))
 
 
 def _flagged(signal: Signal, rules: StrategyRules, received_at: datetime) -> Signal:
