@@ -101,9 +101,7 @@ def _serve(
     run_async(main)
 
 
-async def _shown(
-    then: Callable[[Service, Listeners], Awaitable[bool]], service: Service, listeners: Listeners
-) -> bool:
+async def _shown(then: Callable[[Service, Listeners], Awaitable[bool]], service: Service, listeners: Listeners) -> bool:
     return await then(service, listeners)
 
 

@@ -80,9 +80,7 @@ async def test_the_daily_loss_survives_a_kill(crashing: Any) -> None:
 
 async def test_the_drawdown_floor_survives_a_kill(crashing: Any) -> None:
     """Up 1,600 before the kill, back by 800 after it: 50,800 is under the floor of 51,600 - 700, far above 50,000 - 700."""
-    made: Crashing = await crashing(
-        one={"drawdown": {"trail": "intraday", "amount": 700}, "balance": 50000}
-    )
+    made: Crashing = await crashing(one={"drawdown": {"trail": "intraday", "amount": 700}, "balance": 50000})
     desk = made.rig
     with made.router() as pid:
         await desk.done(await desk.entry("T1", 10))

@@ -205,6 +205,18 @@ async def test_an_entry_that_fills_after_its_exit_is_closed_at_once(start: Start
     assert late == [{"event_type": "EXIT_LATE", "status": "SUCCESS"}]
 
 
+async def test_an_entry_whose_stop_is_refused_is_closed_at_once(start: Start) -> None:
+    """It filled, and the broker rejected its stop: sold by itself, and the target goes too."""
+    rig = await start()
+    await rig.market.arm("reject_stop")
+    await rig.entry("T1", 2, stop_loss=23990, take_profit=24020)
+    await until_async(lambda: _sold(rig, 2), what="the sale of what has no stop")
+    assert await rig.holds() == {"one": 0}
+    closed = await rig.rows("SELECT status FROM execution_tasks WHERE event_type = 'EXIT_UNPROTECTED'")
+    assert [row["status"] for row in closed] == ["SUCCESS"]
+    assert await rig.market.working(101) == []
+
+
 async def _sold(rig: Rig, quantity: int) -> bool:
     rows = await rig.market.ledger()
     return sum(row["size"] for row in rows if row["what"] == "filled" and row["side"] == "SELL") == quantity

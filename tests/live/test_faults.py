@@ -16,7 +16,9 @@ AFTER = [
 
 @pytest.mark.parametrize(("fault", "how"), AFTER, ids=[f"{fault}-{how.get('when', '')}" for fault, how in AFTER])
 @pytest.mark.parametrize("unique_tags", [True, False], ids=["unique", "weak"])
-async def test_an_executed_order_is_not_sent_twice(start: Start, fault: str, how: dict[str, object], unique_tags: bool) -> None:
+async def test_an_executed_order_is_not_sent_twice(
+    start: Start, fault: str, how: dict[str, object], unique_tags: bool
+) -> None:
     """The broker executed it and its answer was lost: the look-up finds it, whether or not repeated ids are refused."""
     rig = await start({"unique_tags": unique_tags})
     await rig.market.arm(fault, **how)
