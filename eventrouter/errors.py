@@ -72,6 +72,15 @@ class EmbeddedServerError(EventrouterError):
     """The embedded PostgreSQL cannot be started, adopted or stopped."""
 
 
+class CredentialsError(EventrouterError):
+    """A login's keys cannot be read or stored: a code, and a sentence that says what to run. Never holds a secret."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
 class BrokerError(EventrouterError):
     """Root of everything that can go wrong when a broker is asked something. Orders are answered, and never raise it."""
 

@@ -1,12 +1,14 @@
 """Finds out what became of orders whose sender is gone: SENDING past its lease becomes UNKNOWN, and UNKNOWN is looked up."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
-from eventrouter.connectors.base import Connector
-from eventrouter.domain.accounts import Account
-from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
+from eventrouter.connection import Connection
+from eventrouter.domain.adopt import CLOCKS_APART
+from eventrouter.domain.lookups import UnknownTask, repeat, repeats_harmlessly, resolve
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.errors import BrokerUnavailable
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
@@ -15,43 +17,64 @@ from eventrouter.store.tasks import StuckTask
 from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.reconcile")
-_LOOK_UP_WITHIN_S = 10.0
+LOOK_UP_WITHIN_S = 10.0
+_MOST_LOOK_UPS = 4  # at the same time: an exit may need what is left of the broker's rate limit
 
 
-async def reconcile(
-    pool: Pool, *, actor: str, accounts: Sequence[Account], connectors: Mapping[str, Connector], metrics: Metrics
-) -> int:
-    """One round over these accounts; returns how many tasks moved. Look-ups happen outside of any transaction."""
-    names = [account.name for account in accounts]
+async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: Metrics) -> tuple[int, float]:
+    """One round over the accounts of a connection. Look-ups happen outside of any transaction.
+
+    Returns how many tasks moved, and the seconds until a task is to be looked up again (infinite for none).
+    """
+    names = connection.account_names
     async with session(pool, "reconcile") as conn:
         ended = await store.lease_ended(conn, names)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
+    if not connection.ready.is_set():
+        return moved, math.inf
     async with session(pool, "reconcile") as conn:
         unknown = await store.unknown(conn, names)
-    by_name = {account.name: connectors[account.connector] for account in accounts}
-    found = await asyncio.gather(*(_look_up(by_name[task.account], task) for task in unknown))
-    known = [(task, entry) for task, entry in zip(unknown, found, strict=True) if entry is not None]
-    return moved + await _append(pool, actor, known, metrics)
+    due = [task for task in unknown if task.due_in_s <= 0]
+    together = asyncio.Semaphore(_MOST_LOOK_UPS)
+    found = await asyncio.gather(*(_look_up(connection, task, together) for task in due))
+    known = [(task, entry) for task, entry in zip(due, found, strict=True) if entry is not None]
+    moved += await _append(pool, actor, known, metrics)
+    waits_s = [task.due_in_s for task in unknown if task.due_in_s > 0]
+    waits_s += [entry.run_in_s for _, entry in known if entry.run_in_s is not None]
+    return moved, min(waits_s, default=math.inf)
 
 
-async def _look_up(connector: Connector, task: StuckTask) -> LogEntry | None:
-    """What the broker says of an order; None when it cannot be asked now, so that one broker is in nobody else's way."""
+async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.Semaphore) -> LogEntry | None:
+    """What the broker says of an order; None when it cannot be asked now."""
+    if repeats_harmlessly(task.event_type):
+        return repeat(task)
+    connector = connection.connector
+    since = task.first_sent_at - CLOCKS_APART
     try:
-        async with asyncio.timeout(_LOOK_UP_WITHIN_S):
-            return _found(task, await connector.look_up(task.account, task.client_order_id))
+        async with together, asyncio.timeout(LOOK_UP_WITHIN_S):
+            found = await connector.look_up(task.account, task.client_order_id, since)
+    except TimeoutError:
+        fault = f"No answer within {LOOK_UP_WITHIN_S:g} s."
+    except BrokerUnavailable as error:
+        fault = str(error)
     except Exception as error:
-        _log.warning("look_up_failed", task=task.id, account=task.account, error=f"{type(error).__name__}: {error}")
-        return None
+        fault = f"{type(error).__name__}: {error}"
+    else:
+        return resolve(task, found, refuses_repeated_ids=connector.capabilities.refuses_repeated_ids)
+    _log.warning("look_up_failed", task=task.id, account=task.account, error=fault)
+    return None
 
 
-async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[Account], metrics: Metrics) -> None:
+async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[str], metrics: Metrics) -> None:
     """Says in the log of a task why it waits, when its account is none of those that this router, which claims all, knows."""
     async with session(pool, "reconcile") as conn:
-        tasks = await store.unclaimed(conn, [account.name for account in accounts])
+        tasks = await store.unclaimed(conn, accounts)
     await _append(pool, actor, [(task, _unclaimed(task)) for task in tasks], metrics)
 
 
-async def _append(pool: Pool, actor: str, moves: Sequence[tuple[StuckTask, LogEntry]], metrics: Metrics) -> int:
+async def _append(
+    pool: Pool, actor: str, moves: Sequence[tuple[StuckTask | UnknownTask, LogEntry]], metrics: Metrics
+) -> int:
     if not moves:
         return 0
     async with session(pool, "reconcile") as conn, conn.transaction():
@@ -70,7 +93,7 @@ async def _append(pool: Pool, actor: str, moves: Sequence[tuple[StuckTask, LogEn
                 received_at=task.received_at,
                 at=row.created_at,
             )
-    return len(appended)
+    return sum(entry.task_id in appended and entry.status != appended[entry.task_id].prev_status for _, entry in moves)
 
 
 def _unclaimed(task: StuckTask) -> LogEntry:
@@ -83,15 +106,3 @@ def _unclaimed(task: StuckTask) -> LogEntry:
 def _lease_ended(task: StuckTask) -> LogEntry:
     message = f"{task.worker} did not report an outcome before its lease ended."
     return LogEntry(task.id, task.version, Status.UNKNOWN, "LEASE_ENDED", message)
-
-
-def _found(task: StuckTask, found: LookUp) -> LogEntry:
-    match found:
-        case Accepted(answer, done):
-            status = Status.SUCCESS if done else Status.ACCEPTED
-            return LogEntry(task.id, task.version, status, "FOUND", None, answer.code, answer.body)
-        case Rejected(answer, message):
-            return LogEntry(task.id, task.version, Status.FAILED, "FOUND_REJECTED", message, answer.code, answer.body)
-        case Absent(proven, message):
-            status, reason = (Status.PENDING, "ABSENT") if proven else (Status.REVIEW, "NOT_PROVEN")
-            return LogEntry(task.id, task.version, status, reason, message)

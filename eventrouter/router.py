@@ -1,6 +1,7 @@
 """The router: wakes, claims until there is nothing left to claim, sleeps. Postgres is the only thing it shares with the web.
 
-Hosted by the application or alone; any number of routers may work on one database.
+Each connection to a broker has loops of its own, so that a broker which hangs delays nobody else's accounts. Hosted by the
+application or alone; any number of routers may work on one database.
 """
 
 import asyncio
@@ -9,18 +10,20 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from eventrouter.connectors import REGISTRY
+from eventrouter.connection import Connection, connections_of
+from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.plan import Intent, plan
-from eventrouter.errors import ConfigError, StoreError
+from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
+from eventrouter.outcomes import Outcomes
 from eventrouter.reconcile import explain_unclaimed, reconcile
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
@@ -32,15 +35,20 @@ _RECONCILE_LONGEST_S = 5.0
 _RECONCILE_SHORTEST_S = 0.1
 _PAUSE_FIRST_S = 0.1
 _PAUSE_LONGEST_S = 2.0
+_MOST_SESSIONS = 10
+
+Loop = tuple[str, Callable[[], Awaitable[None]]]
+"""What runs again and again until the router stops: a name, and one run of it, which may last as long as the router."""
 
 
 class ExecutionRouter:
     """Routes tasks to accounts until stopped. Dry run is the default: orders are simulated and nothing leaves.
 
-    `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims; `planner` gives the accounts of
-    tasks that name none. `poll_interval`, `lease` and `grace` are seconds: how long a missed notification can go
-    unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in flight. `batch_size` is the most
-    tasks one claim takes. `claims_all`: no other router has other accounts, so tasks of unknown ones are told about.
+    `dsn` defaults to DATABASE_URL. `accounts` are those whose tasks this router claims, `credentials` where the keys of
+    their logins are; `planner` gives the accounts of tasks that name none. `poll_interval`, `lease` and `grace` are seconds:
+    how long a missed notification can go unnoticed, how long a task may stay in SENDING, how long `stop` waits for sends in
+    flight. `batch_size` is the most tasks one claim takes. `claims_all`: no other router has other accounts, so tasks of
+    unknown ones are told about.
     """
 
     def __init__(
@@ -51,6 +59,7 @@ class ExecutionRouter:
         batch_size: int = 20,
         dry_run: bool = True,
         accounts: Sequence[Account] = _PAPER,
+        credentials: CredentialStore | None = None,
         planner: Planner | None = None,
         lease: float = 30.0,
         grace: float = 10.0,
@@ -70,138 +79,178 @@ class ExecutionRouter:
         self._poll_interval = poll_interval
         self._grace = grace
         self._lease = lease
-        # a dry run reaches no broker, whatever connector an account has
-        self._accounts = tuple(replace(account, connector="dryrun") if dry_run else account for account in accounts)
+        self._accounts = tuple(accounts)
         self._planner = planner or _plan_for(self._accounts)
-        self._connectors = {name: REGISTRY[name]() for name in dict.fromkeys(a.connector for a in self._accounts)}
         self._claims_all = claims_all
-        self._wake = asyncio.Event()
-        self._asked_at: datetime | None = None
+        self._wake = asyncio.Event()  # for rows without an account; each connection has a wake of its own
+        self._stop = asyncio.Event()
+        self._asked_at: dict[str, datetime | None] = {}
         self._pauses: dict[str, float] = {}
-        self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._claiming: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
         database = Database(dsn, schema)
-        self._pool = database.pool("router", size=3)
+        self.connections = connections_of(self._accounts, credentials, dry_run=dry_run)
+        self._pool = database.pool("router", size=min(_MOST_SESSIONS, 2 + len(self.connections)))
         self._outcome_pool = database.pool("outcomes", size=1)
-        self.listener = Listener(database, self._wake.set, dsn=listen_dsn, metrics=self.metrics)
-        self._executor = Executor(
-            self._pool,
-            self._outcome_pool,
-            name=self.name,
-            accounts=self._accounts,
-            connectors=self._connectors,
-            dry_run=dry_run,
-            batch_size=batch_size,
-            lease_s=lease,
-            metrics=self.metrics,
-            on_change=self._wake.set,
-        )
+        self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
+        self._outcomes = Outcomes(self._outcome_pool, name=self.name, metrics=self.metrics, most=max(500, batch_size))
+        self._executors = {
+            connection.name: Executor(
+                self._pool,
+                self._outcomes,
+                connection,
+                name=self.name,
+                dry_run=dry_run,
+                batch_size=batch_size,
+                lease_s=lease,
+                metrics=self.metrics,
+            )
+            for connection in self.connections
+        }
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks that wait for a broker or for their outcome's commit."""
+        return sum(executor.in_flight for executor in self._executors.values())
 
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
-        if self._tasks:
-            return
-        if self._stopping:
+        if self._stop.is_set():
             raise RuntimeError("This router was stopped; make a new one.")
+        if self._claiming:
+            return
         await self._pool.open()
         await self._outcome_pool.open()
         self.listener.start()
-        self._executor.start()
-        self._tasks = [
-            asyncio.create_task(self._repeat("route", self._route_until_stopped), name="router"),
-            asyncio.create_task(self._repeat("reconcile", self._reconcile_until_stopped), name="reconcile"),
-        ]
+        self._outcomes.start()
+        claims = [(f"claim {each.name}", partial(self._claim_until_stopped, each)) for each in self.connections]
+        self._claiming = [self._started("route", self._route_until_stopped), *(self._started(*each) for each in claims)]
+        others = [loop for connection in self.connections for loop in self._loops_of(connection)]
+        self._others = [self._started(*loop) for loop in [*others, *self._loops()]]
         _log.info("router_started", router=self.name, accounts=[account.name for account in self._accounts])
+
+    def _loops_of(self, connection: Connection) -> list[Loop]:
+        """What runs beside the claims for each connection. A fault in one starts that one again and nothing else."""
+        return [
+            (f"open {connection.name}", connection.open),
+            (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
+        ]
+
+    def _loops(self) -> list[Loop]:
+        """What runs once in a router."""
+        return [("explain", self._explain_until_stopped)] if self._claims_all else []
 
     async def stop(self) -> None:
         """Claims nothing more, waits for sends in flight (at most `grace` seconds), closes. Idempotent."""
-        if self._stopping or not self._tasks:
+        if self._stop.is_set() or not self._claiming:
             return
-        self._stopping = True
-        self._wake.set()
-        route, reconciling = self._tasks
-        reconciling.cancel()
-        with suppress(asyncio.CancelledError):
-            await reconciling
-        await asyncio.wait({route}, timeout=self._grace)  # longer only where Postgres hangs
-        route.cancel()
-        await asyncio.gather(route, return_exceptions=True)
-        await self._executor.drain(self._grace)
+        self._stop.set()
+        self.wake()
+        await _cancelled(self._others)
+        await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
+        await _cancelled(self._claiming)
+        await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
+        await self._outcomes.stop()
+        await asyncio.gather(*(connection.close() for connection in self.connections))
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
             async with translated("stop"), asyncio.timeout(1.0), self._pool.connection() as conn:
                 await notify(conn)
         await self._pool.close()
         await self._outcome_pool.close()
-        self._tasks = []
         _log.info("router_stopped", router=self.name)
 
     def wake(self) -> None:
         """Looks for work now."""
         self._wake.set()
+        for connection in self.connections:
+            connection.wake.set()
 
-    async def _repeat(self, operation: str, run: Callable[[], Awaitable[None]]) -> None:
+    def _started(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(self._repeat(name, run), name=name)
+
+    async def _repeat(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Runs a loop until the router stops; a fault is logged, and the loop starts again after a pause.
 
         The pause grows with each fault and is short again once a round has gone well.
         """
-        while not self._stopping:
+        while not self._stop.is_set():
             try:
                 await run()
-            except StoreError as error:
-                pause_s = self._pauses.get(operation, _PAUSE_FIRST_S)
-                _log.warning("router_waits", operation=operation, error=str(error), retry_in_s=pause_s)
+            except (StoreError, BrokerError) as error:
+                pause_s = self._pauses.get(name, _PAUSE_FIRST_S)
+                _log.warning("router_waits", operation=name, error=str(error), retry_in_s=pause_s)
+                if isinstance(error, StoreError):
+                    self.metrics.store_errors.labels(name.partition(" ")[0]).inc()
             except Exception:
-                pause_s = self._pauses.get(operation, _PAUSE_FIRST_S)
-                _log.exception("router_fault", operation=operation, retry_in_s=pause_s)
+                pause_s = self._pauses.get(name, _PAUSE_FIRST_S)
+                _log.exception("router_fault", operation=name, retry_in_s=pause_s)
             else:
                 return
-            self._pauses[operation] = min(_PAUSE_LONGEST_S, pause_s * 2)
-            self.metrics.store_errors.labels(operation).inc()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_requested(), pause_s)
+            self._pauses[name] = min(_PAUSE_LONGEST_S, pause_s * 2)
+            await self._pause(pause_s)
 
-    async def _stop_requested(self) -> None:
-        while not self._stopping:
-            await self._wake.wait()
-            if not self._stopping:
-                self._wake.clear()
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _claim_until_stopped(self, connection: Connection) -> None:
+        executor = self._executors[connection.name]
+        await connection.tried()  # a connector that opens in a moment must not cost the first orders an attempt
+        while not self._stop.is_set():
+            connection.wake.clear()  # before the claim: what comes during it wakes the next round
+            while await executor.turn() and not self._stop.is_set():
+                pass
+            self._pauses.pop(f"claim {connection.name}", None)
+            await self._sleep(connection)
+
+    async def _sleep(self, connection: Connection) -> None:
+        """Until a wake, the next delayed task, or the poll, whichever is first."""
+        if connection.wake.is_set():
+            return
+        since = self._asked_at.get(connection.name)
+        due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
+        wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(connection.wake.wait(), wait_s)
 
     async def _route_until_stopped(self) -> None:
-        while not self._stopping:
-            self._wake.clear()  # before the claim: what comes during it wakes the next round
-            while await self._executor.turn() and not self._stopping:
-                pass
+        """Gives rows that name no account theirs; the rows that come of it wake whoever claims them."""
+        while not self._stop.is_set():
+            self._wake.clear()
             routed = await store.route(self._pool, self.name, self._planner)
             self._pauses.pop("route", None)
             if not routed:
-                await self._sleep()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._poll_interval)
+            else:
+                self.wake()
 
-    async def _sleep(self) -> None:
-        """Until a wake, the next delayed task, or the poll, whichever is first."""
-        if self._wake.is_set():
-            return
-        accounts = [account.name for account in self._accounts]
-        due_in_s, self._asked_at = await store.next_due(self._pool, accounts, self._asked_at)
-        wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), wait_s)
+    async def _reconcile_until_stopped(self, connection: Connection) -> None:
+        longest_s = max(_RECONCILE_SHORTEST_S, min(_RECONCILE_LONGEST_S, self._lease / 2))
+        while True:
+            connection.unknown.clear()
+            moved, again_in_s = await reconcile(
+                self._pool, actor=self.name, connection=connection, metrics=self.metrics
+            )
+            if moved:
+                connection.wake.set()
+            self._pauses.pop(f"reconcile {connection.name}", None)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(connection.unknown.wait(), min(longest_s, again_in_s))
 
-    async def _reconcile_until_stopped(self) -> None:
-        pause_s = max(_RECONCILE_SHORTEST_S, min(_RECONCILE_LONGEST_S, self._lease / 2))
-        while not self._stopping:
-            await self._reconcile()
-            self._pauses.pop("reconcile", None)
-            await asyncio.sleep(pause_s)
+    async def _explain_until_stopped(self) -> None:
+        names = [account.name for account in self._accounts]
+        while True:
+            await explain_unclaimed(self._pool, actor=self.name, accounts=names, metrics=self.metrics)
+            self._pauses.pop("explain", None)
+            await asyncio.sleep(_RECONCILE_LONGEST_S)
 
-    async def _reconcile(self) -> None:
-        moved = await reconcile(
-            self._pool, actor=self.name, accounts=self._accounts, connectors=self._connectors, metrics=self.metrics
-        )
-        if moved:
-            self._wake.set()
-        if self._claims_all:
-            await explain_unclaimed(self._pool, actor=self.name, accounts=self._accounts, metrics=self.metrics)
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _plan_for(accounts: Sequence[Account]) -> Planner:

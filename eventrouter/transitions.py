@@ -24,7 +24,8 @@ def tell(
 ) -> None:
     """One transition of one task; `ms` is the time since its alert arrived."""
     age_s = max(0.0, (at - received_at).total_seconds())
-    metrics.transitions.labels(prev or "", status).inc()
+    if prev != status:
+        metrics.transitions.labels(prev or "", status).inc()
     if status == Status.SENDING:
         metrics.alert_to_sending_seconds.observe(age_s)
     elif status == Status.SUCCESS:

@@ -2,8 +2,10 @@
 
 -- name: lock_due_tasks
 SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
-       created_at, received_at, trade, db_now
-FROM lock_due_tasks(:accounts, :limit, :depth);
+       created_at, received_at, trade, db_now,
+       -- an earlier attempt may have reached the broker
+       attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN')
+FROM lock_due_tasks(:accounts, :limit, :depth) d;
 
 -- name: append_log
 SELECT task_id, seq, prev_status, attempt, created_at
@@ -27,9 +29,19 @@ ORDER BY t.id
 LIMIT 500;
 
 -- name: unknown_tasks
-SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+-- With what the last intent says, and how often the order was looked for in vain since; a task is looked up at its run_at.
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, COALESCE(s.received_at, t.created_at), t.event_type, t.opening,
+       t.attempts, t.expires_at, COALESCE(first.created_at, t.created_at), COALESCE(last.detail, '{}'),
+       (SELECT count(*) FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'NOT_FOUND' AND l.seq > COALESCE(last.seq, 0)),
+       EXTRACT(EPOCH FROM t.run_at - clock_timestamp())::FLOAT8, clock_timestamp()
 FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
+LEFT JOIN LATERAL (SELECT l.created_at FROM execution_logs l
+                   WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+                   ORDER BY l.seq LIMIT 1) first ON TRUE
+LEFT JOIN LATERAL (SELECT l.seq, l.detail FROM execution_logs l
+                   WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+                   ORDER BY l.seq DESC LIMIT 1) last ON TRUE
 WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts)
 ORDER BY t.id
 LIMIT 500;

@@ -1,13 +1,38 @@
 """What the router asks of a broker's connector."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Change, Contract, Fill, Position
+from pydantic import SecretStr
+
+from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Change, Contract, Fill, Position, Price
 from eventrouter.domain.orders import LookUp, Order, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One thing that a connector's credentials hold. `secret`: it is shown nowhere, and asked for without echo."""
+
+    name: str
+    prompt: str
+    secret: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """What a connector is made of: one login. `accounts`: our names → the broker's names or ids.
+
+    `secret` has what its credential fields name. `url` and `hub_url` are empty for the broker's own addresses.
+    """
+
+    name: str
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    secret: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    url: str = ""
+    hub_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +130,10 @@ class Connector(Protocol):
 
         None when no contract, or more than one, fits.
         """
+        ...
+
+    async def price(self, contract: str) -> Price | None:
+        """The last known price of a contract (the broker's id); None where the broker tells none."""
         ...
 
     def events(self) -> AsyncIterator[BrokerEvent]:

@@ -7,8 +7,18 @@ from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 
-from eventrouter.connectors.base import Capabilities
-from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Change, Contract, Fill, Gap, Position
+from eventrouter.connectors.base import Capabilities, ConnectionSettings
+from eventrouter.domain.broker import (
+    BrokerAccount,
+    BrokerEvent,
+    BrokerOrder,
+    Change,
+    Contract,
+    Fill,
+    Gap,
+    Position,
+    Price,
+)
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome
 
 
@@ -19,6 +29,11 @@ class DryRunConnector:
 
     def __init__(self) -> None:
         self._closed = asyncio.Event()
+
+    @classmethod
+    def of(cls, settings: ConnectionSettings) -> "DryRunConnector":
+        """Needs nothing of its settings."""
+        return cls()
 
     async def open(self) -> None:
         """There is nothing to open."""
@@ -67,6 +82,10 @@ class DryRunConnector:
         return ()
 
     async def contract(self, symbol: str) -> Contract | None:
+        """None: it knows no instrument."""
+        return None
+
+    async def price(self, contract: str) -> Price | None:
         """None: it knows no instrument."""
         return None
 

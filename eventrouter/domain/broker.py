@@ -53,6 +53,15 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What an instrument last cost: `contract` is the broker's id, `at` the broker's time of it."""
+
+    contract: str
+    value: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerOrder:
     """An order as the broker shows it, with all that must agree before it is taken for one of ours.
 

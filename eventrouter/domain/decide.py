@@ -34,7 +34,10 @@ class TradeFacts:
 
 @dataclass(frozen=True, slots=True)
 class DueTask:
-    """A locked task and what is needed to decide about it. Times are aware, UTC."""
+    """A locked task and what is needed to decide about it. Times are aware, UTC.
+
+    `repeated`: an earlier attempt may have reached the broker.
+    """
 
     id: int
     version: int
@@ -51,6 +54,7 @@ class DueTask:
     created_at: datetime
     received_at: datetime
     trade: TradeFacts
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from eventrouter.domain.decide import DueTask, TradeFacts
+from eventrouter.domain.lookups import UnknownTask
 from eventrouter.domain.plan import Intent, follow_trade, opens
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import StoreUnavailable
@@ -131,10 +132,10 @@ async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
-async def unknown(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
-    """Tasks in UNKNOWN."""
+async def unknown(conn: Conn, accounts: Sequence[str]) -> list[UnknownTask]:
+    """Tasks in UNKNOWN, with what their intents say."""
     cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
-    return [StuckTask(*row) for row in await cursor.fetchall()]
+    return [UnknownTask(*row) for row in await cursor.fetchall()]
 
 
 async def unclaimed(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
@@ -197,7 +198,7 @@ async def route(pool: Pool, actor: str, planner: Planner, *, limit: int = 100) -
 
 def _due_task(row: Sequence[Any]) -> DueTask:
     payload = row[6] if isinstance(row[6], dict) else {} if row[6] is None else None
-    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14])]
+    values = [*row[:6], payload, *row[7:14], trade_facts_of(row[14]), row[16]]
     return DueTask(*values)
 
 

@@ -6,13 +6,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import psycopg
 import pytest
 
 from eventrouter.connectors import REGISTRY
-from eventrouter.connectors.base import Capabilities, Connector
+from eventrouter.connectors.base import Capabilities
 from eventrouter.router import ExecutionRouter
 from eventrouter.store.connect import Conn
 from eventrouter.store.embedded import EmbeddedServer, open_server
@@ -68,8 +68,8 @@ async def asleep(router: ExecutionRouter, *, sending: int = 0) -> None:
     """Returns once the router has so many tasks in flight and waits for a wake: it has seen all that there is."""
 
     async def sleeps() -> bool:
-        wake = router._wake
-        return router._executor.in_flight == sending and not wake.is_set() and len(wake._waiters) > 0
+        wakes = [router._wake, *(connection.wake for connection in router.connections)]
+        return router.in_flight == sending and all(not wake.is_set() and len(wake._waiters) > 0 for wake in wakes)
 
     await until_async(sleeps, within_s=30, what="the router's sleep")
 
@@ -82,13 +82,12 @@ def broker_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     def register(name: str, **capabilities: Any) -> Broker:
         broker = Broker(Capabilities(**capabilities))
         brokers.append(broker)
-        monkeypatch.setitem(REGISTRY, name, cast("type[Connector]", lambda: broker))
+        monkeypatch.setitem(REGISTRY, name, lambda settings: broker)
         return broker
 
     yield register
     for broker in brokers:
-        broker.open.set()
-        broker.searchable.set()
+        broker.let_go()
 
 
 class OwnServer:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from eventrouter import executor
+from eventrouter import sending
+from eventrouter.domain import lookups
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.orders import Accepted, Answer, LookUp, NotSent, Order, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import MOST_ATTEMPTS
@@ -64,9 +65,17 @@ enqueue_live = partial(enqueue, account="real", mode="live")
     ],
 )
 async def test_every_answer_has_its_place(
-    db: Conn, start: Start, broker: Broker, reply: Reply, found: LookUp, expected: str, reasons: Sequence[str]
+    db: Conn,
+    start: Start,
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Reply,
+    found: LookUp,
+    expected: str,
+    reasons: Sequence[str],
 ) -> None:
     """An answer leads where the design's table says, and whatever is sent again goes under the same client order id."""
+    monkeypatch.setattr(lookups, "LOOK_AGAIN_S", (0.0, 0.0))
     broker.replies, broker.found = deque([reply]), found
     router = await start(**LIVE, lease=0.5)
     task = await enqueue_live(db, "t")
@@ -75,8 +84,8 @@ async def test_every_answer_has_its_place(
     assert await way(db, task) == expected
     for reason in reasons:
         await row_of(db, task, reason)
-    assert len(broker.orders) == await attempts(db, task) == expected.split().count("SENDING")
-    assert {order.client_order_id for order in broker.orders} == {await order_id(db, task)}
+    assert len(broker.placed) == await attempts(db, task) == expected.split().count("SENDING")
+    assert {order.client_order_id for order in broker.placed} == {await order_id(db, task)}
     assert await is_sound(db)
 
 
@@ -106,13 +115,13 @@ async def test_an_answer_that_cannot_be_stored_harms_nobody(
     db: Conn, start: Start, broker: Broker, answer: Answer
 ) -> None:
     """Of outcomes that come together, the one that cannot be stored as it is gets recorded too, and the others whole."""
-    broker.open.clear()
+    broker.answers.clear()
     broker.replies = deque([DONE, DONE, Accepted(answer, done=True), DONE, DONE])
     router = await start(**LIVE)
     async with db.transaction():
         tasks = [await enqueue_live(db, f"t{n}", symbol=f"S{n}") for n in range(5)]
     await asleep(router, sending=5)
-    broker.open.set()
+    broker.answers.set()
     for task in tasks:
         await reaches(db, task, Status.SUCCESS)
         assert await way(db, task) == "PENDING SENDING SUCCESS"
@@ -120,7 +129,7 @@ async def test_an_answer_that_cannot_be_stored_harms_nobody(
         "SELECT count(*) FROM execution_logs l JOIN execution_tasks t ON t.id = l.task_id"
         " WHERE l.status = 'SUCCESS' AND l.response_body = 'done' AND l.response_code = 200 AND t.trade_id <> %s"
     )
-    assert await value(db, whole, broker.orders[2].trade_id) == 4
+    assert await value(db, whole, broker.placed[2].trade_id) == 4
     assert await is_sound(db)
 
 
@@ -128,20 +137,20 @@ async def test_an_entry_that_never_leaves_is_given_up(
     db: Conn, start: Start, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so many attempts that certainly did not reach the broker the entry is FAILED and a person's."""
-    monkeypatch.setattr(executor, "delay_s", _no_delay)
+    monkeypatch.setattr(sending, "delay_s", _no_delay)
     broker.replies = deque([NotSent("Connection refused.")] * (MOST_ATTEMPTS + 1))
     await start(**LIVE)
     task = await enqueue_live(db, "t")
     await reaches(db, task, Status.FAILED)
-    assert len(broker.orders) == await attempts(db, task) == MOST_ATTEMPTS
-    assert len({order.client_order_id for order in broker.orders}) == 1
+    assert len(broker.placed) == await attempts(db, task) == MOST_ATTEMPTS
+    assert len({order.client_order_id for order in broker.placed}) == 1
 
 
 async def test_an_exit_is_never_given_up(
     db: Conn, start: Start, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exit is tried until it reaches the broker."""
-    monkeypatch.setattr(executor, "delay_s", _no_delay)
+    monkeypatch.setattr(sending, "delay_s", _no_delay)
     broker.replies = deque([DONE, *[NotSent("Connection refused.")] * (MOST_ATTEMPTS + 2)])
     await start(**LIVE)
     await reaches(db, await enqueue_live(db, "t"), Status.SUCCESS)
@@ -170,7 +179,7 @@ async def test_a_slow_broker_is_in_nobody_elses_way(
 ) -> None:
     """A broker that does not answer gets no more orders than its cap, and another one's orders go on."""
     slow, quick = broker_named("alpha", most_in_flight=3), broker_named("beta", most_in_flight=3)
-    slow.open.clear()
+    slow.answers.clear()
     router = await start(dry_run=False, accounts=[Account("real", "alpha"), Account("other", "beta")])
     async with db.transaction():
         waiting = [await enqueue_live(db, f"s{n}", symbol=f"S{n}") for n in range(9)]
@@ -178,12 +187,12 @@ async def test_a_slow_broker_is_in_nobody_elses_way(
     for task in going:
         await reaches(db, task, Status.SUCCESS)
     await asleep(router, sending=3)
-    assert len(slow.orders) == 3
+    assert len(slow.placed) == 3
     assert await value(db, "SELECT count(*) FROM execution_tasks WHERE status = 'SENDING'") == 3
-    slow.open.set()
+    slow.answers.set()
     for task in waiting:
         await reaches(db, task, Status.SUCCESS)
-    assert len(quick.orders) == len(slow.orders) == 9
+    assert len(quick.placed) == len(slow.placed) == 9
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "raises"])
@@ -209,7 +218,7 @@ async def test_a_broker_that_cannot_be_searched_is_in_nobody_elses_way(
     assert await status_of(db, lost) == Status.UNKNOWN
 
 
-async def _fail(account: str, client_order_id: str) -> LookUp:
+async def _fail(*_arguments: object) -> LookUp:
     raise ConnectionResetError("reset")
 
 
@@ -218,7 +227,7 @@ async def test_a_dry_run_reaches_no_broker(db: Conn, start: Start, broker: Broke
     await start(accounts=[Account("real", "alpha")], dry_run=True)
     task = await enqueue(db, "t", account="real")
     await reaches(db, task, Status.SUCCESS)
-    assert broker.orders == []
+    assert broker.placed == []
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,13 @@ async def test_the_end_of_a_task_frees_the_next_of_its_lane(
 ) -> None:
     """One order of a lane is at the broker at a time, and the answer to it lets the next one go at once."""
     broker = broker_named("alpha")
-    broker.open.clear()
+    broker.answers.clear()
     router = await start(**LIVE)
     lanes = {symbol: [f"{symbol}{n}" for n in range(4)] for symbol in ("NQ", "ES")}
     last = [[await enqueue(db, trade, account="real", symbol=s, mode="live") for trade in lanes[s]][-1] for s in lanes]
     await asleep(router, sending=2)
     assert sorted(broker.sent()) == ["ES0", "NQ0"]
-    broker.open.set()
+    broker.answers.set()
     for task in last:
         await reaches(db, task, Status.SUCCESS)
     for symbol, trades in lanes.items():

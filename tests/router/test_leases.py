@@ -46,14 +46,14 @@ async def test_stop_waits_for_the_answers_of_orders_in_flight(
 ) -> None:
     """A router told to stop takes no more tasks, and ends once the outcome of what it sent is recorded."""
     broker = broker_named("alpha")
-    broker.open.clear()
+    broker.answers.clear()
     router = await start(**LIVE, grace=60.0)
     task = await enqueue(db, "t", account="real", mode="live")
     await asleep(router, sending=1)
     stopping = asyncio.create_task(router.stop())
-    await asyncio.wait({router._tasks[0]})
+    await asyncio.wait(router._claiming)
     late = await enqueue(db, "late", account="real", symbol="ES", mode="live")
-    broker.open.set()
+    broker.answers.set()
     await stopping
     assert (await status_of(db, task), await status_of(db, late)) == (Status.SUCCESS, Status.PENDING)
 
@@ -63,17 +63,17 @@ async def test_what_outlasts_the_grace_is_recovered_by_the_next_router(
 ) -> None:
     """Over the grace a task stays SENDING, since its order may have arrived; the next router finds out by its lease."""
     broker = broker_named("alpha")
-    broker.open.clear()
+    broker.answers.clear()
     router = await start(**LIVE, lease=0.5, grace=0.0)
     task = await enqueue(db, "t", account="real", mode="live")
     await until_async(partial(value, db, "SELECT status = 'SENDING' FROM execution_tasks"))
     await router.stop()
     assert await status_of(db, task) == Status.SENDING
-    broker.open.set()
+    broker.answers.set()
     await start(**LIVE, lease=0.5)
     await reaches(db, task, Status.SUCCESS)
     assert await way(db, task) == "PENDING SENDING UNKNOWN PENDING SENDING SUCCESS"
-    assert [order.client_order_id for order in broker.orders] == [await order_id(db, task)] * 2
+    assert [order.client_order_id for order in broker.placed] == [await order_id(db, task)] * 2
     assert await is_sound(db)
 
 

@@ -61,7 +61,7 @@ async def test_start_and_stop_can_be_repeated(dsn: str, db: Conn) -> None:
     await router.start()
     await router.listener.wait_healthy()
     assert await value(db, sessions, "eventrouter-listener") == 1
-    assert [task.get_name() for task in asyncio.all_tasks()].count("router") == 1
+    assert [task.get_name() for task in asyncio.all_tasks()].count("route") == 1
     await reaches(db, await enqueue(db, "t"), Status.SUCCESS)
     await asyncio.gather(router.stop(), router.stop())
     await router.stop()

@@ -9,7 +9,7 @@ hub         SignalR over a WebSocket (signalr cuts its records); events turns wh
 """
 
 from eventrouter.connectors.projectx.connector import ProjectXConnector, Timing
-from eventrouter.connectors.projectx.credentials import Credentials
+from eventrouter.connectors.projectx.credentials import FIELDS, Credentials
 from eventrouter.connectors.projectx.placing import BracketSigns
 
-__all__ = ["BracketSigns", "Credentials", "ProjectXConnector", "Timing"]
+__all__ = ["FIELDS", "BracketSigns", "Credentials", "ProjectXConnector", "Timing"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from eventrouter.connectors.base import Capabilities
+from eventrouter.connectors.base import Capabilities, ConnectionSettings
 from eventrouter.connectors.projectx import answers
 from eventrouter.connectors.projectx.budget import Budget
 from eventrouter.connectors.projectx.credentials import Credentials
@@ -98,6 +98,16 @@ class ProjectXConnector:
             pace=timing.hub,
         )
         self._listening: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, settings: ConnectionSettings) -> "ProjectXConnector":
+        """The connector of a configured login."""
+        return cls(
+            Credentials(settings.secret["user_name"].get_secret_value(), settings.secret["api_key"]),
+            settings.accounts,
+            base_url=settings.url or BASE_URL,
+            hub_url=settings.hub_url or HUB_URL,
+        )
 
     def __repr__(self) -> str:
         return f"ProjectXConnector({self._rest!r})"

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from eventrouter.connectors.base import CredentialField
+
+FIELDS = (
+    CredentialField("user_name", "User name at the broker", secret=False),
+    CredentialField("api_key", "API key, from the broker's settings page"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

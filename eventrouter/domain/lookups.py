@@ -1,0 +1,99 @@
+"""What a look-up of an order makes of its task, and when to look again. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventrouter.domain.adopt import agrees
+from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
+from eventrouter.domain.retry import may_retry
+from eventrouter.domain.tasks import LogEntry, Status
+
+LOOK_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds after each look-up that found nothing: an order may become visible late."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTask:
+    """A task in UNKNOWN. `intent` is what its last intent's row says, `absences` how often it was looked for in vain since.
+
+    `due_in_s`: seconds until it is to be looked up (again), zero or less when it is due.
+    """
+
+    id: int
+    version: int
+    trade_id: str
+    account: str
+    client_order_id: str
+    received_at: datetime
+    event_type: str
+    opening: bool
+    attempts: int
+    expires_at: datetime | None
+    first_sent_at: datetime
+    intent: Mapping[str, Any]
+    absences: int
+    due_in_s: float
+    now: datetime
+
+
+def repeats_harmlessly(event_type: str) -> bool:
+    """Whether doing it twice does no harm, so that nothing has to be looked up: a cancel, a stop's new price."""
+    return event_type in ("CANCEL", "MOVE_STOP")
+
+
+def repeat(task: UnknownTask) -> LogEntry:
+    """The row of what is simply done again."""
+    message = "Whether the broker did it is not known; doing it again is harmless."
+    return LogEntry(task.id, task.version, Status.PENDING, "REPEATABLE", message)
+
+
+def resolve(task: UnknownTask, found: LookUp, *, refuses_repeated_ids: bool) -> LogEntry:
+    """The log row that a look-up's answer adds. Only an order that agrees with the intent is taken for ours.
+
+    A found order that is done stays ACCEPTED until its fills are recorded; one that comes without its facts is as it says.
+    """
+    order = None if isinstance(found, Absent) else found.order
+    if order is not None:
+        why_not = agrees(
+            order,
+            task.intent,
+            account=task.account,
+            event_type=task.event_type,
+            first_sent_at=task.first_sent_at,
+        )
+        if why_not:
+            detail = {"order_id": order.id, "order": _facts(order)}
+            return LogEntry(task.id, task.version, Status.REVIEW, "NOT_OURS", why_not, detail=detail)
+    match found:
+        case Accepted(answer, done, order_id):
+            status = Status.SUCCESS if done and order is None else Status.ACCEPTED
+            reason, message = "FOUND", None
+        case Rejected(answer, message):
+            status, reason, order_id = Status.FAILED, "FOUND_REJECTED", order.id if order else None
+        case Absent(proven, message):
+            return _absent(task, message, proven=proven, refuses_repeated_ids=refuses_repeated_ids)
+    detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {})}
+    return LogEntry(task.id, task.version, status, reason, message, answer.code, answer.body, detail=detail)
+
+
+def _absent(task: UnknownTask, message: str, *, proven: bool, refuses_repeated_ids: bool) -> LogEntry:
+    if proven:
+        return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", message)
+    if task.absences < len(LOOK_AGAIN_S):
+        wait_s = LOOK_AGAIN_S[task.absences]
+        detail = {"look_up": task.absences + 1}
+        return LogEntry(task.id, task.version, Status.UNKNOWN, "NOT_FOUND", message, detail=detail, run_in_s=wait_s)
+    sought = f"{message} It was looked up {task.absences + 1} times."
+    if not refuses_repeated_ids:
+        return LogEntry(task.id, task.version, Status.REVIEW, "NOT_PROVEN", sought)
+    if may_retry(task.attempts, opening=task.opening, expires_at=task.expires_at, now=task.now):
+        message = f"{sought} The broker refuses an id that it knows, so the order is sent again under the same one."
+        return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", message)
+    return LogEntry(task.id, task.version, Status.REVIEW, "NOT_PROVEN", f"{sought} It is too late to send it again.")
+
+
+def _facts(order: Any) -> dict[str, str]:
+    names = ("account", "contract", "side", "quantity", "filled", "state", "created_at")
+    return {name: str(getattr(order, name)) for name in names}

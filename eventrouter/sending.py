@@ -1,0 +1,60 @@
+"""Sends one order once, and says what its outcome adds to the log."""
+
+import asyncio
+import random
+from datetime import datetime
+from typing import Any
+
+from eventrouter.connectors.base import Connector
+from eventrouter.domain.decide import DueTask, Send
+from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Rejected, Unknown
+from eventrouter.domain.retry import delay_s, may_retry
+from eventrouter.domain.tasks import LogEntry, Status
+
+
+async def send_once(connector: Connector, send: Send, within_s: float) -> Outcome:
+    """The connector's answer; whatever keeps it from answering leaves the outcome unknown."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await connector.send(send.order, repeated=send.task.repeated)
+    except TimeoutError:
+        return Unknown(Answer(), f"No answer within {within_s:g} s.")
+    except Exception as error:
+        return Unknown(Answer(), f"The connector failed: {type(error).__name__}: {error}")
+
+
+def outcome_entry(send: Send, outcome: Outcome, now: datetime) -> LogEntry:
+    """The log row that an outcome adds to the row of its intent."""
+    task, version = send.task, send.task.version + 1
+    order_id: str | None = None
+    match outcome:
+        case Accepted(answer, done, order_id):
+            status, reason, message = (Status.SUCCESS, "DONE", None) if done else (Status.ACCEPTED, "ACCEPTED", None)
+        case Rejected(answer, message, True):
+            return _later(task, now, "SESSION_REFUSED", message, answer, None)
+        case Rejected(answer, message):
+            status, reason = Status.FAILED, "REJECTED"
+        case Unknown(answer, message):
+            status, reason = Status.UNKNOWN, "UNKNOWN_OUTCOME"
+        case NotSent(message, retry_after_s):
+            return _later(task, now, "NOT_SENT", message, Answer(), retry_after_s)
+    detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {})}
+    return LogEntry(task.id, version, status, reason, message, answer.code, answer.body, detail=detail)
+
+
+def _later(
+    task: DueTask, now: datetime, reason: str, message: str, answer: Answer, retry_after_s: float | None
+) -> LogEntry:
+    """The order is certainly not there: tried again later, or given up as too old or tried too often."""
+    attempts = task.attempts + 1
+    said: dict[str, Any] = {
+        "response_code": answer.code,
+        "response_body": answer.body,
+        "detail": dict(answer.detail or {}),
+    }
+    if may_retry(attempts, opening=task.opening, expires_at=task.expires_at, now=now):
+        wait_s = max(delay_s(attempts, random.random()), retry_after_s or 0.0)  # noqa: S311 - spreads retries, guards nothing
+        return LogEntry(task.id, task.version + 1, Status.PENDING, reason, message, run_in_s=wait_s, **said)
+    expired = task.expires_at is not None and now >= task.expires_at
+    status = Status.EXPIRED if expired else Status.FAILED
+    return LogEntry(task.id, task.version + 1, status, reason, message, **said)
