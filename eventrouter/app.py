@@ -22,7 +22,7 @@ from eventrouter.store.connect import Pool, identity, translated
 from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
-from eventrouter.web import api, feed, guard, health
+from eventrouter.web import api, controls, feed, guard, health
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.sources import Sources
@@ -247,7 +247,7 @@ def operator_app(service: Service) -> web.Application:
     middlewares = [guard.access_log, guard.errors, guard.operator_only]
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
-    app.add_routes([*api.routes, *feed.routes])
+    app.add_routes([*api.routes, *controls.routes, *feed.routes])
     app.router.add_get("/", api.index)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)

@@ -36,6 +36,12 @@ class UnknownTask(EventrouterError):
     """There is no task of this id."""
 
 
+class ScopeWrong(EventrouterError):
+    """A halt, resume or flattening is asked for something that there is not; the message says what there is."""
+
+    exit_status = 2
+
+
 class StoreError(EventrouterError):
     """Root of everything that can go wrong between us and Postgres."""
 

@@ -4,9 +4,10 @@ REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens
     settings, broker_orders, fills, holdings, account_log, last_prices, controls
     FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
-    product_of, draw_client_order_id, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,
+    product_of, draw_client_order_id, account_key, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold,
+    strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows
     FROM eventrouter_app;
@@ -19,5 +20,6 @@ GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_
     ON execution_tasks TO eventrouter_app;
 GRANT EXECUTE ON FUNCTION
     product_of, active_lanes, trade_facts, trade_stands, trade_doubts, append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks,
-    add_strategy_token, revoke_strategy_tokens, purge_alert_windows
+    add_strategy_token, revoke_strategy_tokens, purge_alert_windows,
+    strategy_of, set_control, trades_to_flatten, enqueue_flattening
     TO eventrouter_app;

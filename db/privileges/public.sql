@@ -3,9 +3,10 @@ REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens
     settings, broker_orders, fills, holdings, account_log, last_prices, controls
     FROM PUBLIC;
 REVOKE ALL ON FUNCTION
-    product_of, draw_client_order_id, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,
+    product_of, draw_client_order_id, account_key, lane_of, active_lanes, trade_facts, trade_stands, trade_doubts,
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold,
+    strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows
     FROM PUBLIC;

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, database, look, service, simulator
+from eventrouter.cli import alerts, controls, database, look, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -43,6 +43,9 @@ app.command()(look.discard)
 app.command()(look.hold)
 app.command()(look.approve)
 app.command()(look.refuse)
+app.command()(controls.halt)
+app.command()(controls.resume)
+app.command()(controls.flatten)
 app.command()(simulator.simulator)
 
 
