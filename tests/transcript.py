@@ -99,8 +99,8 @@ async def flatten(desk: Rig, file: Path) -> None:
     working = sum(len(row["working"]) for row in (await desk.market.accounts()).values())
     print(f"\nBefore flatten the broker has {len(before)} positions and {working} working orders.")
     env = environment(EVENTROUTER_CONFIG=str(file)) | {MASTER_KEY_NAME: MASTER_KEY}
-    done = await asyncio.to_thread(command, "flatten", env=env)
-    print(f"$ eventrouter flatten\n{done.stdout.decode()}{done.stderr.decode()}(status {done.returncode})")
+    done = await asyncio.to_thread(command, "flatten", "--yes", env=env)
+    print(f"$ eventrouter flatten --yes\n{done.stdout.decode()}{done.stderr.decode()}(status {done.returncode})")
     working = sum(len(row["working"]) for row in (await desk.market.accounts()).values())
     print(f"Now the broker has {len(await desk.both_sides())} positions and {working} working orders.")
     rows = await desk.rows("SELECT account, seq, kind, actor, message FROM account_log WHERE account = %s", ACCEPTED)
@@ -137,7 +137,7 @@ async def transcript(dsn: str, place: Path) -> None:
         broker = await stack.enter_async_context(market(accounts=len(NAMES)))
         file = place / "config.toml"
         config = configured(file, settings(dsn, broker.url))
-        await store_keys(config, dsn, NAMES[::5])
+        store_keys(place / "credentials", NAMES[::5])
         numbers = {name: FIRST + place for place, name in enumerate(NAMES)}
         desk = await stack.enter_async_context(rig(config, dsn, broker, numbers))
         await lose(desk)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from eventrouter.connectors.projectx.budget import Budget
-
 from tests.live.keys import MASTER_KEY, MASTER_KEY_NAME, store_keys
 from tests.live.market import FIRST, Market, market
 from tests.live.rig import Rig, configured, rig
@@ -56,8 +55,8 @@ def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
             others[name] = await stack.enter_async_context(market(accounts=1))
             tables.append(account(name, FIRST, others[name].url, name, **keys))
         config = configured(tmp_path / "config.toml", text(dsn, tables, **(sections or {})))
-        await store_keys(config, dsn, [first, *others])
-        opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, **others))
+        store_keys(tmp_path / "credentials", [first, *others])
+        opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, others))
         return opened
 
     return started

@@ -194,6 +194,11 @@ class Rig:
         positions, contract = await self.both_sides(), await self.market.contract(root)
         return {name: positions.get((number, contract), 0) for name, number in self.numbers.items()}
 
+    async def sold(self) -> list[int]:
+        """The sizes of all sales that the broker filled, in order."""
+        rows = await self.market.ledger()
+        return [row["size"] for row in rows if row["what"] == "filled" and row["side"] == "SELL"]
+
     async def realised(self, account: str) -> Decimal:
         """Profit and loss that an account's fills have realised, fees not taken off."""
         rows = await self.rows("SELECT coalesce(sum(pnl), 0) AS sum FROM fills WHERE account = %s", account)
@@ -208,7 +213,13 @@ def configured(file: Path, text: str) -> Config:
 
 @asynccontextmanager
 async def rig(
-    config: Config, dsn: str, market: Market, numbers: Mapping[str, int], *, with_router: bool = True, **others: Market
+    config: Config,
+    dsn: str,
+    market: Market,
+    numbers: Mapping[str, int],
+    others: Mapping[str, Market] | None = None,
+    *,
+    with_router: bool = True,
 ) -> AsyncIterator[Rig]:
     """A service for as long as the block lasts. `others`: accounts that another broker has."""
     async with running(config, with_router=with_router) as site:
@@ -216,7 +227,7 @@ async def rig(
         following = asyncio.create_task(watch.follow())
         try:
             async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row) as sql:
-                yield Rig(site, watch, sql, dsn, await site.token(STRATEGY), market, numbers, others)
+                yield Rig(site, watch, sql, dsn, await site.token(STRATEGY), market, numbers, others or {})
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

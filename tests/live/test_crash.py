@@ -53,7 +53,7 @@ async def crashing(dsn: str, tmp_path: Path) -> Any:
             tables = [account(name, numbers[name], client.url, first, **keys) for name, keys in accounts.items()]
             file = tmp_path / "config.toml"
             config = configured(file, text(dsn, tables))
-            await store_keys(config, dsn, [first])
+            store_keys(tmp_path / "credentials", [first])
             opened = await stack.enter_async_context(rig(config, dsn, Market(client), numbers, with_router=False))
             return Crashing(opened, file, tmp_path)
 

@@ -1,13 +1,16 @@
 """What closes: never more than is held, never in the way of an entry that still works, and its brackets go with it."""
 
+from functools import partial
+from typing import Any
+
 from tests.live.conftest import Start
 from tests.live.rig import Rig
 from tests.processes import until_async
 
-BELOW = {"order_type": "limit", "limit_price": 23900}
+BELOW: dict[str, Any] = {"order_type": "limit", "limit_price": 23900}
 
 
-async def opened(rig: Rig, quantity: int = 2, **more: object) -> int:
+async def opened(rig: Rig, quantity: int = 2, **more: Any) -> int:
     """An entry that has filled; its task."""
     posted = await rig.entry("T1", quantity, **more)
     await rig.done(posted)
@@ -22,7 +25,7 @@ async def test_an_exit_closes_what_is_held(start: Start) -> None:
     await rig.market.price("MNQ", 24010)
     await rig.done(await rig.exit("T1"))
     assert await rig.holds() == {"one": 0, "two": 0}
-    assert (await rig.realised("one"), await rig.realised("two")) == (40, 100)
+    assert [await rig.realised(name) for name in rig.numbers] == [40, 100]
 
 
 async def test_an_exit_leaves_what_another_trade_holds(start: Start) -> None:
@@ -60,8 +63,7 @@ async def test_an_exit_while_the_entry_is_half_filled_closes_that_half(start: St
     end = await rig.ended(entry)
     assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
     assert await rig.holds() == {"one": 0}
-    sold = [row for row in await rig.market.ledger() if row["side"] == "SELL" and row["what"] == "filled"]
-    assert [row["size"] for row in sold] == [1]
+    assert await rig.sold() == [1]
 
 
 async def test_a_reversal_waits_until_it_is_flat(start: Start) -> None:
@@ -84,7 +86,7 @@ async def test_partial_fills_end_with_the_right_size(start: Start) -> None:
     await rig.market.arm("partial", contracts=1)
     entry = (await rig.entry("T1", 3)).task("one")
     for price, number in ((24001, 1), (24002, 2)):
-        await until_async(lambda number=number: held(rig, number), what=f"{number} filled")
+        await until_async(partial(held, rig, number), what=f"{number} filled")
         assert rig.statuses(entry)[-1] == "ACCEPTED"
         await rig.market.price("MNQ", price)
     assert (await rig.ended(entry))["status"] == "SUCCESS"
@@ -218,5 +220,4 @@ async def test_an_entry_whose_stop_is_refused_is_closed_at_once(start: Start) ->
 
 
 async def _sold(rig: Rig, quantity: int) -> bool:
-    rows = await rig.market.ledger()
-    return sum(row["size"] for row in rows if row["what"] == "filled" and row["side"] == "SELL") == quantity
+    return sum(await rig.sold()) == quantity

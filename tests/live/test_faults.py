@@ -1,11 +1,12 @@
 """Brokers that fail: nothing is executed twice, and one dead broker delays nobody else."""
 
+from typing import Any
+
 import pytest
 
 from tests.live.conftest import Start
-from tests.live.rig import Rig
 
-AFTER = [
+AFTER: list[tuple[str, dict[str, Any]]] = [
     ("drop", {"when": "after"}),
     ("drop", {"when": "midway"}),
     ("cut", {}),
@@ -17,7 +18,7 @@ AFTER = [
 @pytest.mark.parametrize(("fault", "how"), AFTER, ids=[f"{fault}-{how.get('when', '')}" for fault, how in AFTER])
 @pytest.mark.parametrize("unique_tags", [True, False], ids=["unique", "weak"])
 async def test_an_executed_order_is_not_sent_twice(
-    start: Start, fault: str, how: dict[str, object], unique_tags: bool
+    start: Start, fault: str, how: dict[str, Any], unique_tags: bool
 ) -> None:
     """The broker executed it and its answer was lost: the look-up finds it, whether or not repeated ids are refused."""
     rig = await start({"unique_tags": unique_tags})
@@ -37,7 +38,7 @@ async def test_an_exit_whose_answer_was_lost_closes_once(start: Start) -> None:
     await rig.market.arm("drop", when="after")
     await rig.done(await rig.exit("T1"))
     assert await rig.holds() == {"one": 0}
-    assert await sold(rig) == [2]
+    assert await rig.sold() == [2]
 
 
 async def test_an_order_that_was_not_executed_is_sent_again(start: Start) -> None:
@@ -63,9 +64,3 @@ async def test_a_dead_broker_delays_nobody(start: Start) -> None:
     assert rig.watch.rows[stuck][-1]["status"] in ("PENDING", "SENDING", "UNKNOWN")
     assert [each["stalled"] > 0 for each in await ill.client.control("faults") if each["id"] == hanging] == [True]
     await ill.disarm()
-
-
-async def sold(rig: Rig) -> list[int]:
-    """The sizes of all sales."""
-    rows = await rig.market.ledger()
-    return [row["size"] for row in rows if row["what"] == "filled" and row["side"] == "SELL"]
