@@ -40,7 +40,7 @@ SIZINGS: list[dict[str, Any]] = [
 ]
 
 
-def settings(dsn: str, url: str) -> str:
+def settings(dsn: str, url: str, keys_at: Path) -> str:
     """Twenty accounts of four ways of sizing; one risks less than a contract costs, one has a daily loss limit."""
     tables = []
     for place, name in enumerate(NAMES):
@@ -54,7 +54,7 @@ def settings(dsn: str, url: str) -> str:
     routes.append({"name": "loser", "strategy": "losing", "accounts": [LOSER]})
     plain = [name for name in NAMES if name not in (SMALL, LOSER)]
     routes += [{"name": f"fan{number}", "strategy": f"fan{number}", "accounts": plain[:number]} for number in (1, 5)]
-    return text(dsn, tables, routes=routes)
+    return text(dsn, tables, keys_at, routes=routes)
 
 
 async def lose(desk: Rig) -> None:
@@ -136,7 +136,7 @@ async def transcript(dsn: str, place: Path) -> None:
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(market(accounts=len(NAMES)))
         file = place / "config.toml"
-        config = configured(file, settings(dsn, broker.url))
+        config = configured(file, settings(dsn, broker.url, place / "credentials"))
         store_keys(place / "credentials", NAMES[::5])
         numbers = {name: FIRST + place for place, name in enumerate(NAMES)}
         desk = await stack.enter_async_context(rig(config, dsn, broker, numbers))

@@ -4,12 +4,15 @@ import base64
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from eventrouter.app import Service
 from eventrouter.config import Config, load_config
+from eventrouter.credentials import KEY_VARIABLE, CredentialStore
 from eventrouter.simulator import Settings, Simulator
 from eventrouter.store.embedded_home import default_home
 
@@ -50,11 +53,22 @@ class Desk:
 async def desk(config: Path | None) -> AsyncIterator[tuple[Service, Desk]]:
     """A service whose only way out is a broker simulated in this process. It has a database and keys of its own."""
     settings = Settings(accounts=len(_ACCOUNTS), requests_per_minute=0, api_key=secrets.token_hex(8))
-    async with Simulator(settings) as broker:
-        loaded = load_config(config, overrides=_sections(broker.url))
-        home = loaded.database.data_dir or default_home()
-        own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
-        yield Service(_apart(loaded, own), exclusive=True), Desk(broker)
+    with TemporaryDirectory(prefix="eventrouter-demo-") as directory:
+        keys = _keys(Path(directory) / "credentials", settings)
+        async with Simulator(settings) as broker:
+            loaded = load_config(config, overrides=_sections(broker.url))
+            home = loaded.database.data_dir or default_home()
+            own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
+            yield Service(_apart(loaded, own), exclusive=True, credentials=keys), Desk(broker)
+
+
+def _keys(directory: Path, broker: Settings) -> CredentialStore:
+    """The login of the simulated broker, under a master key that only this process has."""
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    keys = CredentialStore(directory, environ={KEY_VARIABLE: key})
+    login = {"user_name": broker.user, "api_key": broker.api_key}
+    keys.put(_ACCOUNTS[0][0], "projectx", login, now=datetime.now(UTC))
+    return keys
 
 
 def _apart(loaded: Config, database: dict[str, Any]) -> Config:
@@ -90,8 +104,3 @@ def _sections(url: str) -> dict[str, Any]:
             {"name": MEASURED, "strategy": MEASURED, "accounts": [_PAPER]},
         ],
     }
-
-
-def master_key() -> str:
-    """A new key, kept nowhere."""
-    return base64.b64encode(secrets.token_bytes(32)).decode()

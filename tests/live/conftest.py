@@ -54,8 +54,9 @@ def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
         for name, keys in (dead or {}).items():
             others[name] = await stack.enter_async_context(market(accounts=1))
             tables.append(account(name, FIRST, others[name].url, name, **keys))
-        config = configured(tmp_path / "config.toml", text(dsn, tables, **(sections or {})))
-        store_keys(tmp_path / "credentials", [first, *others])
+        keys_at = tmp_path / "credentials"
+        store_keys(keys_at, [first, *others])
+        config = configured(tmp_path / "config.toml", text(dsn, tables, keys_at, **(sections or {})))
         opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, others))
         return opened
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 STRATEGY = "orb"
@@ -25,9 +26,14 @@ def account(name: str, broker_account: int, url: str, login: str, **keys: Any) -
 
 
 def text(
-    dsn: str, accounts: Sequence[Mapping[str, Any]], *, strategies: Sequence[Mapping[str, Any]] = (), **sections: Any
+    dsn: str,
+    accounts: Sequence[Mapping[str, Any]],
+    keys_at: Path,
+    *,
+    strategies: Sequence[Mapping[str, Any]] = (),
+    **sections: Any,
 ) -> str:
-    """The file: live trading on free ports, in this database. `sections` are further tables, or lists of tables.
+    """The file: live trading on free ports, in this database, with keys in this directory. `sections` are further tables, or lists of tables.
 
     Strategies that only a route names are listed with their defaults.
     """
@@ -38,6 +44,7 @@ def text(
         "router": {"dry_run": False, "poll_interval": 1.0, **sections.pop("router", {})},
         "server": {"public": "127.0.0.1:0", "operator": "127.0.0.1:0", "spool": False, **sections.pop("server", {})},
         "database": {"dsn": dsn},
+        "credentials": {"dir": str(keys_at)},
         "accounts": accounts,
         "strategies": strategies,
         **sections,

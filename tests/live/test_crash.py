@@ -52,8 +52,9 @@ async def crashing(dsn: str, tmp_path: Path) -> Any:
             first = next(iter(accounts))
             tables = [account(name, numbers[name], client.url, first, **keys) for name, keys in accounts.items()]
             file = tmp_path / "config.toml"
-            config = configured(file, text(dsn, tables))
-            store_keys(tmp_path / "credentials", [first])
+            keys_at = tmp_path / "credentials"
+            store_keys(keys_at, [first])
+            config = configured(file, text(dsn, tables, keys_at))
             opened = await stack.enter_async_context(rig(config, dsn, Market(client), numbers, with_router=False))
             return Crashing(opened, file, tmp_path)
 
