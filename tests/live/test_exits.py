@@ -152,21 +152,13 @@ async def test_a_brackets_fill_is_logged_on_the_entrys_task(start: Start) -> Non
     entry = await opened(rig, stop_loss=23990, take_profit=24020)
     await rig.market.price("MNQ", 23985)
     assert await rig.holds() == {"one": 0}
-    fill = await rig.watch.until(
-        lambda: next((row for row in rig.watch.rows[entry] if row["status"] == "SUCCESS" and _is_stop(row)), None),
-        "the stop's fill in the entry's log",
-    )
+    fill = await rig.reached(entry, "SUCCESS", "STOP_FILLED")
     assert fill["prev_status"] == "SUCCESS"
     leave = await rig.ended((await rig.exit("T1")).task("one"))
     assert (leave["status"], leave["reason"]) == ("DENIED", "NOTHING_TO_CLOSE")
     assert "stop" in leave["message"]
     assert await rig.realised("one") == -60
     assert await rig.market.working(101) == []
-
-
-def _is_stop(row: dict[str, object]) -> bool:
-    detail = row["detail"]
-    return row["reason"] == "FILL" and isinstance(detail, dict) and "stop" in str(detail.get("role", ""))
 
 
 async def test_a_stop_is_moved_where_there_is_one(start: Start) -> None:
