@@ -54,7 +54,7 @@ async def crashing(dsn: str, tmp_path: Path) -> Any:
             file = tmp_path / "config.toml"
             keys_at = tmp_path / "credentials"
             store_keys(keys_at, [first])
-            config = configured(file, text(dsn, tables, keys_at))
+            config = configured(file, text(dsn, tables, keys_at, router={"lease": 2.0}))
             opened = await stack.enter_async_context(rig(config, dsn, Market(client), numbers, with_router=False))
             return Crashing(opened, file, tmp_path)
 
