@@ -77,12 +77,12 @@ def _login(account: Table, named: Mapping[str, Table]) -> Iterator[Fault]:
 
 
 def _simulated(account: Table) -> bool:
-    return account.get("connector", "dryrun") == "dryrun"
+    return str(account.get("connector", "dryrun")) == "dryrun"
 
 
 def _real(account: Table) -> bool:
     """Whether a broker is behind it; a connector that nobody knows is a fault of its own."""
-    return account.get("connector") in KNOWN_CONNECTORS and not _simulated(account)
+    return str(account.get("connector")) in KNOWN_CONNECTORS and not _simulated(account)
 
 
 def _policy(account: Table) -> Iterator[Fault]:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +17,7 @@ from eventrouter.config.values import (
     WindowText,
     Words,
     broker_url,
+    did_you_mean,
     matching,
 )
 from eventrouter.domain.trading_day import TradingDays
@@ -33,7 +35,8 @@ def _zone(value: str) -> str:
     try:
         return TradingDays(value).zone
     except ValueError:
-        raise ValueError("must be a time zone that this machine knows, such as America/Chicago") from None
+        hint = did_you_mean(value, available_timezones()) or ", such as America/Chicago"
+        raise ValueError(f"must be a time zone that this machine knows{hint}") from None
 
 
 Url = Annotated[str, AfterValidator(broker_url)]

@@ -12,28 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from eventrouter.config import Address, Config, find_config_file, load_config, parse_address
 from eventrouter.errors import ConfigError
+from tests.config.files import faults_of, written
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 CANARY = "hunter2canary"
-
-
-@pytest.fixture(autouse=True)
-def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def written(text: str) -> Path:
-    """A configuration file with this text, in the test's own directory."""
-    file = Path("written.toml")
-    file.write_text(text, encoding="utf-8")
-    return file
-
-
-def faults_of(text: str, **environ: str) -> list[str]:
-    """The lines of the error for a file with this text."""
-    with pytest.raises(ConfigError) as caught:
-        load_config(written(text), environ=environ)
-    return str(caught.value).splitlines()
 
 
 def keys_of(model: type[BaseModel]) -> Iterator[str]:
@@ -56,7 +38,9 @@ def test_the_shipped_file_says_the_defaults() -> None:
 def test_the_shipped_file_has_every_key() -> None:
     """No key is undocumented: each stands in config.toml, switched on or off."""
     text = SHIPPED.read_text(encoding="utf-8")
-    missing = [key for key in keys_of(Config) if not re.search(rf"^#?(\[\[?)?{key}(\]\]?$| = )", text, re.MULTILINE)]
+    missing = [
+        key for key in keys_of(Config) if not re.search(rf"(^#?(\[\[?)?|[{{,] ){key}(\]\]?$| = )", text, re.MULTILINE)
+    ]
     assert missing == []
 
 
@@ -66,6 +50,8 @@ def test_the_examples_in_the_shipped_file_work() -> None:
     config = load_config(written(text), environ={})
     assert config.strategy("orb").max_age == 60.0
     assert config.database.data_dir == Path("~/eventrouter-data").expanduser()
+    assert [account.name for account in config.accounts] == ["paper", "combine", "funded"]
+    assert config.routes[0].groups == (config.groups[0].name,)
 
 
 # sources
@@ -157,7 +143,10 @@ def test_a_named_file_must_exist(environ: dict[str, str]) -> None:
         ("[[accounts]]\nname = 'a'\n[[accounts]]\n", "accounts[1].name: is required"),
         ("accounts = []", "accounts: at least one account is required"),
         ("[accounts]\nname = 'a'", "accounts: must be a list of tables, each under [[accounts]]"),
-        ("[[accounts]]\nname = 'a'\nconnector = 'x'", 'accounts[0].connector: must be one of dryrun, it is "x"'),
+        (
+            "[[accounts]]\nname = 'a'\nconnector = 'x'",
+            'accounts[0].connector: must be one of dryrun, projectx, it is "x"',
+        ),
         (
             "[[accounts]]\nname = 'a'\n[[accounts]]\nname = 'A'",
             "accounts[1].name: is used twice; upper and lower case count as the same",
@@ -169,8 +158,8 @@ def test_a_named_file_must_exist(environ: dict[str, str]) -> None:
         ("[router]\naccounts = ['live']", 'router.accounts[0]: there is no account "live"'),
         (
             "[router]\ndry_run = false",
-            "router.dry_run: nothing could leave this machine: no account has a connector other than dryrun;"
-            " set router.dry_run = true",
+            "router.dry_run: nothing could leave this machine: no account has live = true and a connector other than"
+            " dryrun; set router.dry_run = true",
         ),
         ("[server]\noperator = '127.0.0.1:8080'", "server.operator: must differ from server.public"),
         ("[database]\nadmin_dsn = 'host=x'", "database.admin_dsn: is of no use without database.dsn"),
@@ -218,11 +207,20 @@ def test_an_override_is_not_blamed_on_a_variable() -> None:
         load_config(environ={"EVENTROUTER_ROUTER__BATCH_SIZE": "3"}, overrides={"router": {"batch_size": 0}})
 
 
-def test_live_trading_is_allowed_with_a_live_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """dry_run = false is a fault only while every account is simulated."""
-    monkeypatch.setattr("eventrouter.config.sections.KNOWN_CONNECTORS", ("dryrun", "broker"))
-    file = written("[router]\ndry_run = false\n[[accounts]]\nname = 'a'\nconnector = 'broker'")
-    assert load_config(file, environ={}).router.dry_run is False
+@pytest.mark.parametrize(
+    ("connector", "live", "good"),
+    [("projectx", "true", True), ("projectx", "false", False), ("dryrun", "true", False)],
+)
+def test_live_trading_is_allowed_with_a_live_account(connector: str, live: str, good: bool) -> None:
+    """dry_run = false is a fault while no account is live at a broker."""
+    text = (
+        "[router]\ndry_run = false\n[[accounts]]\nname = 'paper'\n"
+        f"[[accounts]]\nname = 'a'\nconnector = '{connector}'\nlive = {live}\nautomation = 'allowed'"
+    )
+    if good:
+        assert load_config(written(text), environ={}).router.dry_run is False
+    else:
+        assert [line.partition(":")[0] for line in faults_of(text)] == ["router.dry_run"]
 
 
 # secrets

@@ -44,6 +44,44 @@ def test_a_refused_reading_stays_refused() -> None:
     assert caught.value is refusal
 
 
+# the strategy's quantity
+
+
+@pytest.mark.parametrize("event", Event)
+def test_what_opens_without_a_quantity_has_the_strategys(event: Event) -> None:
+    """A note says so. What closes without one closes everything, so it never gets one."""
+    read = signal(event, trade_id="t")
+    found = understood(read, quantity=Decimal("2.50"))
+    if event in OPENING:
+        assert found.quantity == Decimal("2.50")
+        assert found.notes == ("The alert names no quantity; its strategy's is 2.5.",)
+    else:
+        assert (found.quantity, found.notes) == (None, ())
+    without = understood(read)
+    assert (without.quantity, without.notes) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"quantity": Decimal(7)},
+        {"quantity": Decimal(1), "quantity_kind": QuantityKind.RISK_PERCENT},
+        {"target": True},
+    ],
+)
+def test_an_alerts_own_quantity_stays(more: dict[str, Any]) -> None:
+    """The strategy's stands in for nothing else."""
+    found = understood(signal(**more), quantity=Decimal(2))
+    assert (found.quantity, found.notes) == (more.get("quantity"), ())
+
+
+def test_the_strategys_quantity_is_within_its_limit_too() -> None:
+    """A limit counts what will be asked for."""
+    found = judged(signal(), quantity=Decimal(3), limits=Limits(max_quantity=Decimal(2)))
+    assert found.veto is not None
+    assert found.veto.code == "QUANTITY_TOO_LARGE"
+
+
 # whose alert it is
 
 
