@@ -1,4 +1,4 @@
-"""What `eventrouter demo` shows: real alerts over HTTP, and the log of each with its latencies."""
+"""What `eventrouter demo` shows: one alert on several accounts, its exit, and the log of each with its latencies."""
 
 import asyncio
 import secrets
@@ -6,12 +6,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import typer
 from aiohttp import ClientSession, ClientTimeout
 
 from eventrouter.app import Listeners, Service
+from eventrouter.cli.demo_desk import MEASURED, PRICE, STRATEGY, Desk
 from eventrouter.cli.look import print_log
 from eventrouter.domain.tasks import FINAL
 from eventrouter.errors import EventrouterError
@@ -19,7 +21,7 @@ from eventrouter.store import reports
 from eventrouter.store.tokens import add_token, revoke_tokens
 
 _DONE_WITHIN_S = 30.0
-_STRATEGY = "demo"
+_GAIN = Decimal(10)
 
 
 @dataclass(slots=True)
@@ -28,25 +30,55 @@ class Demo:
 
     service: Service
     listeners: Listeners
+    desk: Desk
 
-    async def play(self, *, extra: int = 0) -> None:
+    async def play(self, *, extra: int = 0, stays: bool = True) -> None:
         """Posts the alerts one after the other, prints each task's log, then `extra` more and their latencies."""
         assert self.service.opened is not None
         conn = await self.service.opened.database.connect("demo")
         async with conn, ClientSession(timeout=ClientTimeout(total=_DONE_WITHIN_S)) as session:
-            await revoke_tokens(conn, _STRATEGY)
-            token = await add_token(conn, _STRATEGY)
-            url = f"http://{self.listeners.public}/webhook/{token}"
-            day = secrets.token_hex(3)
-            for title, alert in _alerts(day):
-                typer.echo(f"\n{title}")
-                answer = await self._post(session, url, alert)
-                typer.echo(f"  answered {answer}")
-                for task_id in answer.get("tasks", []):
-                    task = await self._finished(conn, task_id)
-                    print_log(task, await reports.task_log(conn, task_id))
+            url = await self._webhook(conn, STRATEGY)
+            trade = f"demo-{secrets.token_hex(3)}"
+            typer.echo("The broker is simulated inside of this process. Nothing leaves this machine.")
+            await self._show(conn, session, url, "1. An entry, sized for each account:", _entry(trade))
+            self._holdings()
+            self.desk.price(PRICE + _GAIN)
+            await self._show(
+                conn, session, url, f"2. The price is {_GAIN} points higher. Its exit, by the trade_id:", _exit(trade)
+            )
+            self._holdings()
+            unclear = _entry(trade) | {"direction": "{{strategy.order.action}}"}
+            await self._show(
+                conn, session, url, "3. An alert that cannot be understood is refused, and says why:", unclear
+            )
             if extra:
-                await self._measure(session, url, conn, extra)
+                await self._measure(session, await self._webhook(conn, MEASURED), conn, extra)
+        if stays:
+            self._look_around()
+
+    async def _webhook(self, conn: Any, strategy: str) -> str:
+        await revoke_tokens(conn, strategy)
+        return f"http://{self.listeners.public}/webhook/{await add_token(conn, strategy)}"
+
+    async def _show(self, conn: Any, session: ClientSession, url: str, title: str, alert: dict[str, Any]) -> None:
+        typer.echo(f"\n{title}")
+        answer = await self._post(session, url, alert)
+        typer.echo(f"  answered {answer}")
+        for task_id in answer.get("tasks", []):
+            task = await self._finished(conn, task_id)
+            log = await reports.task_log(conn, task_id)
+            print_log(task, log)
+            sized = next((row["detail"]["sizing"] for row in log if (row["detail"] or {}).get("sizing")), None)
+            if sized is not None and task["status"] != "DENIED":
+                typer.echo(f"      sized: {sized['calculation']}")
+
+    def _holdings(self) -> None:
+        typer.echo("The broker says:")
+        for name, contracts, balance in self.desk.held():
+            typer.echo(f"  {name:<12} holds {contracts} MNQ, balance {balance:,.2f} USD")
+
+    def _look_around(self) -> None:
+        assert self.service.opened is not None
         home = self.service.opened.server.home if self.service.opened.server else ""
         typer.echo(
             f"\nLook around while it runs: curl http://{self.listeners.operator}/api/tasks, or in another terminal"
@@ -85,29 +117,28 @@ class Demo:
                 at = {row["status"]: row["created_at"] for row in await reports.task_log(conn, task_id)}
                 to_sending.append(_ms(at["PENDING"], at["SENDING"]))
                 to_success.append(_ms(task["received_at"], at["SUCCESS"]))
-        typer.echo(f"\n{count} alerts, one at a time:")
+        typer.echo(f"\n{count} alerts, one at a time, on an account that is simulated without any broker:")
         typer.echo(f"  task stored to intent recorded (SENDING): {_percentiles(to_sending)}")
         typer.echo(f"  alert received to SUCCESS:                {_percentiles(to_success)}")
 
 
-def _alerts(day: str) -> list[tuple[str, dict[str, Any]]]:
-    entry = {
+def _entry(trade: str) -> dict[str, Any]:
+    """One contract, with a stop 40 ticks below."""
+    return {
         "kind": "ENTRY",
-        "trade_id": f"demo-{day}-1",
-        "symbol": "MES1!",
+        "trade_id": trade,
+        "symbol": "MNQ1!",
         "direction": "LONG",
-        "entry_price": 4156.25,
+        "quantity": 1,
+        "entry_price": float(PRICE),
+        "stop_loss": float(PRICE - _GAIN),
+        "session": "NY AM",
+        "bias": "Bullish",
     }
-    leave = {"kind": "EXIT", "trade_id": f"demo-{day}-1", "exit_type": "BE", "exit_price": 4156.25, "final_be_mfe": 1.5}
-    return [
-        ("1. An entry:", {**entry, "stop_loss": 4150.0, "session": "NY AM", "bias": "Bullish"}),
-        ("2. Its exit, which finds account and product by the trade_id:", {**leave, "final_no_be_mfe": 2.3}),
-        ("3. The same exit again: nothing is left to close.", {**leave, "exit_type": "SL"}),
-        (
-            "4. An alert that cannot be understood is refused, and says why:",
-            {**entry, "direction": "{{strategy.order.action}}"},
-        ),
-    ]
+
+
+def _exit(trade: str) -> dict[str, Any]:
+    return {"kind": "EXIT", "trade_id": trade, "exit_type": "TP", "exit_price": float(PRICE + _GAIN)}
 
 
 def _ms(start: datetime, end: datetime) -> float:

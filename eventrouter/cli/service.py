@@ -2,18 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Any
 
 import typer
 
 from eventrouter.app import Listeners, Service, listen
 from eventrouter.cli.demo import Demo
+from eventrouter.cli.demo_desk import Desk, desk
 from eventrouter.cli.options import ConfigOption, configured, run_async
-from eventrouter.config import Config, load_config
+from eventrouter.config import Config
 from eventrouter.errors import EventrouterError
-from eventrouter.store.embedded_home import default_home
 
 
 def run(*, config: ConfigOption = None) -> None:
@@ -21,17 +21,17 @@ def run(*, config: ConfigOption = None) -> None:
 
     Without a configured database it starts an embedded PostgreSQL and keeps it in the data directory.
     """
-    _serve(Service(configured(config, quiet=False), exclusive=True))
+    _serve(nullcontext(Service(configured(config, quiet=False), exclusive=True)))
 
 
 def ingress(*, config: ConfigOption = None) -> None:
     """Run only the web half: take alerts and store them. For a public host; routers elsewhere do the sending."""
-    _serve(Service(configured(config, quiet=False), with_router=False))
+    _serve(nullcontext(Service(configured(config, quiet=False), with_router=False)))
 
 
 def router(*, config: ConfigOption = None) -> None:
     """Run only the router half, with the operator's API. Any number may share the work; [router] accounts limits whose."""
-    _serve(Service(configured(config, quiet=False), with_web=False))
+    _serve(nullcontext(Service(configured(config, quiet=False), with_web=False)))
 
 
 def demo(
@@ -42,35 +42,40 @@ def demo(
     ] = 0,
     config: ConfigOption = None,
 ) -> None:
-    """See it work: run on the embedded database in dry run, post a few real alerts over HTTP, print what became of each.
+    """See it work: one real alert over HTTP, executed on three accounts of a simulated broker and denied on a fourth; its exit.
 
-    Nothing leaves this machine, and the demo's database is its own, beside the real one. Ports that are taken are replaced by
-    free ones. It stays up until Ctrl-C, or ends with --once.
+    The broker is simulated inside of this process, and nothing leaves the machine. The demo's accounts, keys and database are its own,
+    beside the real ones. Ports that are taken are replaced by free ones. It stays up until Ctrl-C, or ends with --once.
     """
     configured(config)
-    safe = {"router": {"dry_run": True}}
-    loaded = load_config(config, overrides=safe)
-    home = loaded.database.data_dir or default_home()
-    own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
-    loaded = loaded.model_copy(
-        update={
-            "database": loaded.database.model_copy(update=own),
-            "server": loaded.server.model_copy(update={"spool": False}),
-        }
-    )
-    service = Service(loaded, exclusive=True)
 
-    async def show(listeners: Listeners) -> bool:
-        await Demo(service, listeners).play(extra=alerts)
+    @asynccontextmanager
+    async def demonstrated() -> AsyncIterator[Service]:
+        async with desk(config) as (service, broker):
+            shown.append(broker)
+            yield service
+
+    shown: list[Desk] = []
+
+    async def show(service: Service, listeners: Listeners) -> bool:
+        await Demo(service, listeners, shown[0]).play(extra=alerts, stays=not once)
         return once
 
-    _serve(service, show, free_ports=True)
+    _serve(demonstrated(), show, free_ports=True, mode="demo: the broker is simulated, nothing leaves this machine")
 
 
 def _serve(
-    service: Service, then: Callable[[Listeners], Awaitable[bool]] | None = None, *, free_ports: bool = False
+    made: AbstractAsyncContextManager[Service],
+    then: Callable[[Service, Listeners], Awaitable[bool]] | None = None,
+    *,
+    free_ports: bool = False,
+    mode: str | None = None,
 ) -> None:
     async def main() -> None:
+        async with made as service:
+            await serve(service)
+
+    async def serve(service: Service) -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,9 +86,9 @@ def _serve(
             return
         listeners = starting.result()
         try:
-            _announce(service, listeners)
+            _announce(service, listeners, mode)
             if then is not None:
-                showing = asyncio.create_task(_shown(then, listeners))
+                showing = asyncio.create_task(_shown(then, service, listeners))
                 if await _unless(stopping, showing) and showing.result():
                     return
             await stopping.wait()
@@ -96,8 +101,8 @@ def _serve(
     run_async(main)
 
 
-async def _shown(then: Callable[[Listeners], Awaitable[bool]], listeners: Listeners) -> bool:
-    return await then(listeners)
+async def _shown(then: Callable[[Service, Listeners], Awaitable[bool]], service: Service, listeners: Listeners) -> bool:
+    return await then(service, listeners)
 
 
 async def _start(service: Service, *, free_ports: bool) -> Listeners:
@@ -142,9 +147,9 @@ async def _unless(stopping: asyncio.Event, task: asyncio.Task[Any]) -> bool:
     return False
 
 
-def _announce(service: Service, listeners: Listeners) -> None:
+def _announce(service: Service, listeners: Listeners, mode: str | None) -> None:
     assert service.opened is not None
-    mode = "dry run: nothing leaves this machine" if service.config.router.dry_run else "LIVE"
+    mode = mode or ("dry run: nothing leaves this machine" if service.config.router.dry_run else "LIVE")
     lines = [f"eventrouter is running ({mode}). Configuration: {service.config.source}."]
     if listeners.public is not None:
         lines.append(

@@ -173,6 +173,8 @@ class Engine:
                 leg.size, leg.status = room, Status.OPEN
                 if leg.limit_price is None and leg.stop_price is None:
                     self._price_leg(entry, leg)
+                if entry.shape.stop_rejected and leg.type is not OrderType.LIMIT:
+                    leg.status = Status.REJECTED
             elif entry.working:
                 leg.status = Status.SUSPENDED
             else:

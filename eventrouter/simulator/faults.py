@@ -82,6 +82,12 @@ class RejectLater(_Fault):
     seconds: float = Field(default=0, ge=0)
 
 
+class RejectStop(_Fault):
+    """Rejects the order's stop loss bracket when the entry's first fill would let it work; the target works on."""
+
+    fault: Literal["reject_stop"]
+
+
 class Partial(_Fault):
     """Fills at most so many contracts at each price that is posted; `cancel` cancels the rest after the first fill."""
 
@@ -97,7 +103,7 @@ class Delay(_Fault):
     seconds: float = Field(gt=0)
 
 
-Fault = Refuse | Http | Drop | Cut | Stall | Hide | RejectLater | Partial | Delay
+Fault = Refuse | Http | Drop | Cut | Stall | Hide | RejectLater | RejectStop | Partial | Delay
 FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="fault")])
 Deciding = Refuse | Http | Drop | Cut
 

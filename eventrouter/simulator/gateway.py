@@ -23,6 +23,7 @@ from eventrouter.simulator.faults import (
     Partial,
     Refuse,
     RejectLater,
+    RejectStop,
     Stall,
 )
 from eventrouter.simulator.orders import Shape
@@ -98,6 +99,8 @@ class Gateway:
                     changes["hidden_until"] = _NEVER if fault.seconds is None else _after(now, fault.seconds)
                 case RejectLater():
                     changes["rejected_from"] = _after(now, fault.seconds)
+                case RejectStop():
+                    changes["stop_rejected"] = True
                 case Partial():
                     changes |= {"per_price": fault.contracts, "cancel_rest": fault.rest == "cancel"}
                 case Delay():

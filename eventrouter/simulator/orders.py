@@ -81,13 +81,17 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an armed fault does to one order. `per_price`: at most so many contracts fill at each price that is seen."""
+    """What an armed fault does to one order. `per_price`: at most so many contracts fill at each price that is seen.
+
+    `stop_rejected`: its stop loss bracket is rejected instead of working.
+    """
 
     per_price: int | None = None
     cancel_rest: bool = False
     fills_from: datetime | None = None
     rejected_from: datetime | None = None
     hidden_until: datetime | None = None
+    stop_rejected: bool = False
 
 
 @dataclass(slots=True)

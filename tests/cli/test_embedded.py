@@ -49,20 +49,30 @@ def all_done(env: dict[str, str], count: int) -> list[dict[str, Any]]:
 
 
 def test_demo_once(data: DataDirectory) -> None:
-    """It needs nothing, prints each alert's log with its milliseconds, ends with 0 and leaves no server behind."""
+    """It needs nothing, prints each log with its milliseconds, ends with 0 and leaves no server behind.
+
+    One entry is executed on three accounts in three sizes and denied on the fourth with its numbers; the exit closes all.
+    """
     env = surroundings(data)
     result = command("demo", "--once", "--alerts", "3", env=env)
     printed = result.stdout.decode()
     assert result.returncode == 0, result.stderr
-    assert printed.count("SENDING > SUCCESS") == 2
+    assert "Nothing leaves this machine" in printed
+    assert "Look around while it runs" not in printed
+    assert printed.count("ACCEPTED > SUCCESS") == 6
     assert " ms " in printed
+    for sized in ("2 fixed = 2 MNQ", "1 MNQ asked for x 3 = 3 MNQ", "= 25 MNQ, rounded down to 25."):
+        assert sized in printed
+    assert "SIZE_ZERO" in printed
+    assert "40 ticks x 0.5 = 20 a contract) = 0.5 MNQ" in printed
     assert "NOTHING_TO_CLOSE" in printed
+    assert [printed.count(f"holds {held} MNQ") for held in (2, 3, 25, 0)] == [1, 1, 1, 5]
     assert "PLACEHOLDER" in printed
     assert "3 alerts, one at a time" in printed
     assert data.postmaster is None
     assert tasks(env) == [], "the demo's tasks are in a database of their own"
     rows = tasks(env | {"EVENTROUTER_DATABASE__DATA_DIR": f"{env['EVENTROUTER_DATABASE__DATA_DIR']}-demo"})
-    assert sorted(row["status"] for row in rows) == ["DENIED", *["SUCCESS"] * 5]
+    assert sorted(row["status"] for row in rows) == ["DENIED", "DENIED", *["SUCCESS"] * 9]
     assert data.postmaster is None
 
 

@@ -176,6 +176,21 @@ async def test_rejected_after_it_was_accepted(client: Client) -> None:
     assert (found["executed"], found["rejected"], found["filled"]) == (1, 1, 0)
 
 
+async def test_a_refused_stop(client: Client) -> None:
+    """The entry fills and its target works; the stop that should protect it is rejected, and never fills."""
+    await client.arm("reject_stop")
+    number = await client.placed(2, customTag="t", **bracket(-40, 80))
+    assert (await client.found(number))["status"] == FILLED
+    assert {each["customTag"]: each["status"] for each in await client.searched()} == {
+        "t": FILLED,
+        "t-SL": REJECTED,
+        "t-TP": OPEN,
+    }
+    await client.price(23_900)
+    assert [(each["type"], each["size"]) for each in await client.positions()] == [(1, 2)]
+    assert (await client.executed("t-SL"))["rejected"] == 1
+
+
 async def test_partial_fills(client: Client) -> None:
     """A part at each price; the bracket follows."""
     await client.arm("partial", contracts=2)

@@ -1,0 +1,63 @@
+"""Simulated brokers and services of a test's own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventrouter.connectors.projectx.budget import Budget
+from tests.live.keys import MASTER_KEY, MASTER_KEY_NAME, store_keys
+from tests.live.market import FIRST, Market, market
+from tests.live.rig import Rig, configured, rig
+from tests.live.settings_text import account, text
+
+Start = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master key; and a rate budget that a test's pace does not use up."""
+    monkeypatch.setenv(MASTER_KEY_NAME, MASTER_KEY)
+    monkeypatch.setattr("eventrouter.connectors.projectx.connector.Budget", partial(Budget, most=100_000))
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """What a test opens is closed when it ends, the latest first."""
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
+    """Starts a service whose accounts, given with their keys of the configuration, share one login at one new broker.
+
+    `broker` are the broker's settings, `dead` names accounts that are at another broker, under another login.
+    """
+
+    async def started(
+        broker: Mapping[str, Any] | None = None,
+        dead: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        sections: Mapping[str, Any] | None = None,
+        **accounts: Mapping[str, Any],
+    ) -> Rig:
+        accounts = accounts or {"one": {}}
+        mine = await stack.enter_async_context(market(**{"accounts": len(accounts), **(broker or {})}))
+        numbers = {name: FIRST + place for place, name in enumerate(accounts)}
+        first = next(iter(accounts))
+        tables = [account(name, numbers[name], mine.url, first, **keys) for name, keys in accounts.items()]
+        others: dict[str, Market] = {}
+        for name, keys in (dead or {}).items():
+            others[name] = await stack.enter_async_context(market(accounts=1))
+            tables.append(account(name, FIRST, others[name].url, name, **keys))
+        keys_at = tmp_path / "credentials"
+        store_keys(keys_at, [first, *others])
+        config = configured(tmp_path / "config.toml", text(dsn, tables, keys_at, **(sections or {})))
+        opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, others))
+        return opened
+
+    return started
