@@ -42,7 +42,8 @@ _OPERATOR_CONNECTIONS = 200  # 64 of them may follow the feed
 class Service:
     """One process's share of eventrouter: the web half, the router half, or both, on one database.
 
-    `exclusive`: refuse to start where another such service runs on the same embedded database.
+    `exclusive`: refuse to start where another such service runs on the same embedded database. `credentials`: the keys of the
+    accounts' logins, where they are not in the configured place.
     """
 
     config: Config
@@ -51,6 +52,7 @@ class Service:
     exclusive: bool = False
     name: str = field(default_factory=lambda: f"run-{os.getpid()}")
     metrics: Metrics = field(default_factory=Metrics)
+    credentials: CredentialStore | None = None
     context: WebContext = field(init=False)
     opened: OpenedDatabase | None = field(default=None, init=False)
     router: ExecutionRouter | None = field(default=None, init=False)
@@ -184,7 +186,7 @@ class Service:
             batch_size=settings.batch_size,
             dry_run=settings.dry_run,
             accounts=[account_of(account) for account in mine],
-            credentials=credential_store(self.config),
+            credentials=self.credentials or credential_store(self.config),
             max_age=self.config.strategy("").max_age or None,
             lease=settings.lease,
             grace=settings.grace,
