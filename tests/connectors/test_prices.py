@@ -44,7 +44,9 @@ async def test_no_price(wire: Wire, connect: Connect, how: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [says(bars=[{"t": "now", "c": 1}]), says(bars=[{**bar(1, 1), "c": "1"}]), says(), status(500)], ids=str
+    "how",
+    [says(bars=[{"t": "now", "c": 1}]), says(bars=[{**bar(1, 1), "c": "1"}]), says(), status(500)],
+    ids=["time", "price", "no-bars", "500"],
 )
 async def test_what_is_no_answer(wire: Wire, connect: Connect, how: Any) -> None:
     """Raises: a price that is not known is not a price."""
