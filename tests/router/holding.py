@@ -68,23 +68,8 @@ async def fill(
     found = await db.execute("SELECT trade_id, mode FROM execution_tasks WHERE id = %s", (task,))
     trade, mode = await only(found.fetchall())
     side = "BUY" if quantity > 0 else "SELL"
-    key = (account, mode, trade, contract)
-    async with db.transaction():
-        await db.execute(
-            "INSERT INTO fills (account, fill_id, mode, order_id, task_id, trade_id, contract, root, side, quantity, price, filled_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, 'MNQ', %s, %s, %s, now())",
-            (account, fill_id, mode, order_id, task, trade, contract, side, abs(quantity), Decimal(price)),
-        )
-        holds = "SELECT (SELECT quantity FROM holdings WHERE (account, mode, trade_id, contract) = (%s, %s, %s, %s))"
-        bought = (
-            "SELECT sum(CASE side WHEN 'BUY' THEN quantity ELSE -quantity END) FROM fills"
-            " WHERE (account, mode, trade_id, contract) = (%s, %s, %s, %s)"
-        )
-        now_held = await value(db, bought, *key)
-        if await value(db, holds, *key) != now_held:  # where no trigger keeps them
-            await db.execute(
-                "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, average_price, opened_at, updated_at)"
-                " VALUES (%s, %s, %s, %s, 'MNQ', %s, %s, now(), now())"
-                " ON CONFLICT (account, mode, trade_id, contract) DO UPDATE SET quantity = EXCLUDED.quantity",
-                (*key, now_held, Decimal(price)),
-            )
+    await db.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, task_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, 'MNQ', %s, %s, %s, now())",
+        (account, fill_id, mode, order_id, task, trade, contract, side, abs(quantity), Decimal(price)),
+    )
