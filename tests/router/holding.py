@@ -3,7 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.domain.tasks import LogEntry
 from eventrouter.store.connect import Conn
+from eventrouter.store.tasks import append, task_state
 from tests.router.book import only, value
 
 MNQ = "CON.F.US.MNQ.H26"
@@ -73,3 +75,7 @@ async def fill(
         " VALUES (%s, %s, %s, %s, %s, %s, %s, 'MNQ', %s, %s, %s, now())",
         (account, fill_id, mode, order_id, task, trade, contract, side, abs(quantity), Decimal(price)),
     )
+    state = await task_state(db, task)
+    assert state is not None
+    told = {"fill_id": fill_id, "part": 1, "quantity": str(abs(quantity))}
+    assert await append(db, "by-hand", [LogEntry(task, state.version, state.status, "FILL", detail=told)])
