@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -97,6 +98,9 @@ async def test_the_scope(
         rows = await value(db, "SELECT count(*) FROM execution_logs WHERE reason = %s", reason)
         assert rows == len(denied)
         await controls.set_control(conn, scope, "resume", "cli:me", None)
+    # what is being flattened opens nothing, whatever was resumed
+    flattening = "SELECT COALESCE((SELECT state ->> 'flattening' FROM account_log ORDER BY seq DESC LIMIT 1), '') = ''"
+    await until_async(partial(value, db, flattening), what="the flattening that ends")
     again = await _entry(db, "ES", "orb", trade="again")
     await reaches(db, again, Status.SUCCESS)
     await asleep(router)
