@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
 from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen
-from eventrouter.domain.denials import plain
+from eventrouter.domain.denials import plain, whole
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
 from eventrouter.domain.orders import Order, order_from_payload
@@ -140,7 +140,7 @@ def _closing_order(task: "DueTask", action: str, held: Held, quantity: Decimal) 
         order,
         symbol=symbol,
         direction=held.direction,
-        quantity=plain(quantity),
+        quantity=whole(quantity),
         quantity_kind=None,
         stop_loss=None,
         take_profit=None,
@@ -155,7 +155,7 @@ def _unfilled_order(task: "DueTask", action: str) -> Order:
     quantity = told.quantity
     if action == "REDUCE" and quantity is not None:
         asked, _ = _asked(task.payload or {}, Decimal(quantity), whole=task.mode == "live")
-        quantity = plain(min(asked, Decimal(quantity)))
+        quantity = whole(min(asked, Decimal(quantity)))
     return replace(
         order,
         symbol=told.contract or order.symbol,
@@ -180,9 +180,9 @@ def _as_told(task: "DueTask", action: str) -> Order:
 def _figures(trade: TradeFacts, held: Held) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "contract": held.contract,
-        "held": plain(held.quantity),
-        "net": plain(held.net),
-        "closable": plain(held.closable),
+        "held": whole(held.quantity),
+        "net": whole(held.net),
+        "closable": whole(held.closable),
     }
     others = {other.contract: plain(other.quantity) for other in trade.held if other is not held}
     return {**figures, "holds_also": others} if others else figures

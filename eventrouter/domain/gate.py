@@ -26,7 +26,7 @@ from eventrouter.domain.contract_choice import (
 )
 from eventrouter.domain.controls import standing_of
 from eventrouter.domain.decide import DueTask, Sized
-from eventrouter.domain.denials import Denial, Denied, figure, plain
+from eventrouter.domain.denials import Denial, Denied, figure, plain, whole
 from eventrouter.domain.entry_order import SIMULATED, Planned, denied_entry, order_of, refused, waiting_entry
 from eventrouter.domain.instruments import PRODUCTS, ContractSize, Product, sibling
 from eventrouter.domain.risk import judge, standing_denial
@@ -92,7 +92,7 @@ class Gate:
             "resolution": chosen.why,
             "root": planned.root,
             "direction": planned.direction,
-            "quantity": plain(planned.quantity),
+            "quantity": whole(planned.quantity),
         }
         return Sized(order, detail)
 
@@ -312,7 +312,7 @@ def _unsized(wish: Wish, task: DueTask) -> Planned:
     """An order of an account without a broker that cannot be sized: it is simulated as it was asked."""
     quantity = wish.quantity if wish.kind is QuantityKind.FIXED else Decimal(1)
     what = "names no direction" if wish.product is not None else "names no instrument that is known here"
-    why = f"Not sized: the alert {what}. It is simulated as it was asked, and counts as {plain(quantity)}."
+    why = f"Not sized: the alert {what}. It is simulated as it was asked, and counts as {whole(quantity)}."
     return Planned(wish.symbol.root if wish.symbol else UNNAMED, None, quantity, {"calculation": why}, wish.direction)
 
 
