@@ -50,10 +50,12 @@ async def test_a_halt_waits_for_who_is_deciding(
     deciding, go = asyncio.Event(), asyncio.Event()
     record = Claim.record
 
-    async def slow(self: Claim, actor: str, entries: Sequence[LogEntry]) -> dict[int, Appended]:
+    async def slow(
+        self: Claim, actor: str, entries: Sequence[LogEntry], asked: Sequence[LogEntry] = ()
+    ) -> dict[int, Appended]:
         deciding.set()
         await go.wait()
-        return await record(self, actor, entries)
+        return await record(self, actor, entries, asked)
 
     await start()
     monkeypatch.setattr(Claim, "record", slow)
