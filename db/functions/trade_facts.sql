@@ -1,5 +1,5 @@
 -- What a decision about a task must know of its trade's other tasks on the account, of its orders and of what it holds. Each
--- fact is one index probe, so a trade with thousands of tasks costs no more than one with two.
+-- fact is one index probe, so a trade with thousands of tasks costs no more than one with two. p_task_id 0 is no task's.
 --   sending   a task that is being sent, an exit whose outcome is not known, or (live) a reduction of that kind: [id]
 --   closed    an exit that was executed: [id, status]
 --   opened    an entry that was executed, or works: [id, symbol]
@@ -10,7 +10,7 @@
 --   held      what it holds, the most first, and the account's net in that contract over all trades:
 --             [[contract, quantity, net, root, average price], …]
 --   last      its last fill: [task id, role of its order, order id, price, recorded at]
---   sized     for a reduction: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
+--   sized     for a reduction, and for no task: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
 -- In live mode also, else empty:
 --   unknown   an entry of which nobody knows whether the broker has it: [id, status]
 --   working   its orders that may still fill, brackets too, and what was asked of each last: see working_orders()
@@ -74,7 +74,7 @@ BEGIN
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
-    IF EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
+    IF p_task_id = 0 OR EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
         v_facts := v_facts || jsonb_build_object('sized', (
             SELECT jsonb_agg(jsonb_build_array(s.contracts, s.asked)) FROM (
                 SELECT i.detail ->> 'quantity' AS contracts, COALESCE(o.payload ->> 'quantity', '1') AS asked

@@ -311,6 +311,7 @@ CALLABLE = {
     "product_of",
     "publish_settings",
     "purge_alert_windows",
+    "read_account_facts",
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
