@@ -62,11 +62,13 @@ class _Look:
     strays: set[str] = field(default_factory=set)
     missing: dict[int, float] = field(default_factory=dict)
     last: Compared | None = None
+    tried: bool = False
     pause_s: float | None = None  # set: the last look failed
 
 
 class Bookkeeper:
-    """Follows these accounts, all of one connection. `on_change` is called when tasks moved or were enqueued.
+    """Follows these accounts, all of one connection. `on_change` is called when tasks moved or were enqueued,
+    `on_look` after every look once each account was looked at, or could not be.
 
     A broker that fails delays nobody: each account is looked at by a task of its own, and its failure is told once.
     """
@@ -80,6 +82,7 @@ class Bookkeeper:
         actor: str,
         metrics: Metrics,
         on_change: Callable[[], None],
+        on_look: Callable[[], None] = lambda: None,
         timing: Timing | None = None,
     ) -> None:
         self._connector = connector
@@ -87,6 +90,7 @@ class Bookkeeper:
         self._actor = actor
         self._metrics = metrics
         self._on_change = on_change
+        self._on_look = on_look
         self._timing = timing or Timing()
         self._looks = {account.name: _Look(account) for account in accounts}
         self._waiting: list[BrokerEvent] = []
@@ -187,6 +191,9 @@ class Bookkeeper:
                 if look.pause_s is not None:
                     _log.info("account_read_again", account=look.account.name)
                 look.pause_s = None
+            look.tried = True
+            if all(each.tried for each in self._looks.values()):
+                self._on_look()
 
     async def resync(self, account: str) -> bool:
         """Reads an account's orders, fills, positions and balance, and writes down what they say; True when nothing is left

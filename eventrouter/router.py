@@ -228,6 +228,7 @@ class ExecutionRouter:
     async def _claim_until_stopped(self, connection: Connection) -> None:
         executor = self._executors[connection.name]
         await connection.tried()  # a connector that opens in a moment must not cost the first orders an attempt
+        await connection.looked()
         while not self._stop.is_set():
             connection.wake.clear()  # before the claim: what comes during it wakes the next round
             while await executor.turn() and not self._stop.is_set():
@@ -281,6 +282,7 @@ class ExecutionRouter:
             actor=self.name,
             metrics=self.metrics,
             on_change=self.wake,
+            on_look=connection.note_look,
         )
         await keeper.run()
 

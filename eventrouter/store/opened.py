@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
@@ -63,6 +64,28 @@ def open_database(config: DatabaseConfig, *, migrating: bool = True) -> OpenedDa
     report = migrate(admin_dsn, schema=config.schema_name) if migrating else None
     listen_dsn = config.listen_dsn.get_secret_value() if config.listen_dsn else None
     return OpenedDatabase(Database(dsn, config.schema_name, config.pool_size), admin_dsn, listen_dsn, None, report)
+
+
+def open_emptied(config: DatabaseConfig, holder: str) -> OpenedDatabase:
+    """Opens the embedded database with nothing in it, whatever it held before. Blocking.
+
+    For a database whose data nobody misses. Raises EventrouterError while a service runs on it, and what `open_database` raises.
+    """
+    if config.dsn is not None:
+        raise ConfigError("Only an embedded database is ever emptied.")
+    opened = open_database(config)
+    try:
+        lock = RunLock(opened, holder)
+        try:
+            with psycopg.connect(opened.admin_dsn, autocommit=True) as conn:
+                conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(config.schema_name)))
+            opened.migration = migrate(opened.admin_dsn, schema=config.schema_name)
+        finally:
+            lock.close()
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _check_dsn(key: str, dsn: SecretStr | None) -> None:
