@@ -18,6 +18,7 @@ STUCK_S = 10.0
 _AGAIN = timedelta(seconds=10)
 _AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)
 _SHOWS_WITHIN = timedelta(seconds=3)
+_UNSENT = (Status.PENDING, Status.HELD)
 ZERO = Decimal(0)
 
 
@@ -94,7 +95,7 @@ def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) 
     """Asks what was not asked yet, or was not answered: one log row for each task whose orders are concerned."""
     asked: dict[int, list[Wish]] = {}
     for order, left in wishes:
-        if order.status not in (Status.PENDING, Status.HELD) and _is_due(order, left, now):
+        if order.status not in _UNSENT and _is_due(order, left, by_task, now):
             asked.setdefault(order.task_id, []).append((order, left))
     rows = tuple(_row(group, by_task) for group in asked.values())
     clearings = tuple(
@@ -102,13 +103,23 @@ def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) 
         for group in asked.values()
         for order, left in group
     )
-    first = [order.first_asked_at for order, left in wishes if order.asked == left and order.first_asked_at]
+    mine = [order for order, left in wishes if order.asked == left and order.asked_by == by_task]
+    first = [order.first_asked_at for order in mine if order.first_asked_at]
     waited_s = max(0.0, (now - min(first)).total_seconds()) if first else 0.0
     return Requests(clearings, rows, min(max(SOON_S, waited_s / 4), LATEST_S), waited_s >= STUCK_S)
 
 
-def _is_due(order: WorkingOrder, left: Decimal, now: datetime) -> bool:
-    if order.asked != left or order.asked_at is None:
+def withdrawals(by_task: int, orders: Sequence[WorkingOrder]) -> tuple[LogEntry, ...]:
+    """One log row for each task whose orders a CANCEL withdraws: what ends without a fill then ended as we asked."""
+    by_order: dict[int, list[Wish]] = {}
+    for order in orders:
+        if order.status not in _UNSENT:
+            by_order.setdefault(order.task_id, []).append((order, ZERO))
+    return tuple(_row(group, by_task) for group in by_order.values())
+
+
+def _is_due(order: WorkingOrder, left: Decimal, by_task: int | None, now: datetime) -> bool:
+    if order.asked != left or order.asked_at is None or order.asked_by != by_task:
         return True
     pause = _AGAIN_AFTER_NO_ANSWER if order.answer in ("unknown", "not_sent") else _AGAIN
     return now - order.asked_at >= pause

@@ -11,7 +11,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen
+from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen, withdrawals
 from eventrouter.domain.denials import plain
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
@@ -40,7 +40,7 @@ class Closing:
     """What is decided: the task's own row, and the `order` where that is an intent, with the working orders it `changes`.
 
     `overtaken` are the rows of unsent entries that it cancels. `rows` say, in the logs of other tasks, what is asked of
-    their orders: `clearings`.
+    their orders: `clearings`. `withdrawn` are such rows about the orders of a CANCEL, which is sent only with them.
     """
 
     entry: LogEntry
@@ -49,6 +49,7 @@ class Closing:
     overtaken: tuple[LogEntry, ...] = ()
     rows: tuple[LogEntry, ...] = ()
     clearings: tuple[Clearing, ...] = field(default=())
+    withdrawn: tuple[LogEntry, ...] = ()
 
 
 def is_exit(event_type: str) -> bool:
@@ -203,7 +204,8 @@ def _cancel(task: "DueTask", now: datetime, lease_s: float) -> Closing:
         message = "No order of this trade is waiting or working."
         return Closing(refuse(task, Status.DENIED, "NOTHING_TO_CANCEL", message))
     changes: tuple[OrderChange, ...] = tuple((order.order_id, None) for order in targets)
-    return replace(_send(task, _as_told(task, "CANCEL"), lease_s, changes=changes), overtaken=overtaken)
+    closing = _send(task, _as_told(task, "CANCEL"), lease_s, changes=changes)
+    return replace(closing, overtaken=overtaken, withdrawn=withdrawals(task.id, targets))
 
 
 def _move_stop(task: "DueTask", now: datetime, lease_s: float) -> Closing:

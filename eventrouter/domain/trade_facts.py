@@ -37,7 +37,7 @@ class WorkingOrder:
     """An order that may still fill. `role` is entry, exit, stop or target; a stop's and target's task is the entry's.
 
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
-    was; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
+    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
     """
 
     task_id: int
@@ -52,6 +52,7 @@ class WorkingOrder:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     asked: Decimal | None = None
+    asked_by: int | None = None
     asked_at: datetime | None = None
     first_asked_at: datetime | None = None
     answer: str | None = None
@@ -189,6 +190,7 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         limit_price=_decimal(row["limit_price"]),
         stop_price=_decimal(row["stop_price"]),
         asked=_decimal(row["asked"]),
+        asked_by=row["asked_by"],
         asked_at=_moment(row["asked_at"]),
         first_asked_at=_moment(row["first_at"]),
         answer=row["answer"],

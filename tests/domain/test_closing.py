@@ -263,12 +263,22 @@ def test_an_exit_withdraws_what_works() -> None:
 def test_what_was_asked_is_asked_again_after_a_while(age_s: float, answer: str | None, again: bool) -> None:
     """Soon where the broker gave no answer, else after ten seconds; meanwhile the exit looks less and less often."""
     at = NOW - timedelta(seconds=age_s)
-    stop = working("stop", asked=Decimal(0), asked_at=at, first_asked_at=at, answer=answer)
+    stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer)
     found = decided(due("EXIT", facts(held(), working=(stop,))))
     assert bool(found.cancels) == bool(found.asked) == again
     (waits,) = found.others
     assert waits.run_in_s == max(0.25, age_s / 4)
     assert waits.reason == ("STILL_CLEARING" if age_s >= 10 else "CLEARING")
+
+
+def test_what_another_task_asked_is_asked_anew() -> None:
+    """A cancel by alert that the broker refused long ago makes an exit wait for nothing."""
+    at = NOW - timedelta(seconds=600)
+    entry = working("entry", asked=Decimal(0), asked_by=4, asked_at=at, first_asked_at=at)
+    found = decided(due("EXIT", facts(working=(entry,))))
+    assert len(found.cancels) == len(found.asked) == 1
+    (waits,) = found.others
+    assert (waits.reason, waits.run_in_s) == ("CLEARING", 0.25)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +391,10 @@ def test_a_cancel_withdraws_what_waits_and_works() -> None:
     assert (send.order.action, send.order.targets) == ("CANCEL", ("entry1", "exit1"))
     assert send.changes == (("entry1", None), ("exit1", None))
     assert send.entry.detail["targets"] == {"entry1": None, "exit1": None}
-    assert [(entry.task_id, entry.reason) for entry in found.others] == [(3, "CANCELLED_BY_ALERT")]
+    rows = [(entry.task_id, entry.status, entry.reason) for entry in found.others]
+    asked = [(1, "ACCEPTED", "CANCEL_REQUESTED"), (5, "ACCEPTED", "CANCEL_REQUESTED")]
+    assert rows == [(3, "CANCELLED", "CANCELLED_BY_ALERT"), *asked]
+    assert [entry.detail["orders"] for entry in found.others[1:]] == [{"entry1": "0"}, {"exit1": "0"}]
     assert other("CANCEL", facts(held(), working=(working("stop"),))).reason == "NOTHING_TO_CANCEL"
 
 
