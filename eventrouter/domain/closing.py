@@ -73,7 +73,7 @@ def close(task: "DueTask", now: datetime, lease_s: float) -> Closing:
 
 def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     trade = task.trade
-    if waits := _undecided(task, now):
+    if waits := _flattening(task, now) or _undecided(task, now):
         return Closing(waits)
     if trade.working:
         everything = [(order, ZERO) for order in trade.working]
@@ -90,7 +90,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
 
 def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     trade = task.trade
-    if waits := _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
+    if waits := _flattening(task, now) or _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
@@ -267,6 +267,20 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     return None
+
+
+def _flattening(task: "DueTask", now: datetime) -> LogEntry | None:
+    """Waits while the broker is told to close whatever the account holds: both together would close more than that."""
+    trade = task.trade
+    if trade.flattening is not None:
+        message = f"Everything of the account is being closed at the broker, as control {trade.flattening} asks."
+    elif trade.outdated is not None:
+        message = (
+            f"The broker showed a flat account after control {trade.outdated}; what closed it is not recorded yet."
+        )
+    else:
+        return None
+    return wait(task, now, "FLATTENING", message, RECHECK_EXIT_S)
 
 
 def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:

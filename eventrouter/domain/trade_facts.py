@@ -90,7 +90,9 @@ class TradeFacts:
 
     `filled`: something of it was executed, so what it holds says whether it is open; its tasks' statuses say so else.
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
-    `unknown`, `working`, `hidden`, `unsettled`, `unshown` and `told` are known in live mode only. `after`: the same of each trade
+    `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
+    showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`. `after`: the same of each trade
     that must be closed before this one may open.
     """
 
@@ -109,6 +111,8 @@ class TradeFacts:
     hidden: int | None = None
     unsettled: str | None = None
     unshown: int | None = None
+    flattening: int | None = None
+    outdated: int | None = None
     told: Told | None = None
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
@@ -144,6 +148,8 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         hidden=_first(facts.get("hidden")),
         unsettled=_first(facts.get("unsettled")),
         unshown=_first(facts.get("unshown")),
+        flattening=_first(facts.get("flattening")),
+        outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
