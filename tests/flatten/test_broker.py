@@ -7,6 +7,9 @@ import pytest
 
 from eventrouter.domain.tasks import Status
 from eventrouter.store import controls
+from eventrouter.store.books import read_books
+from eventrouter.store.connect import Database
+from eventrouter.store.tasks import trade_facts
 from tests.flatten.conftest import Desk
 from tests.processes import until_async
 from tests.router.book import enqueue, move
@@ -226,6 +229,64 @@ async def test_a_resume_withdraws_it(desk: Desk) -> None:
     assert await controls.flatten_requests(desk.db, ["one"], "live") == []
     assert other.in_flight == ()
     assert not await desk.is_flat()
+
+
+async def test_exits_wait_while_it_goes_on(desk: Desk) -> None:
+    """From its start to its proof, and until our books have what closed it; a strategy's own exits never wait."""
+    task = await enqueue(desk.db, "t", account="one", symbol="MNQ", mode="live")
+    await move(desk.db, task, Status.SENDING, Status.ACCEPTED, Status.SUCCESS)
+    await desk.fill("t", 2)
+    stalled = await desk.rig.control.arm("stall", endpoint="Position/searchOpen")
+    await desk.start()
+    control = await desk.flatten()
+    await until_stalled(desk.rig.control, stalled)
+    facts = await trade_facts(desk.db, "t", "one", "live")
+    assert (facts.flattening, facts.outdated) == (control.id, None)
+    await desk.rig.control.control(f"faults/{stalled}/release", {})
+    await desk.reaches("FLAT")
+    facts = await trade_facts(desk.db, "t", "one", "live")
+    assert (facts.flattening, facts.outdated) == (None, control.id)
+    await desk.fill("t", -1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated == control.id
+    await desk.fill("t", -1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated is None
+    await desk.fill("t", 1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated is None
+
+
+async def test_a_start_waits_for_claims(desk: Desk) -> None:
+    """An exit that was being decided is committed before a flattening begins, which then waits for its outcome."""
+    await desk.rig.control.placed(1)
+    async with await Database(desk.dsn).connect("claim") as claiming:
+        async with claiming.transaction():
+            await claiming.execute("SELECT pg_advisory_xact_lock_shared(halt_key())")
+            await desk.db.execute("INSERT INTO controls (scope, action, actor) VALUES ('all', 'flatten', 'test')")
+            await desk.start()
+            await until_async(lambda: waits_for_claims(desk), what="a start that waits")
+            assert await desk.kinds() == []
+        await desk.reaches("FLAT")
+
+
+async def waits_for_claims(desk: Desk) -> bool:
+    """Whether somebody waits for an advisory lock."""
+    cursor = await desk.db.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    )
+    return await cursor.fetchone() == (1,)
+
+
+async def test_a_resume_in_the_middle_ends_it_in_the_book(desk: Desk) -> None:
+    """What is withdrawn while the broker is being asked stands in nobody's way afterwards."""
+    await desk.rig.control.placed(2)
+    stalled = await desk.rig.control.arm("stall", endpoint="Position/closeContract")
+    await desk.start()
+    control = await desk.flatten()
+    await until_stalled(desk.rig.control, stalled)
+    await controls.set_control(desk.db, "all", "resume", "cli:tester", None)
+    await desk.rig.control.control(f"faults/{stalled}/release", {})
+    assert (await desk.reaches("FLATTEN_WITHDRAWN"))["control"] == control.id
+    assert (await read_books(desk.db, ["one"], "live"))["one"].flattening is None
+    assert "FLAT" not in await desk.kinds()
 
 
 async def test_a_router_that_dies_lets_go(desk: Desk) -> None:
