@@ -1141,7 +1141,24 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
-                            ORDER BY o.id DESC LIMIT 1));
+                            ORDER BY o.id DESC LIMIT 1),
+                'flattening', (SELECT jsonb_build_array(c.id) FROM (
+                                   SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
+                                   ORDER BY l.seq DESC LIMIT 1) s
+                               JOIN controls c ON c.id = (s.state ->> 'flattening')::BIGINT
+                               WHERE c.scope NOT LIKE 'strategy:%'),
+                'outdated', (SELECT jsonb_build_array(p.control) FROM (
+                                 SELECT (l.detail ->> 'control')::BIGINT AS control, l.created_at FROM account_log l
+                                 WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLAT'
+                                   AND l.detail ->> 'scope' NOT LIKE 'strategy:%'
+                                 ORDER BY l.seq DESC LIMIT 1) p
+                             WHERE EXISTS (SELECT FROM holdings h
+                                           WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
+                                             AND h.quantity <> 0
+                                             AND NOT EXISTS (SELECT FROM fills f
+                                                             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
+                                                               AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at
+                                                               AND f.side = CASE WHEN h.quantity > 0 THEN 'BUY' ELSE 'SELL' END))));
 END
 $$;
 
@@ -1212,15 +1229,16 @@ BEGIN
     RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
-                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
             JOIN execution_tasks t ON t.id = b.task_id
             LEFT JOIN LATERAL (
-                SELECT l.detail -> 'orders' ->> b.order_id AS asked, l.created_at AS asked_at, l.seq,
+                SELECT l.detail -> 'orders' ->> b.order_id AS asked, (l.detail ->> 'by')::BIGINT AS asked_by, l.created_at AS asked_at, l.seq,
                        (SELECT min(f.created_at) FROM execution_logs f
                         WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
-                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id) AS first_at
+                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
+                          AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') AS first_at
                 FROM execution_logs l
                 WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
                 ORDER BY l.seq DESC LIMIT 1) q ON TRUE
@@ -1630,7 +1648,7 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
-CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLATTEN%'::text);
+CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
@@ -1788,6 +1806,7 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;

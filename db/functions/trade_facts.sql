@@ -17,6 +17,8 @@
 --   hidden    a task that the broker accepted and whose order is not shown as working: [id]
 --   unsettled an order of which more is filled than its recorded fills: [order id, filled, recorded]
 --   unshown   an executed entry that asked for a bracket of which no order was ever shown: [id]
+--   flattening  the control that has everything of the account closed at the broker now: [id]
+--   outdated  the control whose proof that the account is flat is younger than any fill that made the trade hold what it does: [id]
 --   told      without any fill, what an entry that counts as executed asked for: [contract, direction, quantity, since when]
 -- The collations are said because a caller's account is of "C": undeclared, both arguments would be, and no index would fit.
 CREATE OR REPLACE FUNCTION trade_facts(p_trade_id TEXT, p_account TEXT, p_mode TEXT, p_task_id BIGINT) RETURNS JSONB
@@ -122,6 +124,23 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
-                            ORDER BY o.id DESC LIMIT 1));
+                            ORDER BY o.id DESC LIMIT 1),
+                'flattening', (SELECT jsonb_build_array(c.id) FROM (
+                                   SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
+                                   ORDER BY l.seq DESC LIMIT 1) s
+                               JOIN controls c ON c.id = (s.state ->> 'flattening')::BIGINT
+                               WHERE c.scope NOT LIKE 'strategy:%'),
+                'outdated', (SELECT jsonb_build_array(p.control) FROM (
+                                 SELECT (l.detail ->> 'control')::BIGINT AS control, l.created_at FROM account_log l
+                                 WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLAT'
+                                   AND l.detail ->> 'scope' NOT LIKE 'strategy:%'
+                                 ORDER BY l.seq DESC LIMIT 1) p
+                             WHERE EXISTS (SELECT FROM holdings h
+                                           WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
+                                             AND h.quantity <> 0
+                                             AND NOT EXISTS (SELECT FROM fills f
+                                                             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
+                                                               AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at
+                                                               AND f.side = CASE WHEN h.quantity > 0 THEN 'BUY' ELSE 'SELL' END))));
 END
 $$;

@@ -26,5 +26,5 @@ GRANT EXECUTE ON FUNCTION
     enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, lock_books, append_account_log, record_fills,
     note_broker_orders, note_prices, enqueue_protection, working_orders, strategy_of, set_control, trades_to_flatten,
-    enqueue_flattening
+    enqueue_flattening, halt_key
     TO eventrouter_app;

@@ -301,6 +301,7 @@ CALLABLE = {
     "enqueue_execution_task",
     "enqueue_protection",
     "enqueue_flattening",
+    "halt_key",
     "ingest_signals",
     "lock_books",
     "lock_due_tasks",
