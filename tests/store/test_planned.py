@@ -248,8 +248,9 @@ async def test_accounts_with_their_state(desk: Conn, owner: psycopg.Connection[A
     await store(desk, alert())
     await publish(desk, "test", "account", {"a": {"enabled": True, "live": True}, "b": {}}, withdraw_others=True)
     owner.execute(
-        "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at) VALUES"
-        " ('a', 'dry', 'T1', 'MNQZ6', 'MNQ', 2, now(), now()), ('a', 'dry', 'T0', 'MNQZ6', 'MNQ', 0, now(), now())"
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, filled_at)"
+        " SELECT 'a', fill_id, 'dry', 'o', trade_id, 'MNQZ6', 'MNQ', side, quantity, now()"
+        " FROM (VALUES ('1', 'T1', 'BUY', 2), ('2', 'T0', 'BUY', 1), ('3', 'T0', 'SELL', 1)) AS f (fill_id, trade_id, side, quantity)"
     )
     owner.execute(
         "INSERT INTO account_log (account, mode, seq, kind, actor, state) VALUES ('a', 'dry', 1, 'OPENED', 'x', '{}'),"
