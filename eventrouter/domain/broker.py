@@ -59,7 +59,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an instrument last cost: `contract` is the broker's id, `at` the broker's time of it."""
+    """What an instrument last cost: `contract` is the broker's id, `at` the time for which that is known."""
 
     contract: str
     value: Decimal

@@ -120,6 +120,35 @@ async def test_what_is_left_of_an_entry_may_be_cancelled(start: Start) -> None:
     assert await rig.holds() == {"one": 0}
 
 
+async def test_what_an_exit_left_is_closed_too(start: Start) -> None:
+    """The broker sells one of three and cancels the rest, twice: two more exits follow by themselves, and it is flat."""
+    rig = await start()
+    await opened(rig, 3)
+    await rig.market.arm("partial", contracts=1, rest="cancel", times=2)
+    end = await rig.ended((await rig.exit("T1")).task("one"))
+    assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
+    await until_async(lambda: _sold(rig, 3), what="the sale of the rest")
+    assert await rig.sold() == [1, 1, 1]
+    assert await rig.holds() == {"one": 0}
+    rests = await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_REST' ORDER BY id")
+    assert len(rests) == 2
+    assert [(await rig.ended(row["id"]))["status"] for row in rests] == ["SUCCESS", "SUCCESS"]
+
+
+async def test_what_a_cancelled_exit_left_stays(start: Start) -> None:
+    """An exit at a limit has sold one of three when somebody cancels it: the other two are kept."""
+    rig = await start()
+    await opened(rig, 3)
+    await rig.market.arm("partial", contracts=1)
+    leave = (await rig.exit("T1", order_type="limit", limit_price=23990)).task("one")
+    await rig.reached(leave, "ACCEPTED", "FILL")
+    await rig.done(await rig.post(trade_id="T1", action="cancel"))
+    end = await rig.ended(leave)
+    assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
+    assert await rig.holds() == {"one": 2}
+    assert await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_REST'") == []
+
+
 async def test_a_late_reject_fails_the_task(start: Start) -> None:
     """Accepted, then rejected by the broker: FAILED, and nothing is held."""
     rig = await start()
