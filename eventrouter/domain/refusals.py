@@ -143,6 +143,7 @@ WAITING: Mapping[str, str] = MappingProxyType(
         "WAITS_FOR_EXIT": "The opening half of a reversal waits until the trade before it is closed.",
         "CLEARING": "Working orders of its trade are withdrawn or made smaller first.",
         "STILL_CLEARING": "The same, for a minute already: look at the broker.",
+        "FLATTENING": "Everything on its account is being closed at the broker; it waits for that.",
         "CONTRACT_WAITS": "The broker could not say which contract is meant; it is asked again.",
         "NO_ROUTER": "No running router knows its account.",
         "NOT_SENT": "Nothing left this machine; it is sent again, or FAILED or EXPIRED once that is too late.",
