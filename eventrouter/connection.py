@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from eventrouter.connectors import CREDENTIAL_FIELDS, REGISTRY
@@ -15,6 +16,7 @@ from eventrouter.logs import get_logger
 OPEN_WITHIN_S = 10.0
 OPEN_AGAIN_S = 5.0
 CLOSE_WITHIN_S = 5.0
+LOOK_WITHIN_S = 3.0
 SIMULATED = "dryrun"
 _log = get_logger("eventrouter.router")
 
@@ -40,11 +42,25 @@ class Connection:
         self.wake = asyncio.Event()
         self.unknown = asyncio.Event()
         self._tried = asyncio.Event()
+        self._looked = asyncio.Event()
         self._make = make
 
     async def tried(self) -> None:
         """Returns once the connector is open, or once it is known why it is not."""
         await self._tried.wait()
+
+    async def looked(self) -> None:
+        """Returns once the broker was asked how the accounts stand, at the latest after LOOK_WITHIN_S.
+
+        Before that an account without books would deny its first entries for limits that nobody can check.
+        """
+        if self.mode == "live" and self.ready.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._looked.wait(), LOOK_WITHIN_S)
+
+    def note_look(self) -> None:
+        """Every account was looked at, or could not be."""
+        self._looked.set()
 
     async def open(self) -> None:
         """Makes and opens the connector; tries again until it stands, and says why it does not."""

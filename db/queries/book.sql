@@ -117,6 +117,11 @@ JOIN holdings h ON h.account = o.account AND h.mode = o.mode AND h.trade_id = o.
 WHERE o.account = ANY (:accounts) AND o.mode = 'live' AND o.role = 'stop' AND o.state = 'REJECTED' AND o.task_id IS NOT NULL
 ORDER BY o.task_id;
 
+-- name: trades_with_brackets
+SELECT DISTINCT trade_id FROM broker_orders
+WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL
+ORDER BY trade_id;
+
 -- name: resync_from^
 -- From when on an account is to be read again: the oldest order that may still do something, the latest fill that is known.
 SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t

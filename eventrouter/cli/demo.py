@@ -14,7 +14,8 @@ from aiohttp import ClientSession, ClientTimeout
 
 from eventrouter.app import Listeners, Service
 from eventrouter.cli.demo_desk import MEASURED, PRICE, STRATEGY, Desk
-from eventrouter.cli.look import print_log
+from eventrouter.cli.log_text import summary_lines
+from eventrouter.cli.look import columns, print_log
 from eventrouter.domain.tasks import FINAL
 from eventrouter.errors import EventrouterError
 from eventrouter.store import reports
@@ -33,24 +34,31 @@ class Demo:
     desk: Desk
 
     async def play(self, *, extra: int = 0, stays: bool = True) -> None:
-        """Posts the alerts one after the other, prints each task's log, then `extra` more and their latencies."""
+        """Posts the alerts one after the other, prints what became of each, then `extra` more and their latencies."""
         assert self.service.opened is not None
         conn = await self.service.opened.database.connect("demo")
         async with conn, ClientSession(timeout=ClientTimeout(total=_DONE_WITHIN_S)) as session:
             url = await self._webhook(conn, STRATEGY)
             trade = f"demo-{secrets.token_hex(3)}"
             typer.echo("The broker is simulated inside of this process. Nothing leaves this machine.")
-            await self._show(conn, session, url, "1. An entry, sized for each account:", _entry(trade))
+            typer.echo(
+                "Times count from the alert's arrival: to the commit of the intent, which comes before the order, and to the end."
+            )
+            title = (
+                f"1. One alert: LONG 1 MNQ at {PRICE}, stop at {PRICE - _GAIN}. Each account sizes it by its own rule:"
+            )
+            entered = await self._show(conn, session, url, title, _entry(trade))
             self._holdings()
+            for task, log in (entered[0], entered[-1]):
+                typer.echo(f"\nThe log of {task['account']}:")
+                print_log(task, log)
             self.desk.price(PRICE + _GAIN)
-            await self._show(
-                conn, session, url, f"2. The price is {_GAIN} points higher. Its exit, by the trade_id:", _exit(trade)
-            )
+            title = f"2. The price is {_GAIN} points higher. The trade's exit closes what each account holds:"
+            await self._show(conn, session, url, title, _exit(trade))
             self._holdings()
-            unclear = _entry(trade) | {"direction": "{{strategy.order.action}}"}
-            await self._show(
-                conn, session, url, "3. An alert that cannot be understood is refused, and says why:", unclear
-            )
+            typer.echo("\n3. An alert that cannot be understood is refused, and says why:")
+            refused = await self._post(session, url, _entry(trade) | {"direction": "{{strategy.order.action}}"})
+            typer.echo(f"  {refused['status']} {refused['code']}: {refused['message']}")
             if extra:
                 await self._measure(session, await self._webhook(conn, MEASURED), conn, extra)
         if stays:
@@ -60,22 +68,24 @@ class Demo:
         await revoke_tokens(conn, strategy)
         return f"http://{self.listeners.public}/webhook/{await add_token(conn, strategy)}"
 
-    async def _show(self, conn: Any, session: ClientSession, url: str, title: str, alert: dict[str, Any]) -> None:
+    async def _show(
+        self, conn: Any, session: ClientSession, url: str, title: str, alert: dict[str, Any]
+    ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Posts an alert, and tells how its tasks ended; the tasks with their logs."""
         typer.echo(f"\n{title}")
         answer = await self._post(session, url, alert)
-        typer.echo(f"  answered {answer}")
-        for task_id in answer.get("tasks", []):
-            task = await self._finished(conn, task_id)
-            log = await reports.task_log(conn, task_id)
-            print_log(task, log)
-            sized = next((row["detail"]["sizing"] for row in log if (row["detail"] or {}).get("sizing")), None)
-            if sized is not None and task["status"] != "DENIED":
-                typer.echo(f"      sized: {sized['calculation']}")
+        if "tasks" not in answer:
+            raise EventrouterError(f"An alert was refused: {answer}")
+        tasks = [await self._finished(conn, task_id) for task_id in answer["tasks"]]
+        told = [(task, await reports.task_log(conn, task["id"])) for task in tasks]
+        for line in summary_lines(told, columns()):
+            typer.echo(line)
+        return told
 
     def _holdings(self) -> None:
-        typer.echo("The broker says:")
+        typer.echo("  The broker says:")
         for name, contracts, balance in self.desk.held():
-            typer.echo(f"  {name:<12} holds {contracts} MNQ, balance {balance:,.2f} USD")
+            typer.echo(f"  {name:<12} holds {contracts:>2} MNQ, balance {balance:,.2f} USD")
 
     def _look_around(self) -> None:
         assert self.service.opened is not None

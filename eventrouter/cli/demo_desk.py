@@ -1,6 +1,8 @@
 """What `eventrouter demo` plays with: a broker of its own in this process, four accounts there, and one of the dry run."""
 
+import asyncio
 import base64
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +17,7 @@ from eventrouter.config import Config, load_config
 from eventrouter.credentials import KEY_VARIABLE, CredentialStore
 from eventrouter.simulator import Settings, Simulator
 from eventrouter.store.embedded_home import default_home
+from eventrouter.store.opened import open_emptied
 
 STRATEGY, MEASURED = "demo", "demo-latency"
 PRICE = Decimal(24_000)
@@ -41,8 +44,8 @@ class Desk:
         """Account, contracts of MNQ (negative: short) and balance in dollars, as the broker has them."""
         engine = self._broker.engine
         return [
-            (account.name, engine.net(account.id, self._contract().id), account.balance)
-            for account in engine.accounts.values()
+            (name, engine.net(account.id, self._contract().id), account.balance)
+            for (name, _), account in zip(_ACCOUNTS, engine.accounts.values(), strict=True)
         ]
 
     def _contract(self) -> Any:
@@ -51,7 +54,7 @@ class Desk:
 
 @asynccontextmanager
 async def desk(config: Path | None) -> AsyncIterator[tuple[Service, Desk]]:
-    """A service whose only way out is a broker simulated in this process. It has a database and keys of its own."""
+    """A service whose only way out is a broker simulated in this process. It has keys and an empty database of its own."""
     settings = Settings(accounts=len(_ACCOUNTS), requests_per_minute=0, api_key=secrets.token_hex(8))
     with TemporaryDirectory(prefix="eventrouter-demo-") as directory:
         keys = _keys(Path(directory) / "credentials", settings)
@@ -59,7 +62,13 @@ async def desk(config: Path | None) -> AsyncIterator[tuple[Service, Desk]]:
             loaded = load_config(config, overrides=_sections(broker.url))
             home = loaded.database.data_dir or default_home()
             own = {"dsn": None, "admin_dsn": None, "listen_dsn": None, "data_dir": home.with_name(f"{home.name}-demo")}
-            yield Service(_apart(loaded, own), exclusive=True, credentials=keys), Desk(broker)
+            apart = _apart(loaded, own)
+            # a new broker counts its orders and fills from one again: what an earlier demo has stored is not its past
+            opened = await asyncio.to_thread(open_emptied, apart.database, f"demo-{os.getpid()}")
+            try:
+                yield Service(apart, exclusive=True, name=f"demo-{os.getpid()}", credentials=keys), Desk(broker)
+            finally:
+                await asyncio.to_thread(opened.close)
 
 
 def _keys(directory: Path, broker: Settings) -> CredentialStore:

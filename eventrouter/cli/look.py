@@ -1,6 +1,7 @@
 """Look and act: `tasks`, `logs`, `dead`, `retry`, `discard`, `approve`, `refuse`."""
 
 import getpass
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eventrouter.cli.log_text import log_lines
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import ConfigError, EventrouterError
@@ -125,16 +127,13 @@ def refuse(
 
 def print_log(task: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """A task's log as text."""
-    where = f"{task['event_type']} {task['trade_id']} on {task['account'] or 'no account yet'} ({task['mode']} mode)"
-    typer.echo(f"Task {task['id']}: {where}, client order id {task['client_order_id'] or 'not drawn yet'}")
-    since: datetime = task["received_at"] or task["created_at"]
-    for row in rows:
-        ms = (row["created_at"] - since).total_seconds() * 1000
-        said = row["message"] or row["response_body"] or ""
-        moved = f"{row['prev_status'] or '-'} > {row['status']}"
-        typer.echo(
-            f"  {row['seq']:>2}  {ms:>9.1f} ms  {moved:<20}  {row['reason']:<16}  by {row['actor']}  {said[:200]}".rstrip()
-        )
+    for line in log_lines(task, rows, columns()):
+        typer.echo(line)
+
+
+def columns() -> int | None:
+    """Columns of the terminal; None where output goes elsewhere, whose lines are not broken."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _act(action: str, task: int, reason: str | None, config: Any, *, as_json: bool) -> None:

@@ -190,6 +190,12 @@ async def protect(conn: Conn, accounts: Collection[str]) -> list[int]:
     return [task_id for task_id in found if task_id is not None]
 
 
+async def trades_with_brackets(conn: Conn, account: str) -> list[str]:
+    """Trades of which a stop or a target works."""
+    cursor = await conn.execute(query("trades_with_brackets"), {"account": account})
+    return [trade_id for (trade_id,) in await cursor.fetchall()]
+
+
 async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:
     """Enqueues EXIT_REST for those of these tasks that are exits whose trade still holds something."""
     if task_ids:

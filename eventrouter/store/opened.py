@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
@@ -63,6 +64,31 @@ def open_database(config: DatabaseConfig, *, migrating: bool = True) -> OpenedDa
     report = migrate(admin_dsn, schema=config.schema_name) if migrating else None
     listen_dsn = config.listen_dsn.get_secret_value() if config.listen_dsn else None
     return OpenedDatabase(Database(dsn, config.schema_name, config.pool_size), admin_dsn, listen_dsn, None, report)
+
+
+def open_emptied(config: DatabaseConfig, holder: str) -> OpenedDatabase:
+    """Opens the embedded database with nothing in it, whatever it held before. Blocking.
+
+    For a database whose data nobody misses. Raises EventrouterError while a service runs on it, and what `open_database` raises.
+    """
+    if config.dsn is not None:
+        raise ConfigError("Only an embedded database is ever emptied.")
+    server = open_server(config.data_dir, settings=_SETTINGS)
+    try:
+        database = Database(server.app_dsn, config.schema_name, config.pool_size)
+        opened = OpenedDatabase(database, server.admin_dsn, None, server, None)
+        lock = RunLock(opened, holder)
+        try:
+            # before anything looks at it: another version's tables are in nobody's way either
+            with psycopg.connect(opened.admin_dsn, autocommit=True) as conn:
+                conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(config.schema_name)))
+            opened.migration = migrate(opened.admin_dsn, schema=config.schema_name)
+        finally:
+            lock.close()
+    except BaseException:
+        server.close()
+        raise
+    return opened
 
 
 def _check_dsn(key: str, dsn: SecretStr | None) -> None:

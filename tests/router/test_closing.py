@@ -232,13 +232,14 @@ async def test_what_the_broker_does_not_answer_is_asked_again(db: Conn, start: S
 
 async def test_a_cancel_by_alert(db: Conn, start: Start, broker: Broker) -> None:
     """Withdraws the working entry; an order that is gone already counts as withdrawn."""
-    await accepted(db)
+    entry = await accepted(db)
     broker.on_change = _gone
     await start(**LIVE, sleeping=False)
     cancel = await enqueue_live(db, "t", "CANCEL")
     await reaches(db, cancel, Status.SUCCESS)
     assert (broker.placed, broker.changed) == ([], [("e-t", None)])
     assert (await row_of(db, cancel, "DONE"))[8]["orders"] == {"e-t": "gone: No such order works."}
+    assert (await row_of(db, entry, "CANCEL_REQUESTED"))[8] == {"orders": {"e-t": "0"}, "by": cancel}
 
 
 async def _gone(_order_id: str, _change: Change | None) -> Outcome:

@@ -257,7 +257,7 @@ async def test_accounts_with_their_state(desk: Conn, owner: psycopg.Connection[A
         " ('a', 'dry', 2, 'OUT_OF_SYNC', 'x', '{\"out_of_sync\": \"one more\"}'), ('a', 'live', 1, 'OPENED', 'x', '{}')"
     )
     owner.execute(
-        "INSERT INTO controls (scope, action, actor) VALUES ('all', 'halt', 'x'), ('all', 'reduce', 'x'), ('all', 'flatten', 'x'),"
+        "INSERT INTO controls (scope, action, actor) VALUES ('all', 'halt', 'x'), ('all', 'flatten', 'x'),"
         " ('account:b', 'halt', 'x'), ('account:off', 'halt', 'x'), ('account:off', 'resume', 'x')"
     )
     found = {row["name"]: row for row in await account_reports.accounts(desk)}
