@@ -40,6 +40,21 @@ async def test_an_exit_leaves_what_another_trade_holds(start: Start) -> None:
     assert await rig.holds() == {"one": 3}
 
 
+async def test_an_exit_closes_no_more_than_the_account_has(start: Start) -> None:
+    """Long 3 and short 1 in two trades come to 2 at a netting broker: the exit of the long one sells 2 and never goes short."""
+    rig = await start(one={"no_opposite_side": False})
+    await rig.done(await rig.entry("T1", 3))
+    await rig.done(await rig.entry("T2", 1, "short"))
+    assert await rig.holds() == {"one": 2}
+    await rig.done(await rig.exit("T1"))
+    assert await rig.holds() == {"one": 0}
+    assert await rig.sold() == [1, 2]
+    for trade in ("T1", "T2"):
+        again = await rig.ended((await rig.exit(trade, price=1)).task("one"))
+        assert (again["status"], again["reason"]) == ("DENIED", "NOTHING_TO_CLOSE")
+    assert await rig.holds() == {"one": 0}
+
+
 async def test_an_exit_while_the_entry_works_withdraws_it(start: Start) -> None:
     """Nothing filled: the entry is cancelled, and the exit finds nothing; there is never an opposite position."""
     rig = await start()
