@@ -135,14 +135,14 @@ class Rig:
 
         return await self.watch.until(last, f"the end of task {task}")
 
-    async def reached(self, task: int, status: str, reason: str | None = None) -> Row:
-        """The first row of a task with this status (and reason)."""
+    async def reached(self, task: int, status: str | None, reason: str | None = None) -> Row:
+        """The first row of a task with this status and reason, of those that are given."""
 
         def found() -> Row | None:
-            rows = (row for row in self.watch.rows[task] if row["status"] == status)
+            rows = (row for row in self.watch.rows[task] if status in (None, row["status"]))
             return next((row for row in rows if reason in (None, row["reason"])), None)
 
-        return await self.watch.until(found, f"{status} {reason or ''} of task {task}")
+        return await self.watch.until(found, f"{status or ''} {reason or ''} of task {task}")
 
     async def done(self, posted: Posted, status: str = Status.SUCCESS) -> dict[str, Row]:
         """The last rows of an alert's tasks, by account, once all are final; all must have ended so."""
