@@ -3,65 +3,10 @@
 CREATE FUNCTION public.account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET enable_seqscan TO 'off'
-    SET jit TO 'off'
     AS $$
 BEGIN
     PERFORM lock_accounts(p_accounts, p_owners);
-    RETURN (
-        WITH RECURSIVE latest (scope, action, id) AS (
-            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
-            UNION ALL
-            SELECT n.scope, n.action, n.id
-            FROM latest l
-            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
-                                ORDER BY c.scope, c.id DESC LIMIT 1) n
-        ), owned (owner, account) AS (
-            SELECT o.owner, s.name
-            FROM unnest(p_owners) AS o (owner)
-            CROSS JOIN LATERAL (SELECT DISTINCT p.name FROM settings p
-                                WHERE p.kind = 'account' AND p.body ->> 'owner' = o.owner) s
-            WHERE o.owner = (SELECT b.body ->> 'owner' FROM settings b
-                             WHERE b.kind = 'account' AND b.name = s.name AND NOT b.withdrawn ORDER BY b.version DESC LIMIT 1)
-        ), wanted (account) AS (
-            SELECT a.name COLLATE "C" FROM unnest(p_accounts || p_others) AS a (name)
-            UNION
-            SELECT w.account FROM owned w
-        )
-        SELECT jsonb_build_object(
-            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
-            'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
-                       FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
-            'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
-                       FROM last_prices p WHERE p.root = ANY (p_roots)),
-            'accounts', (SELECT COALESCE(jsonb_object_agg(w.account, jsonb_build_object(
-                'holdings', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.trade_id, h.root, h.contract, h.quantity::TEXT)), '[]')
-                             FROM holdings h WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
-                'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(
-                                       t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
-                                       (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),
-                                       t.payload ->> 'symbol', t.payload ->> 'direction', t.payload ->> 'quantity')), '[]')
-                            FROM execution_tasks t
-                            LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
-                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
-                            WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                              AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
-                'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_array(b.root, b.contract, b.side, (b.quantity - b.filled)::TEXT)), '[]')
-                           FROM broker_orders b
-                           WHERE b.account = w.account AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR')
-                             AND (b.role = 'foreign'
-                                  OR b.role = 'entry' AND NOT EXISTS (
-                                      SELECT FROM execution_tasks x
-                                      WHERE x.id = b.task_id AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')))),
-                'intents', (SELECT COALESCE(jsonb_agg(jsonb_build_array(r.id, r.last_attempt_at)), '[]')
-                            FROM (SELECT t.id, t.last_attempt_at FROM execution_tasks t
-                                  WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                                    AND t.last_attempt_at > now() - INTERVAL '2 minutes'
-                                  ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
-                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
-            )), '{}') FROM wanted w)));
+    RETURN read_account_facts(p_accounts, p_owners, p_others, p_roots, p_mode);
 END
 $$;
 
@@ -899,6 +844,70 @@ CREATE FUNCTION public.purge_alert_windows() RETURNS bigint
     SELECT count(*) FROM gone;
 $$;
 
+CREATE FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (
+        WITH RECURSIVE latest (scope, action, id) AS (
+            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
+            UNION ALL
+            SELECT n.scope, n.action, n.id
+            FROM latest l
+            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
+                                ORDER BY c.scope, c.id DESC LIMIT 1) n
+        ), owned (owner, account) AS (
+            SELECT o.owner, s.name
+            FROM unnest(p_owners) AS o (owner)
+            CROSS JOIN LATERAL (SELECT DISTINCT p.name FROM settings p
+                                WHERE p.kind = 'account' AND p.body ->> 'owner' = o.owner) s
+            WHERE o.owner = (SELECT b.body ->> 'owner' FROM settings b
+                             WHERE b.kind = 'account' AND b.name = s.name AND NOT b.withdrawn ORDER BY b.version DESC LIMIT 1)
+        ), wanted (account) AS (
+            SELECT a.name COLLATE "C" FROM unnest(p_accounts || p_others) AS a (name)
+            UNION
+            SELECT w.account FROM owned w
+        )
+        SELECT jsonb_build_object(
+            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
+            'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
+                       FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
+            'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
+                       FROM last_prices p WHERE p.root = ANY (p_roots)),
+            'accounts', (SELECT COALESCE(jsonb_object_agg(w.account, jsonb_build_object(
+                'holdings', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.trade_id, h.root, h.contract, h.quantity::TEXT)), '[]')
+                             FROM holdings h WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
+                'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(
+                                       t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
+                                       (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),
+                                       t.payload ->> 'symbol', t.payload ->> 'direction', t.payload ->> 'quantity')), '[]')
+                            FROM execution_tasks t
+                            LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
+                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
+                            WHERE t.account = w.account AND t.mode = p_mode AND t.opening
+                              AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
+                'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_array(b.root, b.contract, b.side, (b.quantity - b.filled)::TEXT)), '[]')
+                           FROM broker_orders b
+                           WHERE b.account = w.account AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR')
+                             AND (b.role = 'foreign'
+                                  OR b.role = 'entry' AND NOT EXISTS (
+                                      SELECT FROM execution_tasks x
+                                      WHERE x.id = b.task_id AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')))),
+                'intents', (SELECT COALESCE(jsonb_agg(jsonb_build_array(r.id, r.last_attempt_at)), '[]')
+                            FROM (SELECT t.id, t.last_attempt_at FROM execution_tasks t
+                                  WHERE t.account = w.account AND t.mode = p_mode AND t.opening
+                                    AND t.last_attempt_at > now() - INTERVAL '2 minutes'
+                                  ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
+                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
+            )), '{}') FROM wanted w)));
+END
+$$;
+
 CREATE FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) RETURNS TABLE(account text, fill_id text, part integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1084,7 +1093,7 @@ BEGIN
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
-    IF EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
+    IF p_task_id = 0 OR EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
         v_facts := v_facts || jsonb_build_object('sized', (
             SELECT jsonb_agg(jsonb_build_array(s.contracts, s.asked)) FROM (
                 SELECT i.detail ->> 'quantity' AS contracts, COALESCE(o.payload ->> 'quantity', '1') AS asked
@@ -1132,7 +1141,24 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
-                            ORDER BY o.id DESC LIMIT 1));
+                            ORDER BY o.id DESC LIMIT 1),
+                'flattening', (SELECT jsonb_build_array(c.id) FROM (
+                                   SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
+                                   ORDER BY l.seq DESC LIMIT 1) s
+                               JOIN controls c ON c.id = (s.state ->> 'flattening')::BIGINT
+                               WHERE c.scope NOT LIKE 'strategy:%'),
+                'outdated', (SELECT jsonb_build_array(p.control) FROM (
+                                 SELECT (l.detail ->> 'control')::BIGINT AS control, l.created_at FROM account_log l
+                                 WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLAT'
+                                   AND l.detail ->> 'scope' NOT LIKE 'strategy:%'
+                                 ORDER BY l.seq DESC LIMIT 1) p
+                             WHERE EXISTS (SELECT FROM holdings h
+                                           WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
+                                             AND h.quantity <> 0
+                                             AND NOT EXISTS (SELECT FROM fills f
+                                                             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
+                                                               AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at
+                                                               AND f.side = CASE WHEN h.quantity > 0 THEN 'BUY' ELSE 'SELL' END))));
 END
 $$;
 
@@ -1203,15 +1229,16 @@ BEGIN
     RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
-                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
             JOIN execution_tasks t ON t.id = b.task_id
             LEFT JOIN LATERAL (
-                SELECT l.detail -> 'orders' ->> b.order_id AS asked, l.created_at AS asked_at, l.seq,
+                SELECT l.detail -> 'orders' ->> b.order_id AS asked, (l.detail ->> 'by')::BIGINT AS asked_by, l.created_at AS asked_at, l.seq,
                        (SELECT min(f.created_at) FROM execution_logs f
                         WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
-                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id) AS first_at
+                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
+                          AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') AS first_at
                 FROM execution_logs l
                 WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
                 ORDER BY l.seq DESC LIMIT 1) q ON TRUE
@@ -1621,7 +1648,7 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
-CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLATTEN%'::text);
+CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
@@ -1779,6 +1806,7 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
@@ -1813,6 +1841,9 @@ GRANT ALL ON FUNCTION public.publish_settings(p_actor text, p_kind text, p_names
 
 REVOKE ALL ON FUNCTION public.purge_alert_windows() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_alert_windows() TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_others text[], p_roots text[], p_mode text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) TO eventrouter_app;

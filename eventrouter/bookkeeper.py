@@ -15,6 +15,7 @@ from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Fill, Gap, Position
 from eventrouter.errors import StoreError
+from eventrouter.leftovers import Leftovers
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import resync as looks
@@ -40,7 +41,8 @@ _log = get_logger("eventrouter.bookkeeper")
 class Timing:
     """Seconds. `look_every_s`: between two looks when nothing happens; `again_s`: before the second look at a difference, or
     at a fill whose order nobody knows; `lost_after_s`: how long an order may be missing from what the broker lists;
-    `ask_within_s`: for one look; `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
+    `ask_within_s`: for one look; `grace_s`: how long a stop or target may be larger than its trade before it is withdrawn;
+    `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
     earlier than known events a look begins, since what happens may show late.
     """
 
@@ -48,6 +50,7 @@ class Timing:
     again_s: float = 2.0
     lost_after_s: float = 60.0
     ask_within_s: float = 60.0
+    grace_s: float = 0.5
     retry_s: float = 1.0
     look_back: timedelta = timedelta(minutes=15)
 
@@ -93,6 +96,7 @@ class Bookkeeper:
         self._on_look = on_look
         self._timing = timing or Timing()
         self._looks = {account.name: _Look(account) for account in accounts}
+        self._leftovers = Leftovers(connector, pool, actor=actor, grace_s=self._timing.grace_s)
         self._waiting: list[BrokerEvent] = []
         self._arrived = asyncio.Event()
         self._balances: dict[str, Decimal] = {}
@@ -102,6 +106,7 @@ class Bookkeeper:
     async def run(self) -> None:
         """Reads the connector's events until they end; looks at every account at first."""
         followers = [asyncio.create_task(self._follow(look)) for look in self._looks.values()]
+        followers += [asyncio.create_task(self._leftovers.run(account)) for account in self._looks]
         digesting = asyncio.create_task(self._digest())
         try:
             async for event in self._connector.events():
@@ -111,6 +116,7 @@ class Bookkeeper:
             for task in (*followers, digesting):
                 task.cancel()
             await asyncio.gather(*followers, digesting, return_exceptions=True)
+            await self._leftovers.stop()
 
     def look_soon(self, account: str, in_s: float = 0.0) -> None:
         """Asks for a look at an account, for instance because an order's outcome is not known."""
@@ -146,6 +152,8 @@ class Bookkeeper:
                 await lock_books(conn, {o.account for o in orders} | {f.account for f in fills}, "live")
                 moved, recording = await self._record(conn, orders, fills, frozenset())
             self._told(moved, recording)
+            for account in {o.account for o in orders} | {f.account for f in fills}:
+                self._leftovers.look_soon(account)
             for stray in recording.strays:
                 self.look_soon(stray.account)
         await self._compare_told(
@@ -214,6 +222,7 @@ class Bookkeeper:
             gone = await self._lost(conn, look, orders)
             look_again = bool(recording.strays) or account in lacking
         self._told([*moved, *ended, *gone], recording)
+        self._leftovers.look_soon(account)
         look.strays = {fill.id for fill in recording.strays}
         settled = not look_again and await self._compare(look, positions, balance)
         if not settled:

@@ -71,6 +71,13 @@ async def close_out(connector: Connector, account: str, still_alone: Callable[[]
     return Round(orders, positions, tuple(cancels), tuple(closes))
 
 
+async def is_flat(connector: Connector, account: str) -> bool:
+    """Whether no order works and then no position is held; only looks. Raises BrokerError when the broker cannot be read."""
+    if _working(await connector.orders(account)):
+        return False
+    return not any(each.quantity for each in await connector.positions(account))
+
+
 def _working(orders: Sequence[BrokerOrder]) -> tuple[BrokerOrder, ...]:
     return tuple(each for each in orders if each.state in _STILL)
 

@@ -96,8 +96,9 @@ class Executor:
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries, decisions.asked)
         # the intents are committed: from here on the orders may leave
-        # a row that an exit adds to an entry it cancels is told with the exit's trade and account, which are the entry's
+        # a row that an exit or a cancel adds to another task is told with its own trade and account, which are the other's
         concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}
+        concerned |= {order.task_id: task for task in claim.due for order in task.trade.working}
         concerned |= {task.id: task for task in claim.due}
         for entry in entries:
             self._outcomes.tell(entry, appended[entry.task_id], concerned[entry.task_id])

@@ -2,34 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from eventrouter.config import Config
-from eventrouter.config.rules import account_of, rules_of, table_of
-from eventrouter.domain.decide import DueTask, decide
+from eventrouter.config.rules import rules_of, table_of
 from eventrouter.domain.duplicates import duplicate_key
 from eventrouter.domain.parsers import Reading, read_alert
 from eventrouter.domain.payloads import record_of
-from eventrouter.domain.plan import Entered, Planned, opens, plan, planned_as, symbol_of, tasks_of
+from eventrouter.domain.plan import Entered, opens, plan, planned_as, symbol_of, tasks_of
 from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.routing import RoutingTable
 from eventrouter.domain.signals import Signal
 from eventrouter.domain.symbols import root_of
-from eventrouter.domain.trade_facts import TradeFacts
 from eventrouter.domain.trades import Leg, begun_since, resolve
 from eventrouter.domain.understand import ask_of, max_age_of, understand
 from eventrouter.domain.wording import in_words
 from eventrouter.errors import SignalRefused
+from eventrouter.forecast import NEW_TRADE, NOTHING, Forecaster, Step, fleet_of
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn
 from eventrouter.store.settings import routing_table
 from eventrouter.store.signals import repeated_signal, trades_of
 from eventrouter.store.tokens import token_hash, valid_tokens
-
-NEW_TRADE = "(a new trade)"
-_NOTHING = "nothing"
-_OUTCOMES = {"SENDING": "send", "PENDING": "wait", "DENIED": "deny", "EXPIRED": "expire", "CANCELLED": "cancel"}
 
 
 @dataclass(slots=True)
@@ -58,7 +53,8 @@ class _Explanation:
         self.notes.append(f"It repeats signal {self.duplicate_of}.")
         message = f"It repeats signal {self.duplicate_of}, and makes no order."
         self.accounts = [
-            {**row, "decision": _NOTHING, "reason": "DUPLICATE", "message": message} for row in self.accounts
+            {**row, "decision": NOTHING, "reason": "DUPLICATE", "message": message, "quantity": None}
+            for row in self.accounts
         ]
 
     def answer(self) -> dict[str, Any]:
@@ -109,13 +105,21 @@ async def explain(config: Config, conn: Conn | None, raw: bytes, *, strategy: st
     table = await _table(told, config, conn)
     if rules.limits.alerts_per_minute and signal.opening:
         told.notes.append("Whether alerts_per_minute still allows it is known only to the service.")
+    steps: list[Step] = []
     for leg in resolved.legs:
         held = await _held(conn, leg)
         asked = (planned_as(leg), symbol_of(leg, held), strategy)
         planned = plan(*asked, table, max_age_s=max_age_of(signal, rules))
         led, planned = tasks_of(leg, planned, held)
-        told.accounts += [await _decided(config, conn, led, each, signal, now) for each in planned]
-    told.accounts = _each_once(told.accounts)
+        steps += [Step(led, each) for each in planned]
+    fleet = await fleet_of(config, conn)
+    if fleet.differs:
+        names = ", ".join(fleet.differs)
+        told.notes.append(
+            f"What was published of these accounts counts, and it is not what this configuration says: {names}."
+        )
+    forecaster = Forecaster(conn, fleet, strategy, table.version, now, signal.fire_time)
+    told.accounts = _each_once(await forecaster.rows(steps))
     if told.duplicate_of is not None:
         told.repeats()
     return told.answer()
@@ -148,7 +152,7 @@ async def _held(conn: Conn | None, leg: Leg) -> Mapping[str, Entered]:
 
 def _each_once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What becomes of the alert on each account; an account that gets nothing at all stands once, at the end."""
-    served = {row["account"] for row in rows if row["decision"] != _NOTHING}
+    served = {row["account"] for row in rows if row["decision"] != NOTHING}
     others = {row["account"]: {**row, "event": None, "trade_id": None} for row in rows if row["account"] not in served}
     return [*(row for row in rows if row["account"] in served), *others.values()]
 
@@ -194,79 +198,3 @@ async def _doubts(config: Config, conn: Conn | None, strategy: str) -> list[str]
     if conn is not None and strategy in (await valid_tokens(conn)).values():
         return []
     return [f"No strategy {strategy!r} is known: it has no token, and no block in the configuration."]
-
-
-async def _decided(
-    config: Config, conn: Conn | None, leg: Leg, planned: Planned, signal: Signal, now: datetime
-) -> dict[str, Any]:
-    """What would become of one leg on one account."""
-    if planned.intent is None:
-        return {**_row(leg, planned.account, _NOTHING, planned.code, planned.message), "quantity": None}
-    facts = await _facts(config, conn, leg, planned.account)
-    since = now if signal.fire_time is None else min(now, signal.fire_time)
-    age_s = planned.intent.max_age_s
-    task = _task(config, leg, planned.account, facts, now, None if age_s is None else since + timedelta(seconds=age_s))
-    return _decision(leg, task, unknown=conn is None and not task.opening)
-
-
-def _row(leg: Leg, account: str, decision: str, reason: str | None, message: str | None) -> dict[str, Any]:
-    opening = opens(leg.event_type)
-    return {
-        "account": account,
-        "event": leg.event_type,
-        "trade_id": None if leg.trade_id == NEW_TRADE and not opening else leg.trade_id,
-        "decision": decision,
-        "reason": reason,
-        "message": message,
-        "quantity": leg.payload.get("quantity"),
-    }
-
-
-async def _facts(config: Config, conn: Conn | None, leg: Leg, account: str) -> TradeFacts:
-    if conn is None:
-        return TradeFacts()
-    # without `after`: the trades that a reversal closes first count as closed, since their exits stand beside it
-    return await store.trade_facts(conn, leg.trade_id, account, _mode(config, account))
-
-
-def _task(
-    config: Config, leg: Leg, account: str, facts: TradeFacts, now: datetime, expires: datetime | None
-) -> DueTask:
-    return DueTask(
-        id=2**62,  # after every task there is
-        version=1,
-        trade_id=leg.trade_id,
-        event_type=leg.event_type,
-        opening=opens(leg.event_type),
-        attempts=0,
-        payload=leg.payload,
-        account=account,
-        lane=account,
-        mode=_mode(config, account),
-        client_order_id="",
-        expires_at=expires,
-        created_at=now,
-        received_at=now,
-        trade=facts,
-    )
-
-
-def _decision(leg: Leg, task: DueTask, *, unknown: bool) -> dict[str, Any]:
-    if unknown:
-        return _row(leg, task.account, "unknown", "NOT_ASKED", "Whether the account holds the trade is not known.")
-    made = decide([task], now=task.created_at, dry_run=task.mode == "dry", lease_s=1.0, limit=1)
-    entry = made.sends[0].entry if made.sends else next(one for one in made.others if one.task_id == task.id)
-    return _row(leg, task.account, _OUTCOMES[entry.status], entry.reason, entry.message or _sent(task))
-
-
-def _sent(task: DueTask) -> str:
-    first = ", ".join((task.payload or {}).get("after", ()))
-    condition = f" once {first} is closed here" if first else ""
-    if task.mode == "dry":
-        return f"It would be simulated{condition}; nothing leaves this machine."
-    return f"The order would be sent{condition}."
-
-
-def _mode(config: Config, account: str) -> str:
-    known = config.account(account)
-    return "dry" if known is None else account_of(known).mode(dry_run=config.router.dry_run)

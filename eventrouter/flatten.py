@@ -2,24 +2,24 @@
 
 One loop for each connection to a broker. It waits in no lane. An account is flattened by one router at a time, which holds
 an advisory lock on a connection of its own, and no row lock, while the broker is being talked to. Each step is a row of
-the account's log. What a strategy holds, and what is simulated, is closed by an exit of each trade on the usual way.
+the account's log; while it is being closed its exits wait (Book.flattening). What a strategy holds, and what is simulated, is closed by an exit of each trade on the usual way.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from eventrouter.closing_out import Round, close_out
+from eventrouter.closing_out import Round, close_out, is_flat
 from eventrouter.connection import Connection
 from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
 from eventrouter.errors import BrokerError, BrokerUnavailable, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
-from eventrouter.store.books import append_event
+from eventrouter.store.books import append_event, lock_books, read_books
 from eventrouter.store.connect import Conn, Database, Pool, session
 from eventrouter.store.controls import FlattenRequest
 
@@ -67,8 +67,7 @@ class Flattener:
         try:
             while True:
                 self.wake.clear()
-                for request in await self._due():
-                    self._begin(request)
+                await self._look()
                 # not wait_for: until Python 3.12 that loses a cancellation which comes together with the wake
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
@@ -81,33 +80,43 @@ class Flattener:
             if self._locks is not None:
                 await self._locks.close()
 
-    async def _due(self) -> list[FlattenRequest]:
+    async def _look(self) -> None:
+        """Begins what is due, the one that was asked for first; and ends what nobody asks for any more."""
+        names = self._connection.account_names
         async with session(self._pool, "flatten") as conn:
-            found = await store.flatten_requests(conn, self._connection.account_names, self._mode)
+            books = await read_books(conn, names, self._mode)  # before the requests, which then name what a book names
+            found = await store.flatten_requests(conn, names, self._mode)
         now = time.monotonic()
-        return [each for each in found if _open(each) and (each.resolved or self._pause_until(each) <= now)]
+        for each in found:
+            if _open(each) and (each.resolved or self._pause_until(each) <= now):
+                self._begin(each.account, each.control, partial(self._flatten, each))
+        asked = {(each.account, each.control) for each in found}
+        for account, book in books.items():
+            if book.flattening is not None and (account, book.flattening) not in asked:
+                self._begin(account, book.flattening, partial(self._withdraw, account, book.flattening))
 
     def _pause_until(self, request: FlattenRequest) -> float:
         return self._not_before.get((request.account, request.control), 0.0)
 
-    def _begin(self, request: FlattenRequest) -> None:
-        """One at a time for an account, the one that was asked for first."""
-        if request.account in self._running:
+    def _begin(self, account: str, control: int, work: Callable[[Conn], Awaitable[None]]) -> None:
+        """One at a time for an account."""
+        if account in self._running:
             return
-        task = asyncio.create_task(self._carry_out(request), name=f"flatten {request.account}")
-        self._running[request.account] = task
-        task.add_done_callback(lambda _: self._running.pop(request.account, None))
+        task = asyncio.create_task(self._alone(account, control, work), name=f"flatten {account}")
+        self._running[account] = task
+        task.add_done_callback(lambda _: self._running.pop(account, None))
 
-    async def _carry_out(self, request: FlattenRequest) -> None:
+    async def _alone(self, account: str, control: int, work: Callable[[Conn], Awaitable[None]]) -> None:
+        """Does the work unless another router is at the account; it is given the connection that holds the lock."""
         try:
             lock = await self._lock_connection()
-            async with store.flatten_lock(lock, request.account) as alone:
+            async with store.flatten_lock(lock, account) as alone:
                 if alone:
-                    await self._flatten(request, lock)
+                    await work(lock)
         except StoreError as error:
-            _log.warning("flatten_waits", account=request.account, control=request.control, error=str(error))
+            _log.warning("flatten_waits", account=account, control=control, error=str(error))
         except Exception:
-            _log.exception("flatten_fault", account=request.account, control=request.control)
+            _log.exception("flatten_fault", account=account, control=control)
 
     async def _lock_connection(self) -> Conn:
         async with self._connecting:
@@ -120,15 +129,17 @@ class Flattener:
         request = await self._asked(seen)
         if request is None or not _open(request):
             return
-        if request.kind is None:
-            await self._record(
-                request, Kind.STARTED, f"Flattening asked for by {request.actor}.", reason=request.reason
-            )
         try:
             if self._simulated or request.strategy is not None:
+                if request.kind in (None, Kind.FAILED):
+                    await self._start(request)
                 await self._by_exits(request)
-            else:
+            elif request.kind != Kind.FLAT or not await self._is_flat(request):
+                if request.kind not in (Kind.STARTED, Kind.STEP):  # else somebody broke off in the middle of it
+                    await self._start(request)
                 await self._at_broker(request, lock)
+            else:
+                await self._flat(request)
         except BrokerError as error:
             await self._failed(request, f"The broker cannot be asked: {error}")
 
@@ -138,7 +149,22 @@ class Flattener:
             found = await store.flatten_requests(conn, [request.account], self._mode)
         return next((each for each in found if each.control == request.control), None)
 
+    async def _withdraw(self, account: str, control: int, _lock: Conn) -> None:
+        """Ends in the account's book what was resumed before it was done: its exits wait no longer."""
+        async with session(self._pool, "flatten") as conn, conn.transaction():
+            books = await lock_books(conn, [account], self._mode)
+            if books[account].flattening == control:
+                message = f"Control {control} was withdrawn before the account was flat."
+                books.add(account, BookEvent(Kind.WITHDRAWN, {"control": control}, message))
+                await books.write(conn, self._name)
+
     # at the broker
+
+    async def _is_flat(self, request: FlattenRequest) -> bool:
+        """Whether the proof still holds; nothing is changed, so nobody has to wait."""
+        await self._nothing_on_its_way(request)
+        async with _answering(4 * self._lease_s):
+            return await is_flat(self._connection.connector, request.account)
 
     async def _at_broker(self, request: FlattenRequest, lock: Conn) -> None:
         pause_s, sure = _PAUSE_FIRST_S, 1
@@ -212,6 +238,14 @@ class Flattener:
             pause_s = min(_PAUSE_LONGEST_S, pause_s * 1.5)
 
     # what the log says
+
+    async def _start(self, request: FlattenRequest) -> None:
+        """Once this is committed no exit is sent, and every one that was decided before is in SENDING."""
+        detail = {"control": request.control, "scope": request.scope, "reason": request.reason}
+        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}.")
+        async with session(self._pool, "flatten") as conn, conn.transaction():
+            await store.wait_for_claims(conn)
+            await append_event(conn, self._name, request.account, self._mode, event)
 
     async def _flat(self, request: FlattenRequest) -> None:
         async with session(self._pool, "flatten") as conn:

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from eventrouter.connection import Connection
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.contract_choice import Looked
-from eventrouter.domain.gate import Gate, roots_of
-from eventrouter.domain.instruments import PRODUCTS
-from eventrouter.domain.symbols import root_of
+from eventrouter.domain.gate import Gate, question_of
 from eventrouter.logs import get_logger
 from eventrouter.store.facts import account_facts
 from eventrouter.store.tasks import Claim
@@ -82,21 +80,7 @@ class Gatekeeper:
         opening = [task for task in claim.due if task.opening]
         if not opening or claim.now is None:
             return None
-        names = {task.account for task in opening}
-        owners = {self._accounts[name].owner for name in names} - {""}
-        others = {each.name for each in self._accounts.values() if each.owner in owners} - names
-        roots: set[str] = set()
-        for task in opening:
-            root = root_of(str((task.payload or {}).get("symbol") or ""))
-            roots.update(roots_of(PRODUCTS.get(root), root))
-        facts = await account_facts(
-            claim.conn,
-            accounts=sorted(names),
-            owners=sorted(owners),
-            others=sorted(others),
-            roots=sorted(roots),
-            mode=mode,
-        )
+        facts = await account_facts(claim.conn, question_of(opening, self._accounts), mode)
         return Gate(self._accounts, facts, claim.now, mode == "dry", self._look_up)
 
     def ask(self, gate: Gate | None, connection: Connection) -> None:

@@ -43,13 +43,19 @@ class Outcomes:
 
     async def record(self, entry: LogEntry, task: DueTask, acceptance: Acceptance | None = None) -> None:
         """Records an outcome; while Postgres is away it is kept and tried again, since nobody else knows it."""
-        delay = 0.1
+        delay, refused = 0.1, 0
         while True:
             try:
                 appended = await self._batcher.put((entry, acceptance, task.mode))
             except RowRefused as error:
-                _log.error("outcome_refused", task=task.id, error=str(error))
-                entry = _bare(entry)
+                refused += 1
+                _log.error("outcome_refused", task=task.id, error=str(error), times=refused)
+                if refused == 1:
+                    entry = _bare(entry)
+                elif refused == 2:
+                    acceptance = None  # the outcome matters more; a broker's fills are read again
+                else:
+                    raise
             except StoreError as error:
                 _log.warning("outcome_waits_for_postgres", task=task.id, error=str(error))
                 await asyncio.sleep(delay)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from eventrouter.connection import Connection
-from eventrouter.domain.lookups import UnknownTask, repeat, repeats_harmlessly, resolve
+from eventrouter.domain.lookups import UnknownTask, is_change, resolve, settled
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import BrokerUnavailable
 from eventrouter.logs import get_logger
@@ -58,11 +58,11 @@ async def _expire_unapproved(pool: Pool, actor: str, connection: Connection, met
 
 async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.Semaphore) -> LogEntry | None:
     """What the broker says of an order; None when it cannot be asked now."""
-    if repeats_harmlessly(task.event_type):
-        return repeat(task)
     connector = connection.connector
     try:
         async with together, asyncio.timeout(LOOK_UP_WITHIN_S):
+            if is_change(task.event_type):
+                return settled(task, await connector.orders(task.account))
             found = await connector.look_up(task.account, task.client_order_id, task.first_sent_at)
     except TimeoutError:
         fault = f"No answer within {LOOK_UP_WITHIN_S:g} s."

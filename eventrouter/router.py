@@ -102,19 +102,7 @@ class ExecutionRouter:
         self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
         self._outcomes = Outcomes(self._outcome_pool, name=self.name, metrics=self.metrics, most=max(500, batch_size))
         self._gatekeeper = Gatekeeper(self._accounts)
-        self._executors = {
-            connection.name: Executor(
-                self._pool,
-                self._outcomes,
-                connection,
-                self._gatekeeper,
-                name=self.name,
-                batch_size=batch_size,
-                lease_s=lease,
-                metrics=self.metrics,
-            )
-            for connection in self.connections
-        }
+        self._executors = {each.name: self._executor(each, batch_size) for each in self.connections}
         self._bookkeepers: dict[str, Bookkeeper] = {}
         self._flatteners = {
             connection.name: Flattener(database, self._pool, connection, name=self.name, lease_s=lease)
@@ -123,6 +111,18 @@ class ExecutionRouter:
         self._guardians = {
             connection.name: Guardian(self._pool, connection, name=self.name) for connection in self.connections
         }
+
+    def _executor(self, connection: Connection, batch_size: int) -> Executor:
+        return Executor(
+            self._pool,
+            self._outcomes,
+            connection,
+            self._gatekeeper,
+            name=self.name,
+            batch_size=batch_size,
+            lease_s=self._lease,
+            metrics=self.metrics,
+        )
 
     @property
     def in_flight(self) -> int:

@@ -60,13 +60,12 @@ def _placed(send: Send, order_id: str | None) -> BrokerOrder | None:
     order = send.order
     if order_id is None or order.action not in ("OPEN", "CLOSE", "REDUCE") or order.direction is None:
         return None
-    opening = order.action == "OPEN"
     return BrokerOrder(
         id=order_id,
         account=order.account,
         contract=str(send.entry.detail.get("contract") or order.symbol or "-"),
         client_order_id=order.client_order_id,
-        side=OrderSide.BUY if (order.direction == "LONG") == opening else OrderSide.SELL,
+        side=OrderSide.of(order.direction, opening=order.action == "OPEN"),
         quantity=Decimal(order.quantity or 1),
         state=OrderState.WORKING,
         filled=Decimal(0),

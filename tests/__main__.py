@@ -20,7 +20,9 @@ def main() -> int:
         if status := subprocess.run([bin_dir / tool, *arguments], check=False).returncode:
             return status
     print("--- pytest", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], check=False).returncode
+    # two processes share the files; more would only wait for each other's databases
+    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
+    return subprocess.run([*pytest, *sys.argv[1:]], check=False).returncode
 
 
 if __name__ == "__main__":

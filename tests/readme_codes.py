@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from eventrouter.domain.refusals import NOT_PLANNED, NOT_SENT, REFUSALS
+from eventrouter.domain.refusals import NOT_PLANNED, OF_THE_RISK, OF_THE_SIZE, OF_THE_TRADE, REFUSALS, SENT, WAITING
 
 README = Path(__file__).parent.parent / "README.md"
 _PLACE = re.compile(r"(?<=<!-- codes -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -14,7 +14,11 @@ def tables() -> str:
     """All tables, as they stand between the marks."""
     parts = [
         _table("code", "why an alert is refused (422), and how to mend it", REFUSALS),
-        _table("reason", "why a task was not sent, or not yet", NOT_SENT),
+        _table("reason", "why no order is sent for a task: its trade, its age, its accounts", OF_THE_TRADE),
+        _table("reason", "why an entry is DENIED: its size, its symbol, its levels", OF_THE_SIZE),
+        _table("reason", "why an entry is DENIED, or HELD: the account's limits", OF_THE_RISK),
+        _table("reason", "why a task is still PENDING, or again", WAITING),
+        _table("reason", "what happens to an order once it may leave", SENT),
         _table("code", "why an account gets no task for a signal", NOT_PLANNED),
     ]
     return "\n" + "\n".join(parts) + "\n"

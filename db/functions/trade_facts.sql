@@ -1,5 +1,5 @@
 -- What a decision about a task must know of its trade's other tasks on the account, of its orders and of what it holds. Each
--- fact is one index probe, so a trade with thousands of tasks costs no more than one with two.
+-- fact is one index probe, so a trade with thousands of tasks costs no more than one with two. p_task_id 0 is no task's.
 --   sending   a task that is being sent, an exit whose outcome is not known, or (live) a reduction of that kind: [id]
 --   closed    an exit that was executed: [id, status]
 --   opened    an entry that was executed, or works: [id, symbol]
@@ -10,13 +10,15 @@
 --   held      what it holds, the most first, and the account's net in that contract over all trades:
 --             [[contract, quantity, net, root, average price], …]
 --   last      its last fill: [task id, role of its order, order id, price, recorded at]
---   sized     for a reduction: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
+--   sized     for a reduction, and for no task: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
 -- In live mode also, else empty:
 --   unknown   an entry of which nobody knows whether the broker has it: [id, status]
 --   working   its orders that may still fill, brackets too, and what was asked of each last: see working_orders()
 --   hidden    a task that the broker accepted and whose order is not shown as working: [id]
 --   unsettled an order of which more is filled than its recorded fills: [order id, filled, recorded]
 --   unshown   an executed entry that asked for a bracket of which no order was ever shown: [id]
+--   flattening  the control that has everything of the account closed at the broker now: [id]
+--   outdated  the control whose proof that the account is flat is younger than any fill that made the trade hold what it does: [id]
 --   told      without any fill, what an entry that counts as executed asked for: [contract, direction, quantity, since when]
 -- The collations are said because a caller's account is of "C": undeclared, both arguments would be, and no index would fit.
 CREATE OR REPLACE FUNCTION trade_facts(p_trade_id TEXT, p_account TEXT, p_mode TEXT, p_task_id BIGINT) RETURNS JSONB
@@ -74,7 +76,7 @@ BEGIN
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
-    IF EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
+    IF p_task_id = 0 OR EXISTS (SELECT FROM execution_tasks t WHERE t.id = p_task_id AND t.event_type = 'REDUCE') THEN
         v_facts := v_facts || jsonb_build_object('sized', (
             SELECT jsonb_agg(jsonb_build_array(s.contracts, s.asked)) FROM (
                 SELECT i.detail ->> 'quantity' AS contracts, COALESCE(o.payload ->> 'quantity', '1') AS asked
@@ -122,6 +124,23 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
-                            ORDER BY o.id DESC LIMIT 1));
+                            ORDER BY o.id DESC LIMIT 1),
+                'flattening', (SELECT jsonb_build_array(c.id) FROM (
+                                   SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
+                                   ORDER BY l.seq DESC LIMIT 1) s
+                               JOIN controls c ON c.id = (s.state ->> 'flattening')::BIGINT
+                               WHERE c.scope NOT LIKE 'strategy:%'),
+                'outdated', (SELECT jsonb_build_array(p.control) FROM (
+                                 SELECT (l.detail ->> 'control')::BIGINT AS control, l.created_at FROM account_log l
+                                 WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLAT'
+                                   AND l.detail ->> 'scope' NOT LIKE 'strategy:%'
+                                 ORDER BY l.seq DESC LIMIT 1) p
+                             WHERE EXISTS (SELECT FROM holdings h
+                                           WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
+                                             AND h.quantity <> 0
+                                             AND NOT EXISTS (SELECT FROM fills f
+                                                             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
+                                                               AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at
+                                                               AND f.side = CASE WHEN h.quantity > 0 THEN 'BUY' ELSE 'SELL' END))));
 END
 $$;

@@ -1,7 +1,8 @@
 -- A trade's orders that may still fill, its brackets too: [{task, version, status, order, role, contract, side, quantity, filled,
--- limit_price, stop_price, asked, asked_at, first_at, answer}, …] in the order of their tasks. Numbers are texts.
+-- limit_price, stop_price, asked, asked_by, asked_at, first_at, answer}, …] in the order of their tasks. Numbers are texts.
 --   asked     the size that was asked of it last, 0 to withdraw it; null: nothing was asked of it
---   asked_at  when; first_at: when that was asked first
+--   asked_by  the task that asked it; null: no task did
+--   asked_at  when; first_at: when the same was asked first by the same task
 --   answer    what the broker answered to that, null while it has not
 CREATE OR REPLACE FUNCTION working_orders(p_trade_id TEXT, p_account TEXT, p_mode TEXT, p_task_id BIGINT) RETURNS JSONB
 LANGUAGE plpgsql STABLE
@@ -13,15 +14,16 @@ BEGIN
     RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
-                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
             JOIN execution_tasks t ON t.id = b.task_id
             LEFT JOIN LATERAL (
-                SELECT l.detail -> 'orders' ->> b.order_id AS asked, l.created_at AS asked_at, l.seq,
+                SELECT l.detail -> 'orders' ->> b.order_id AS asked, (l.detail ->> 'by')::BIGINT AS asked_by, l.created_at AS asked_at, l.seq,
                        (SELECT min(f.created_at) FROM execution_logs f
                         WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
-                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id) AS first_at
+                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
+                          AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') AS first_at
                 FROM execution_logs l
                 WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
                 ORDER BY l.seq DESC LIMIT 1) q ON TRUE

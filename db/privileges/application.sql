@@ -9,7 +9,7 @@ REVOKE ALL ON FUNCTION
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold,
     strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,
-    halt_key, lock_accounts, account_facts,
+    halt_key, lock_accounts, account_facts, read_account_facts,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection
@@ -22,9 +22,9 @@ GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_toke
 GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_attempt_at, created_at, updated_at)
     ON execution_tasks TO eventrouter_app;
 GRANT EXECUTE ON FUNCTION
-    product_of, active_lanes, trade_facts, trade_stands, trade_doubts, append_log, lock_due_tasks, account_facts,
+    product_of, active_lanes, trade_facts, trade_stands, trade_doubts, append_log, lock_due_tasks, account_facts, read_account_facts,
     enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, lock_books, append_account_log, record_fills,
     note_broker_orders, note_prices, enqueue_protection, working_orders, strategy_of, set_control, trades_to_flatten,
-    enqueue_flattening
+    enqueue_flattening, halt_key
     TO eventrouter_app;

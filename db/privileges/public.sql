@@ -8,7 +8,7 @@ REVOKE ALL ON FUNCTION
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold,
     strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,
-    halt_key, lock_accounts, account_facts,
+    halt_key, lock_accounts, account_facts, read_account_facts,
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection

@@ -92,6 +92,23 @@ WHERE e.id = ANY (:task_ids) AND e.opening
                                                   AND l.reason IN ('NOTHING_TO_CLOSE', 'NOTHING_OPEN'))))
 ORDER BY e.id;
 
+-- name: left_by_exits
+-- Exits among these tasks whose trade still holds something. Left out is what a cancel withdrew, since somebody wanted that, and
+-- what a flattening of the whole account closes: two that close the same would open the other side.
+SELECT t.id
+FROM execution_tasks t
+WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EXIT')
+  AND EXISTS (SELECT FROM holdings h WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0)
+  AND NOT EXISTS (
+      SELECT FROM execution_tasks c
+      JOIN execution_logs l ON l.task_id = c.id AND l.reason = 'INTENT'
+      JOIN broker_orders b ON b.task_id = t.id AND b.account = t.account AND l.detail -> 'targets' ? b.order_id
+      WHERE c.trade_id = t.trade_id AND c.account = t.account AND NOT c.opening AND c.event_type = 'CANCEL')
+  AND NOT EXISTS (
+      SELECT FROM (SELECT a.state FROM account_log a WHERE a.account = t.account AND a.mode = t.mode ORDER BY a.seq DESC LIMIT 1) s
+      JOIN controls f ON f.id = (s.state ->> 'flattening')::BIGINT AND NOT starts_with(f.scope, 'strategy'))
+ORDER BY t.id;
+
 -- name: unprotected
 -- Entries of which something is held although their stop was refused.
 SELECT DISTINCT o.task_id
@@ -99,6 +116,11 @@ FROM broker_orders o
 JOIN holdings h ON h.account = o.account AND h.mode = o.mode AND h.trade_id = o.trade_id AND h.quantity <> 0
 WHERE o.account = ANY (:accounts) AND o.mode = 'live' AND o.role = 'stop' AND o.state = 'REJECTED' AND o.task_id IS NOT NULL
 ORDER BY o.task_id;
+
+-- name: trades_with_brackets
+SELECT DISTINCT trade_id FROM broker_orders
+WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL
+ORDER BY trade_id;
 
 -- name: resync_from^
 -- From when on an account is to be read again: the oldest order that may still do something, the latest fill that is known.

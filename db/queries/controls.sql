@@ -64,11 +64,11 @@ ORDER BY 1;
 -- holds something or has a working entry.
 SELECT a.account, c.id, c.scope, c.actor, c.reason, c.created_at, l.kind, l.detail,
        EXTRACT(EPOCH FROM clock_timestamp() - l.created_at)::FLOAT8,
-       l.kind = 'FLATTENED'
+       l.kind = 'FLAT'
            AND EXISTS (SELECT FROM jsonb_array_elements_text(l.detail -> 'unresolved') AS u (id)
                        JOIN execution_tasks t ON t.id = u.id::BIGINT
                        WHERE t.status NOT IN ('SENDING', 'UNKNOWN', 'REVIEW')),
-       l.kind = 'FLATTENED'
+       l.kind = 'FLAT'
            AND EXISTS (SELECT FROM trades_to_flatten(a.account, :mode,
                                                      CASE WHEN c.scope LIKE 'strategy:%%' THEN substr(c.scope, 10) END) f
                        JOIN execution_tasks t ON t.trade_id = f.trade_id AND t.account = a.account COLLATE "C" AND t.opening)
@@ -77,7 +77,7 @@ JOIN (SELECT DISTINCT ON (f.scope) f.* FROM controls f WHERE f.action = 'flatten
   ON c.scope = 'all' OR c.scope = 'account:' || a.account OR c.scope LIKE 'strategy:%%'
 LEFT JOIN LATERAL (
     SELECT r.kind, r.detail, r.created_at FROM account_log r
-    WHERE r.account = a.account COLLATE "C" AND r.mode = :mode AND r.kind LIKE 'FLATTEN%%' AND r.detail ->> 'control' = c.id::TEXT
+    WHERE r.account = a.account COLLATE "C" AND r.mode = :mode AND r.kind LIKE 'FLAT%%' AND r.detail ->> 'control' = c.id::TEXT
     ORDER BY r.seq DESC LIMIT 1
 ) l ON TRUE
 WHERE NOT EXISTS (SELECT FROM controls r WHERE r.scope = c.scope AND r.id > c.id AND r.action = 'resume')
@@ -86,7 +86,7 @@ ORDER BY a.account, c.id;
 -- name: flatten_progress
 -- What was done for one flattening, or for a later one of the same scope, in order.
 SELECT account, mode, seq, kind, actor, message, detail, created_at FROM account_log
-WHERE kind LIKE 'FLATTEN%%' AND account = ANY (:accounts) AND detail ->> 'scope' = :scope
+WHERE kind LIKE 'FLAT%%' AND account = ANY (:accounts) AND detail ->> 'scope' = :scope
   AND (detail ->> 'control')::BIGINT >= :control
 ORDER BY account, mode, seq;
 
@@ -110,6 +110,10 @@ SELECT pg_try_advisory_lock(hashtextextended('eventrouter.flatten/' || :account,
 -- name: flatten_unlock^
 SELECT pg_advisory_unlock(hashtextextended('eventrouter.flatten/' || :account, 0));
 
+-- name: wait_for_claims
+-- Until the transaction ends no claim begins, and those that had begun are over: see halt_key().
+SELECT pg_advisory_xact_lock(halt_key());
+
 -- name: probe
 SELECT;
 
@@ -131,8 +135,8 @@ SELECT a.account,
                WHERE c.scope = 'account:' || a.account AND c.action = 'flatten'
                  AND NOT EXISTS (SELECT FROM controls r WHERE r.scope = c.scope AND r.id > c.id AND r.action IN ('resume', 'flatten'))
                  AND NOT EXISTS (SELECT FROM account_log l
-                                 WHERE l.account = a.account COLLATE "C" AND l.mode = :mode AND l.kind LIKE 'FLATTEN%%'
-                                   AND l.kind = 'FLATTENED' AND l.detail ->> 'control' = c.id::TEXT)),
+                                 WHERE l.account = a.account COLLATE "C" AND l.mode = :mode AND l.kind LIKE 'FLAT%%'
+                                   AND l.kind = 'FLAT' AND l.detail ->> 'control' = c.id::TEXT)),
        (SELECT COALESCE(jsonb_agg(jsonb_build_array(k.action, k.actor, k.reason, k.created_at) ORDER BY k.id DESC), '[]')
         FROM (SELECT * FROM controls c WHERE c.scope = 'account:' || a.account ORDER BY c.id DESC LIMIT 20) k),
        clock_timestamp()

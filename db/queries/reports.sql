@@ -140,11 +140,12 @@ ORDER BY created_at DESC, mode, seq DESC
 LIMIT :limit;
 
 -- name: account_standings
--- The latest halt, reduce or resume of everything and of each account.
-SELECT DISTINCT ON (c.scope) c.scope, c.action, c.actor, c.reason, c.created_at
+-- The latest control of everything and of each account.
+SELECT DISTINCT ON (c.scope) c.scope, c.action, c.id, c.created_at
 FROM controls c
-WHERE c.action <> 'flatten' AND (c.scope = 'all' OR starts_with(c.scope, 'account:'))
+WHERE c.scope = 'all' OR starts_with(c.scope, 'account:')
 ORDER BY c.scope, c.id DESC;
+
 -- name: all_account_logs
 SELECT account, mode, seq, kind, detail, state FROM account_log ORDER BY account, mode, seq;
 

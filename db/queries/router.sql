@@ -10,6 +10,9 @@ FROM lock_due_tasks(:accounts, :limit, :depth) d;
 -- name: account_facts^
 SELECT account_facts(:accounts, :owners, :others, :roots, :mode);
 
+-- name: read_account_facts^
+SELECT read_account_facts(:accounts, :owners, :others, :roots, :mode);
+
 -- name: held_tasks
 -- Tasks of one account that wait for a person's approval, and have waited for at least so many seconds since their alert came.
 SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)

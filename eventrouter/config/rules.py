@@ -5,6 +5,8 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic import ValidationError
+
 from eventrouter.config.accounts import AccountConfig
 from eventrouter.config.routes import RouteConfig
 from eventrouter.config.sections import Config
@@ -112,6 +114,15 @@ def published_rows(config: Config) -> Mapping[str, Mapping[str, Mapping[str, Any
         },
         ROUTES: {ROUTES: {ROUTES: [_published_route(config, route) for route in config.routes]}},
     }
+
+
+def published_account(name: str, body: Mapping[str, Any]) -> Account | None:
+    """The account that somebody published, as the router that claims it knows it; None where its settings cannot be read here."""
+    settings = {key: value for key, value in body.items() if key != "mode"}
+    try:
+        return account_of(AccountConfig.model_validate({**settings, "name": name}, strict=False))  # amounts are text
+    except ValidationError:
+        return None
 
 
 def _published(account: AccountConfig, *, dry_run: bool) -> dict[str, Any]:

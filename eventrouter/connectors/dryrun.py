@@ -103,13 +103,12 @@ def _fill(order: Order) -> Fill:
     """All of the order at once; one contract where it names no quantity, long where it names no direction."""
     sized = order.quantity is not None and order.quantity_kind in (None, QuantityKind.FIXED)
     price = order.limit_price or order.stop_price or order.price
-    buys = (order.direction != Side.SHORT) == (order.action == "OPEN")
     return Fill(
         id=order.client_order_id,
         order_id=order.client_order_id,
         account=order.account,
         contract=order.symbol or "-",
-        side=OrderSide.BUY if buys else OrderSide.SELL,
+        side=OrderSide.of(order.direction or Side.LONG, opening=order.action == "OPEN"),
         quantity=Decimal(order.quantity) if sized and order.quantity is not None else Decimal(1),
         price=None if price is None else Decimal(price),
         fee=Decimal(0),

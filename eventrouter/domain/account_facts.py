@@ -1,10 +1,10 @@
-"""What is known of accounts when a claim decides about their entries; see db/functions/account_facts.sql."""
+"""What is known of accounts when a claim decides about their entries; see db/functions/read_account_facts.sql."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventrouter.domain.book import Book
 from eventrouter.domain.controls import Control
@@ -15,6 +15,15 @@ from eventrouter.domain.symbols import root_of
 UNNAMED = "-"
 """The root of what names no symbol."""
 _OPENED_BY = {"BUY": "LONG", "SELL": "SHORT"}
+
+
+class Question(NamedTuple):
+    """What is asked before entries are decided about: their accounts and those accounts' owners, others of these owners, roots."""
+
+    accounts: tuple[str, ...]
+    owners: tuple[str, ...]
+    others: tuple[str, ...]
+    roots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +76,23 @@ class Facts:
         )
         return replace(self, accounts={**self.accounts, exposure.account: after})
 
+    def once_closed(self, account: str, trades: Collection[str]) -> "Facts":
+        """The same once an account holds nothing of these trades any more."""
+        before = self.of(account)
+        gone = [held for held in before.holdings if held.trade_id in trades]
+        exposures = before.exposures
+        if exposures is not None:
+            left = list(exposures)
+            for held in gone:
+                left.remove(_held(account, held))
+            exposures = tuple(left)
+        holdings = tuple(held for held in before.holdings if held not in gone)
+        after = replace(before, holdings=holdings, exposures=exposures)
+        return replace(self, accounts={**self.accounts, account: after})
+
 
 def facts_of(found: Mapping[str, Any]) -> Facts:
-    """From the JSON that account_facts() answers."""
+    """From the JSON that read_account_facts() answers."""
     return Facts(
         controls=tuple(Control(*row) for row in found["controls"]),
         accounts={name: _account(name, facts) for name, facts in found["accounts"].items()},

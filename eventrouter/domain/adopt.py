@@ -48,8 +48,7 @@ def _side(intent: Mapping[str, Any], event_type: str) -> str | None:
         return str(intent["side"])
     if intent.get("direction") not in ("LONG", "SHORT"):
         return None
-    buys = (intent["direction"] == "LONG") == opens(event_type)
-    return str(OrderSide.BUY if buys else OrderSide.SELL)
+    return str(OrderSide.of(intent["direction"], opening=opens(event_type)))
 
 
 def _quantity_differs(found: Decimal, wanted: object) -> str | None:

@@ -28,7 +28,9 @@ class BookKind(StrEnum):
     OUT_OF_SYNC = "OUT_OF_SYNC"  # why
     IN_SYNC = "IN_SYNC"
     FLATTEN_STARTED = "FLATTEN_STARTED"  # control
-    FLATTENED = "FLATTENED"
+    FLATTEN_FAILED = "FLATTEN_FAILED"  # nothing is being closed until it is tried again
+    FLATTEN_WITHDRAWN = "FLATTEN_WITHDRAWN"
+    FLAT = "FLAT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Book:
 
     `balances`: None until a balance was known. `realised_today`: what the fills of this trading day realised, fees taken
     off. `out_of_sync`: why the broker's view is another than ours, None while they agree. `flattening`: the id of the
-    control that is being carried out.
+    control that is being carried out now, None also while a flattening that failed waits to be tried again.
     """
 
     balances: Balances | None = None
@@ -103,7 +105,7 @@ def fold(book: Book, event: BookEvent) -> Book:
             return replace(book, out_of_sync=None)
         case BookKind.FLATTEN_STARTED:
             return replace(book, flattening=int(detail["control"]))
-        case BookKind.FLATTENED:
+        case BookKind.FLAT | BookKind.FLATTEN_FAILED | BookKind.FLATTEN_WITHDRAWN:
             return replace(book, flattening=None)
         case _:
             return book
@@ -176,7 +178,7 @@ def flatten_started(control: int, message: str | None = None) -> BookEvent:
 
 def flattened(**proof: Any) -> BookEvent:
     """Nothing is held and nothing works any more."""
-    return BookEvent(BookKind.FLATTENED, proof, "Flat: nothing is held, no order works.")
+    return BookEvent(BookKind.FLAT, proof, "Flat: nothing is held, no order works.")
 
 
 def _opened(detail: Mapping[str, Any]) -> Balances:

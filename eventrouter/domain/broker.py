@@ -12,6 +12,11 @@ class OrderSide(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
+    @classmethod
+    def of(cls, direction: str, *, opening: bool) -> "OrderSide":
+        """The side of an order that opens, or closes, a LONG or SHORT position."""
+        return cls.BUY if (direction == "LONG") == opening else cls.SELL
+
 
 class OrderState(StrEnum):
     """How an order stands at the broker."""
@@ -54,7 +59,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an instrument last cost: `contract` is the broker's id, `at` the broker's time of it."""
+    """What an instrument last cost: `contract` is the broker's id, `at` the time for which that is known."""
 
     contract: str
     value: Decimal

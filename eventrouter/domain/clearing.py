@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from eventrouter.domain.denials import plain
-from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.tasks import FINAL, LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts, WorkingOrder
 
 SOON_S = 0.25
@@ -18,6 +18,8 @@ STUCK_S = 10.0
 _AGAIN = timedelta(seconds=10)
 _AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)
 _SHOWS_WITHIN = timedelta(seconds=3)
+_CLEARS_ITSELF = (Status.PENDING, Status.HELD, Status.SENDING, Status.ACCEPTED)
+_UNSENT = (Status.PENDING, Status.HELD)
 ZERO = Decimal(0)
 
 
@@ -90,11 +92,31 @@ def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
     return sum((order.remaining for order in orders), ZERO)
 
 
-def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) -> Requests:
-    """Asks what was not asked yet, or was not answered: one log row for each task whose orders are concerned."""
+def leftovers(trade: TradeFacts) -> list[Wish]:
+    """What to change so that the trade's stops and targets close no more than it holds, where no exit will see to it.
+
+    Nothing while it is not certain what it holds, or while their entry may still fill.
+    """
+    uncertain = trade.sending is not None or trade.hidden is not None or trade.unsettled is not None
+    uncertain |= trade.flattening is not None or trade.outdated is not None
+    if uncertain or (not trade.filled and trade.opened is not None):
+        return []
+    if trade.exit is not None and Status(trade.exit[1]) in _CLEARS_ITSELF:
+        return []
+    brackets = [order for order in trade.working if order.role in ("stop", "target") and Status(order.status) in FINAL]
+    closable = {held.contract: held.closable for held in trade.held}
+    contracts = dict.fromkeys(order.contract for order in brackets)
+    return [wish for each in contracts for wish in fitting(brackets, each, closable.get(each, ZERO))]
+
+
+def requests(account: str, by_task: int | None, wishes: Sequence[Wish], now: datetime) -> Requests:
+    """Asks what was not asked yet, or was not answered: one log row for each task whose orders are concerned.
+
+    `by_task` is the exit that they make way for; None: no task needs them away, they are left over.
+    """
     asked: dict[int, list[Wish]] = {}
     for order, left in wishes:
-        if order.status not in (Status.PENDING, Status.HELD) and _is_due(order, left, now):
+        if order.status not in _UNSENT and _is_due(order, left, by_task, now):
             asked.setdefault(order.task_id, []).append((order, left))
     rows = tuple(_row(group, by_task) for group in asked.values())
     clearings = tuple(
@@ -102,24 +124,35 @@ def requests(account: str, by_task: int, wishes: Sequence[Wish], now: datetime) 
         for group in asked.values()
         for order, left in group
     )
-    first = [order.first_asked_at for order, left in wishes if order.asked == left and order.first_asked_at]
+    mine = [order for order, left in wishes if order.asked == left and order.asked_by == by_task]
+    first = [order.first_asked_at for order in mine if order.first_asked_at]
     waited_s = max(0.0, (now - min(first)).total_seconds()) if first else 0.0
     return Requests(clearings, rows, min(max(SOON_S, waited_s / 4), LATEST_S), waited_s >= STUCK_S)
 
 
-def _is_due(order: WorkingOrder, left: Decimal, now: datetime) -> bool:
-    if order.asked != left or order.asked_at is None:
+def withdrawals(by_task: int, orders: Sequence[WorkingOrder]) -> tuple[LogEntry, ...]:
+    """One log row for each task whose orders a CANCEL withdraws: what ends without a fill then ended as we asked."""
+    by_order: dict[int, list[Wish]] = {}
+    for order in orders:
+        if order.status not in _UNSENT:
+            by_order.setdefault(order.task_id, []).append((order, ZERO))
+    return tuple(_row(group, by_task) for group in by_order.values())
+
+
+def _is_due(order: WorkingOrder, left: Decimal, by_task: int | None, now: datetime) -> bool:
+    if order.asked != left or order.asked_at is None or order.asked_by != by_task:
         return True
     pause = _AGAIN_AFTER_NO_ANSWER if order.answer in ("unknown", "not_sent") else _AGAIN
     return now - order.asked_at >= pause
 
 
-def _row(group: Sequence[Wish], by_task: int) -> LogEntry:
+def _row(group: Sequence[Wish], by_task: int | None) -> LogEntry:
     first = group[0][0]
     words = [f"{_words(order)} is {_asked(left)}" for order, left in group]
     detail = {"orders": {order.order_id: plain(left) for order, left in group}, "by": by_task}
     reason = "RESIZE_REQUESTED" if any(left for _, left in group) else "CANCEL_REQUESTED"
-    message = f"{'; '.join(words)}, for task {by_task}."
+    why = "for its trade does not hold so much" if by_task is None else f"for task {by_task}"
+    message = f"{'; '.join(words)}, {why}."
     return LogEntry(first.task_id, first.version, Status(first.status), reason, message, detail=detail)
 
 

@@ -11,8 +11,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen
-from eventrouter.domain.denials import plain
+from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen, withdrawals
+from eventrouter.domain.denials import plain, whole
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
 from eventrouter.domain.orders import Order, order_from_payload
@@ -40,7 +40,7 @@ class Closing:
     """What is decided: the task's own row, and the `order` where that is an intent, with the working orders it `changes`.
 
     `overtaken` are the rows of unsent entries that it cancels. `rows` say, in the logs of other tasks, what is asked of
-    their orders: `clearings`.
+    their orders: `clearings`. `withdrawn` are such rows about the orders of a CANCEL, which is sent only with them.
     """
 
     entry: LogEntry
@@ -49,6 +49,7 @@ class Closing:
     overtaken: tuple[LogEntry, ...] = ()
     rows: tuple[LogEntry, ...] = ()
     clearings: tuple[Clearing, ...] = field(default=())
+    withdrawn: tuple[LogEntry, ...] = ()
 
 
 def is_exit(event_type: str) -> bool:
@@ -72,7 +73,7 @@ def close(task: "DueTask", now: datetime, lease_s: float) -> Closing:
 
 def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     trade = task.trade
-    if waits := _undecided(task, now):
+    if waits := _flattening(task, now) or _undecided(task, now):
         return Closing(waits)
     if trade.working:
         everything = [(order, ZERO) for order in trade.working]
@@ -89,7 +90,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
 
 def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     trade = task.trade
-    if waits := _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
+    if waits := _flattening(task, now) or _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
@@ -140,7 +141,7 @@ def _closing_order(task: "DueTask", action: str, held: Held, quantity: Decimal) 
         order,
         symbol=symbol,
         direction=held.direction,
-        quantity=plain(quantity),
+        quantity=whole(quantity),
         quantity_kind=None,
         stop_loss=None,
         take_profit=None,
@@ -155,7 +156,7 @@ def _unfilled_order(task: "DueTask", action: str) -> Order:
     quantity = told.quantity
     if action == "REDUCE" and quantity is not None:
         asked, _ = _asked(task.payload or {}, Decimal(quantity), whole=task.mode == "live")
-        quantity = plain(min(asked, Decimal(quantity)))
+        quantity = whole(min(asked, Decimal(quantity)))
     return replace(
         order,
         symbol=told.contract or order.symbol,
@@ -180,9 +181,9 @@ def _as_told(task: "DueTask", action: str) -> Order:
 def _figures(trade: TradeFacts, held: Held) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "contract": held.contract,
-        "held": plain(held.quantity),
-        "net": plain(held.net),
-        "closable": plain(held.closable),
+        "held": whole(held.quantity),
+        "net": whole(held.net),
+        "closable": whole(held.closable),
     }
     others = {other.contract: plain(other.quantity) for other in trade.held if other is not held}
     return {**figures, "holds_also": others} if others else figures
@@ -203,7 +204,8 @@ def _cancel(task: "DueTask", now: datetime, lease_s: float) -> Closing:
         message = "No order of this trade is waiting or working."
         return Closing(refuse(task, Status.DENIED, "NOTHING_TO_CANCEL", message))
     changes: tuple[OrderChange, ...] = tuple((order.order_id, None) for order in targets)
-    return replace(_send(task, _as_told(task, "CANCEL"), lease_s, changes=changes), overtaken=overtaken)
+    closing = _send(task, _as_told(task, "CANCEL"), lease_s, changes=changes)
+    return replace(closing, overtaken=overtaken, withdrawn=withdrawals(task.id, targets))
 
 
 def _move_stop(task: "DueTask", now: datetime, lease_s: float) -> Closing:
@@ -265,6 +267,20 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     return None
+
+
+def _flattening(task: "DueTask", now: datetime) -> LogEntry | None:
+    """Waits while the broker is told to close whatever the account holds: both together would close more than that."""
+    trade = task.trade
+    if trade.flattening is not None:
+        message = f"Everything of the account is being closed at the broker, as control {trade.flattening} asks."
+    elif trade.outdated is not None:
+        message = (
+            f"The broker showed a flat account after control {trade.outdated}; what closed it is not recorded yet."
+        )
+    else:
+        return None
+    return wait(task, now, "FLATTENING", message, RECHECK_EXIT_S)
 
 
 def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:

@@ -79,6 +79,18 @@ def at_broker(
     return _verified(current, product, found, today) if isinstance(current, Contract) else current
 
 
+def unasked(symbol: Symbol, product: Product, today: date, policy: RollPolicy) -> Chosen | Denial:
+    """What an order would name as far as that can be told without asking its broker."""
+    if symbol.month is None and (policy is RollPolicy.BROKER or product.roll is not Roll.CME_INDEX):
+        name = f"{product.root}{symbol.continuous or 1}!"
+        return Chosen(name, f"Which contract {name} is, the broker says when the order is sent: it was not asked.")
+    found = resolve(symbol, product, today, policy, None)
+    if isinstance(found, Denial):
+        return found
+    name = found.month.short_name(product.root)
+    return Chosen(name, f"{found.message} The broker was not asked for it; it is when the order is sent.")
+
+
 def held_contract(contract_id: str, product: Product, look_up: LookUp) -> Chosen | Waits | Denial:
     """The contract that a trade holds already and adds to."""
     contract = _looked(contract_id, product, look_up)

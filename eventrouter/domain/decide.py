@@ -128,7 +128,7 @@ def decide(
                 busy.add(trade)
         else:
             closing = close(task, now, lease_s)
-            others.update({entry.task_id: entry for entry in closing.overtaken})
+            others.update({entry.task_id: entry for entry in (*closing.overtaken, *closing.withdrawn)})
             asked += closing.rows
             cancels += closing.clearings
             if closing.order is None:

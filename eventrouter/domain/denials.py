@@ -59,6 +59,10 @@ def _wrong(name: str, value: object, wanted: str) -> Denied:
 
 def plain(value: Decimal, places: int = 10) -> str:
     """A number as people write it: no exponent, no trailing zeros, cut off after `places`."""
-    cut = EXACT.quantize(value, Decimal(1).scaleb(-places))
-    text = format(cut, "f")
+    return whole(EXACT.quantize(value, Decimal(1).scaleb(-places)))
+
+
+def whole(value: Decimal) -> str:
+    """The same with every digit that it has: for what is ordered, which must not become another number."""
+    text = format(value, "f")
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text

@@ -9,7 +9,7 @@ from typing import Any
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.contract_choice import Waits
 from eventrouter.domain.decide import DueTask
-from eventrouter.domain.denials import Denial, plain
+from eventrouter.domain.denials import Denial, whole
 from eventrouter.domain.instruments import Product, Rounding
 from eventrouter.domain.orders import Order, order_from_payload
 from eventrouter.domain.signals import LevelKind
@@ -44,7 +44,7 @@ def order_of(task: DueTask, account: Account, wish: Wish, planned: Planned, symb
     )
     product, direction, named = planned.product, planned.direction, wish.product
     if product is None or direction is None or named is None:
-        return replace(order, quantity=order.quantity or plain(planned.quantity))
+        return replace(order, quantity=order.quantity or whole(planned.quantity))
     trail = order.trail
     if wish.trail is not None and wish.trail.kind is LevelKind.PRICE:
         trail = on_tick(wish.trail.value, "trail", product, direction)
@@ -60,7 +60,7 @@ def order_of(task: DueTask, account: Account, wish: Wish, planned: Planned, symb
         order,
         symbol=symbol,
         direction=direction,
-        quantity=plain(quantity),
+        quantity=whole(quantity),
         quantity_kind=None,
         limit_price=on_tick(wish.limit_price, "limit_price", product, direction),
         stop_price=on_tick(wish.stop_price, "stop_price", product, direction),
@@ -85,7 +85,7 @@ def refused(task: DueTask, findings: Sequence[Denial], planned: Planned) -> LogE
     """The row for what decided, with everything else that stood against the order and the size it would have had."""
     first, *others = findings
     status = Status.HELD if first.held else Status.EXPIRED if first.code == "TOO_OLD" else Status.DENIED
-    order = {"root": planned.root, "direction": planned.direction, "quantity": plain(planned.quantity)}
+    order = {"root": planned.root, "direction": planned.direction, "quantity": whole(planned.quantity)}
     detail: dict[str, Any] = {**first.detail, "order": order, "sizing": planned.sizing}
     if others:
         detail["also"] = [{"code": each.code, "message": each.message, **each.detail} for each in others]

@@ -14,8 +14,9 @@ class Kind(StrEnum):
 
     STARTED = "FLATTEN_STARTED"
     STEP = "FLATTEN_STEP"  # what was cancelled and closed, with the broker's answers
-    FLAT = "FLATTENED"  # the proof: the broker was read again and showed nothing
+    FLAT = "FLAT"  # the proof: the broker was read again and showed nothing
     FAILED = "FLATTEN_FAILED"  # why, and when it is tried again
+    WITHDRAWN = "FLATTEN_WITHDRAWN"  # resumed before it was done
 
 
 def retry_in_s(failures: int) -> float:

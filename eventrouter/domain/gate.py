@@ -3,13 +3,13 @@
 Pure: the same task, account and facts give the same answer. Read `Gate.admit` first; it is the order of the steps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from eventrouter.domain.account_facts import UNNAMED, Facts, Held, book_of
+from eventrouter.domain.account_facts import UNNAMED, Facts, Held, Question, book_of
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.balances import Balances
 from eventrouter.domain.book import Book
@@ -22,17 +22,19 @@ from eventrouter.domain.contract_choice import (
     held_contract,
     holds,
     of_product,
+    unasked,
     without_broker,
 )
 from eventrouter.domain.controls import standing_of
 from eventrouter.domain.decide import DueTask, Sized
-from eventrouter.domain.denials import Denial, Denied, figure, plain
+from eventrouter.domain.denials import Denial, Denied, figure, plain, whole
 from eventrouter.domain.entry_order import SIMULATED, Planned, denied_entry, order_of, refused, waiting_entry
 from eventrouter.domain.instruments import PRODUCTS, ContractSize, Product, sibling
 from eventrouter.domain.risk import judge, standing_denial
 from eventrouter.domain.risk_inputs import AccountState, Exposure, Proposal, Standing
 from eventrouter.domain.signals import LevelKind, QuantityKind
 from eventrouter.domain.sizing import SizeBy, SizingRequest, SizingRule, size
+from eventrouter.domain.symbols import root_of
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.wish import Wish, points_to_stop, wish_of
 
@@ -55,7 +57,8 @@ class Gate:
     """Decides about entries one after the other; each one that it lets pass counts for those behind it.
 
     `accounts` have their configured connectors, also in a dry run. `look_up`: account, symbol → what its broker said of it.
-    `asked` collects what no broker has been asked yet: (account, symbol).
+    `asked` collects what no broker has been asked yet: (account, symbol). Without `asks_brokers` none is to be asked: a contract is
+    named as far as it can be told, which is enough to say what would happen and not enough to send.
     """
 
     accounts: Mapping[str, Account]
@@ -64,6 +67,7 @@ class Gate:
     dry_run: bool
     look_up: Callable[[Account, str], Looked | None] = lambda _account, _symbol: None
     asked: set[tuple[str, str]] = field(default_factory=set)
+    asks_brokers: bool = True
 
     def admit(self, task: DueTask) -> Sized | LogEntry | None:
         """The order, which counts from here on; or the row that says why there is none; None to leave it for a later claim."""
@@ -92,7 +96,7 @@ class Gate:
             "resolution": chosen.why,
             "root": planned.root,
             "direction": planned.direction,
-            "quantity": plain(planned.quantity),
+            "quantity": whole(planned.quantity),
         }
         return Sized(order, detail)
 
@@ -200,7 +204,8 @@ class Gate:
     def _choice(self, task: DueTask, account: Account, symbol: Any, product: Product) -> Chosen | Waits | Denial:
         today = EXCHANGE_DAYS.of(self.now)
         held = {each.contract for each in self._holds(task) if each.root == product.root}
-        asks = not self.dry_run and account.connector != SIMULATED
+        at_door = not self.dry_run and account.connector != SIMULATED
+        asks = at_door and self.asks_brokers
 
         def look_up(name: str) -> Looked | None:
             return self.look_up(account, name)
@@ -210,6 +215,8 @@ class Gate:
             return held_contract(contract, product, look_up) if asks else Chosen(contract, holds(contract))
         if asks:
             return at_broker(symbol, product, today, account.roll, look_up)
+        if at_door:
+            return unasked(symbol, product, today, account.roll)
         return without_broker(symbol, product, today)
 
     def _book(self, account: str) -> Book:
@@ -266,6 +273,19 @@ class _Waiting(Exception):
         self.waits = waits
 
 
+def question_of(entries: Iterable[DueTask], accounts: Mapping[str, Account]) -> Question:
+    """What must be known before these entries are decided about."""
+    tasks = tuple(entries)
+    names = {task.account for task in tasks}
+    owners = {accounts[name].owner for name in names} - {""}
+    others = {each.name for each in accounts.values() if each.owner in owners} - names
+    roots: set[str] = set()
+    for task in tasks:
+        root = root_of(str((task.payload or {}).get("symbol") or ""))
+        roots.update(roots_of(PRODUCTS.get(root), root))
+    return Question(*(tuple(sorted(each)) for each in (names, owners, others, roots)))
+
+
 def roots_of(product: Product | None, root: str) -> tuple[str, ...]:
     """The roots whose prices are this one's too: itself, and the mini and micro of its family."""
     if product is None:
@@ -312,7 +332,7 @@ def _unsized(wish: Wish, task: DueTask) -> Planned:
     """An order of an account without a broker that cannot be sized: it is simulated as it was asked."""
     quantity = wish.quantity if wish.kind is QuantityKind.FIXED else Decimal(1)
     what = "names no direction" if wish.product is not None else "names no instrument that is known here"
-    why = f"Not sized: the alert {what}. It is simulated as it was asked, and counts as {plain(quantity)}."
+    why = f"Not sized: the alert {what}. It is simulated as it was asked, and counts as {whole(quantity)}."
     return Planned(wish.symbol.root if wish.symbol else UNNAMED, None, quantity, {"calculation": why}, wish.direction)
 
 

@@ -1,11 +1,13 @@
 """What a look-up of an order makes of its task, and when to look again. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain.adopt import agrees
+from eventrouter.domain.broker import BrokerOrder, OrderState
 from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
 from eventrouter.domain.retry import may_retry
 from eventrouter.domain.tasks import LogEntry, Status
@@ -38,15 +40,30 @@ class UnknownTask:
     now: datetime
 
 
-def repeats_harmlessly(event_type: str) -> bool:
-    """Whether doing it twice does no harm, so that nothing has to be looked up: a cancel, a stop's new price."""
+def is_change(event_type: str) -> bool:
+    """Whether it changes orders that work already: a cancel, a stop's new price. Doing that twice does no harm."""
     return event_type in ("CANCEL", "MOVE_STOP")
 
 
-def repeat(task: UnknownTask) -> LogEntry:
-    """The row of what is simply done again."""
-    message = "Whether the broker did it is not known; doing it again is harmless."
-    return LogEntry(task.id, task.version, Status.PENDING, "REPEATABLE", message)
+def settled(task: UnknownTask, orders: Sequence[BrokerOrder]) -> LogEntry:
+    """The row of a change whose answer was lost: SUCCESS when every order is as its intent wanted it, else it is asked again.
+
+    `orders`: those that work now. The intent's `targets` are order ids with the prices wanted, or null to have it cancelled.
+    """
+    targets: Mapping[str, Mapping[str, str] | None] = task.intent.get("targets") or {}
+    working = {order.id: order for order in orders if order.state in (OrderState.WORKING, OrderState.UNCLEAR)}
+    missing = [order_id for order_id, wanted in targets.items() if not _is_as(working.get(order_id), wanted)]
+    if targets and not missing:
+        message = f"The broker shows what was asked for: {', '.join(targets)}."
+        return LogEntry(task.id, task.version, Status.SUCCESS, "FOUND", message)
+    what = f"Not yet as asked for: {', '.join(missing)}." if missing else "It had nothing to ask the broker."
+    return LogEntry(task.id, task.version, Status.PENDING, "REPEATABLE", f"{what} Doing it again is harmless.")
+
+
+def _is_as(order: BrokerOrder | None, wanted: Mapping[str, str] | None) -> bool:
+    if wanted is None or order is None:
+        return wanted is None and order is None
+    return all(getattr(order, name) == Decimal(price) for name, price in wanted.items())
 
 
 def resolve(task: UnknownTask, found: LookUp, *, refuses_repeated_ids: bool) -> LogEntry:

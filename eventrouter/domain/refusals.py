@@ -58,28 +58,144 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-NOT_SENT: Mapping[str, str] = MappingProxyType(
+OF_THE_TRADE: Mapping[str, str] = MappingProxyType(
     {
-        "TOO_OLD": "EXPIRED: it would have opened something later than max_age after it fired or came.",
+        "TOO_OLD": "EXPIRED: it would have opened something later than max_age after it fired or came, or after it could be approved.",
         "NOTHING_TO_CLOSE": "DENIED: no entry of its trade was executed on the account, or its trade is closed already.",
         "NOTHING_OPEN": "DENIED: there is no open trade to add to, or whose stop could be moved.",
-        "NOTHING_TO_CANCEL": "DENIED: no order of its trade was waiting.",
+        "NOTHING_TO_CANCEL": "DENIED: no order of its trade was waiting or working.",
+        "NO_STOP": "DENIED: no stop of its trade works at the broker, so none can be moved; set one by hand.",
+        "NO_TARGET": "DENIED: no target of its trade works at the broker, so none can be moved.",
+        "NO_LEVEL": "DENIED: it is to move a stop or a target and names neither.",
+        "LEVEL_UNCLEAR": "DENIED: the new stop or target is no price that a working order could be given; send a price.",
         "TRADE_CLOSED": "DENIED: an entry for a trade that had its exit already; a new trade needs a new trade_id.",
         "NOT_FLAT": "DENIED: the opening half of a reversal, since the trade before it could not be closed.",
         "BAD_PAYLOAD": "DENIED: no order can be made of what was enqueued by SQL or Python.",
         "UNKNOWN_EVENT": "DENIED: the event enqueued by SQL or Python is none that can be executed.",
         "NO_ROUTE": "DENIED: no account takes this strategy's signals.",
         "NOT_ROUTABLE": "DENIED: the database refused to give it accounts.",
+        "NOT_APPROVED": "EXPIRED: nobody approved it within approve_within.",
         "EXIT_OVERTOOK": "CANCELLED: the exit of its trade came before it was sent.",
         "CANCELLED_BY_ALERT": "CANCELLED: a cancel for its trade came before it was sent.",
         "MODE_CHANGED": "CANCELLED: it was enqueued in dry mode and the router is live, or the other way round.",
-        "TRADE_UNDECIDED": "Still PENDING: another order of its trade is being sent or looked up.",
-        "WAITS_FOR_ENTRY": "Still PENDING: it reduces or protects a trade whose entry is not sent yet.",
-        "WAITS_FOR_EXIT": "Still PENDING: the opening half of a reversal waits until the trade before it is closed.",
-        "NO_ROUTER": "Still PENDING: no running router knows its account.",
+        "OPERATOR_REFUSE": "CANCELLED: a person refused the entry that waited for approval.",
+        "OPERATOR_DISCARD": "CANCELLED: a person discarded it.",
     }
 )
+"""Reasons in a task's log why no order is sent for it: what became of its trade, its age, its accounts."""
+
+OF_THE_SIZE: Mapping[str, str] = MappingProxyType(
+    {
+        "SIZE_ZERO": "Less than one whole contract comes out; the row's detail holds the calculation.",
+        "NO_SYMBOL": "Neither the alert nor its strategy names a symbol; set the strategy's symbol.",
+        "SYMBOL_WRONG": "The symbol cannot be read; send {{ticker}}.",
+        "SIDE_WRONG": "The direction is neither LONG nor SHORT.",
+        "MONTH_NOT_LISTED": "The symbol names a month in which the product has no contract.",
+        "INSTRUMENT_UNKNOWN": "Tick and point value of the symbol are not known here, so that nothing can be sized.",
+        "CONTRACT_EXPIRED": "The contract that the alert names is not traded any more.",
+        "CONTRACT_UNRESOLVED": "The symbol names no month, and which contract is active cannot be told; name the contract.",
+        "CONTRACT_UNKNOWN": "The broker has no such contract, or the account may not trade it.",
+        "CONTRACT_MISMATCH": "The broker's contract differs in month, tick size or tick value from what is expected here.",
+        "NOT_CONVERTIBLE": "The account takes minis or micros, and the product has no such relative.",
+        "CURRENCY_MISMATCH": "The contract is in another currency than the account, and its rule counts money.",
+        "STOP_MISSING": "The rule sizes by risk, and the alert has no stop loss.",
+        "STOP_NOT_A_DISTANCE": "The rule sizes by risk, and the stop loss is an amount of money; send a price or a distance.",
+        "STOP_ON_WRONG_SIDE": "The stop loss is not below a LONG entry's price, or above a SHORT one's.",
+        "TARGET_ON_WRONG_SIDE": "The take profit is not above a LONG entry's price, or below a SHORT one's.",
+        "ENTRY_PRICE_MISSING": "A stop or target can be placed only with the entry's price; send it.",
+        "LEVEL_TOO_CLOSE": "A stop or target is less than one tick away from the entry.",
+        "NUMBER_MISSING": "A figure that the rule needs is not known, such as the equity; the message names it.",
+        "NUMBER_WRONG": "A figure is no number, or out of bounds; the message names it.",
+    }
+)
+"""Reasons why an entry is DENIED before any limit is asked: it comes to no order."""
+
+OF_THE_RISK: Mapping[str, str] = MappingProxyType(
+    {
+        "HALTED": "The account, the strategy or everything is halted; resume it.",
+        "REDUCING": "What is held is only closed: a flattening, or a limit that was reached; resume it.",
+        "NOT_LIVE": "A live order for an account without live = true.",
+        "AUTOMATION_PROHIBITED": "The firm prohibits orders by programs (automation).",
+        "APPROVAL_NEEDED": "HELD: the firm wants a person to approve each entry; approve or refuse it.",
+        "INSTRUMENT_NOT_ALLOWED": "The account's instruments do not include it.",
+        "OUTSIDE_WINDOW": "None of the account's windows is open.",
+        "PAST_FLAT_BY": "After flat_by nothing is opened until the next trading day.",
+        "CLOCK_WRONG": "The alert came later than now; set the clocks of the machine and of the database.",
+        "MAX_CONTRACTS": "Held, working and this together are more than max_contracts.",
+        "ORDERS_PER_MINUTE": "More entries within a minute than max_orders_per_minute.",
+        "DAILY_LOSS": "The day's loss has reached daily_loss less its buffer.",
+        "DRAWDOWN": "The equity has reached the floor of drawdown plus its buffer.",
+        "OTHER_DAY": "The account's figures are of another trading day; they have to be read first.",
+        "OPPOSITE_SIDE": "An account of the same owner holds the other side of the product family, or works an order for it.",
+        "PRICE_STALE": "The last known price is older than max_price_age.",
+        "PRICE_OFF": "The entry's price is further off the last known one than max_price_off.",
+        "OUT_OF_SYNC": "What the account holds here and at the broker differs; look at both, then at eventrouter accounts.",
+        "STATE_UNKNOWN": "A limit needs a fact that nobody knows, such as balances; without it nothing is opened.",
+        "CHECK_FAILED": "A check broke, by a fault of eventrouter, and counts as failed; report it with the message.",
+    }
+)
+"""Reasons why an entry that could be sized is DENIED, or HELD: the account's limits."""
+
+WAITING: Mapping[str, str] = MappingProxyType(
+    {
+        "TRADE_UNDECIDED": "Another order of its trade is being sent or looked up, or not all of its fills are known.",
+        "WAITS_FOR_ENTRY": "It reduces or protects a trade whose entry is not sent or not filled yet.",
+        "WAITS_FOR_EXIT": "The opening half of a reversal waits until the trade before it is closed.",
+        "CLEARING": "Working orders of its trade are withdrawn or made smaller first.",
+        "STILL_CLEARING": "The same, for a minute already: look at the broker.",
+        "FLATTENING": "Everything on its account is being closed at the broker; it waits for that.",
+        "CONTRACT_WAITS": "The broker could not say which contract is meant; it is asked again.",
+        "NO_ROUTER": "No running router knows its account.",
+        "NOT_SENT": "Nothing left this machine; it is sent again, or FAILED or EXPIRED once that is too late.",
+        "SESSION_REFUSED": "The broker refused the login and not the order; it is sent again after a new login.",
+        "ABSENT": "The broker does not have it, so it is sent again under the same id.",
+        "REPEATABLE": "A cancel or a moved stop whose answer was lost is not seen at the broker; it is done again.",
+        "OPERATOR_HOLD": "HELD: a person stopped it until it is approved.",
+        "OPERATOR_APPROVE": "A person approved it; the limits are asked once more.",
+        "OPERATOR_RETRY": "A person has it sent again.",
+    }
+)
+"""Reasons why a task is still PENDING, or again."""
+
+NOT_SENT: Mapping[str, str] = MappingProxyType({**OF_THE_TRADE, **OF_THE_SIZE, **OF_THE_RISK, **WAITING})
 """Reasons in a task's log why no order was sent for it, or not yet."""
+
+SENT: Mapping[str, str] = MappingProxyType(
+    {
+        "ENQUEUED": "The first row of every log.",
+        "ROUTED": "A task that named no account was given its own.",
+        "INTENT": "SENDING: everything about the order is recorded, and it may leave from here on.",
+        "ACCEPTED": "The broker has the order, and it works.",
+        "DONE": "SUCCESS: the broker did it, or it was simulated.",
+        "REJECTED": "FAILED: the broker refused it; its answer is in the row.",
+        "UNKNOWN_OUTCOME": "No certain answer: the order is looked up by its client order id, never sent again blindly.",
+        "LEASE_ENDED": "The router that was sending it is gone, so its outcome is looked up.",
+        "FOUND": "The look-up found it.",
+        "FOUND_REJECTED": "FAILED: the look-up found that the broker had refused it.",
+        "NOT_FOUND": "The look-up found nothing yet; it looks again.",
+        "NOT_PROVEN": "REVIEW: it was not found, and that does not prove that the broker lacks it; look there, then retry or discard.",
+        "NOT_OURS": "REVIEW: an order with its id differs from what was sent; look at the broker.",
+        "FILL": "An execution of the order.",
+        "PARTIALLY_FILLED": "Part of it is filled, the rest works.",
+        "FILLED": "SUCCESS: all of it is filled.",
+        "PARTIAL": "SUCCESS: the order ended with part of it filled.",
+        "STOP_FILLED": "The entry's stop filled.",
+        "TARGET_FILLED": "The entry's target filled.",
+        "CANCELLED": "CANCELLED: the order was cancelled as asked, without a fill.",
+        "REJECTED_LATE": "FAILED: the broker rejected it after it had accepted it.",
+        "EXPIRED_AT_BROKER": "FAILED: the order expired without a fill.",
+        "CANCELLED_AT_BROKER": "FAILED: the broker cancelled it unasked, without a fill.",
+        "NO_LONGER_KNOWN": "UNKNOWN: the broker lists the order no more; it is looked up.",
+        "CANCEL_REQUESTED": "The broker is asked to withdraw the order.",
+        "CANCEL_ANSWERED": "What the broker said to that.",
+        "RESIZE_REQUESTED": "The broker is asked to make the order smaller.",
+        "RESIZE_ANSWERED": "What the broker said to that.",
+        "LATE_ACCEPTANCE": "The broker's yes came after the task had moved on, and counts.",
+        "LATE_ANSWER": "Another answer came after the task had moved on, and is kept as evidence.",
+        "LATE_FILL": "The order of a task that had ended filled: the account is out of sync; look at the broker.",
+    }
+)
+"""Reasons in a task's log from its intent on, evidence included."""
 
 NOT_PLANNED: Mapping[str, str] = MappingProxyType(
     {

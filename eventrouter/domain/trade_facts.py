@@ -37,7 +37,7 @@ class WorkingOrder:
     """An order that may still fill. `role` is entry, exit, stop or target; a stop's and target's task is the entry's.
 
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
-    was; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
+    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
     """
 
     task_id: int
@@ -52,6 +52,7 @@ class WorkingOrder:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     asked: Decimal | None = None
+    asked_by: int | None = None
     asked_at: datetime | None = None
     first_asked_at: datetime | None = None
     answer: str | None = None
@@ -89,7 +90,9 @@ class TradeFacts:
 
     `filled`: something of it was executed, so what it holds says whether it is open; its tasks' statuses say so else.
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
-    `unknown`, `working`, `hidden`, `unsettled`, `unshown` and `told` are known in live mode only. `after`: the same of each trade
+    `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
+    showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`. `after`: the same of each trade
     that must be closed before this one may open.
     """
 
@@ -108,6 +111,8 @@ class TradeFacts:
     hidden: int | None = None
     unsettled: str | None = None
     unshown: int | None = None
+    flattening: int | None = None
+    outdated: int | None = None
     told: Told | None = None
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
@@ -143,6 +148,8 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         hidden=_first(facts.get("hidden")),
         unsettled=_first(facts.get("unsettled")),
         unshown=_first(facts.get("unshown")),
+        flattening=_first(facts.get("flattening")),
+        outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
@@ -189,6 +196,7 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         limit_price=_decimal(row["limit_price"]),
         stop_price=_decimal(row["stop_price"]),
         asked=_decimal(row["asked"]),
+        asked_by=row["asked_by"],
         asked_at=_moment(row["asked_at"]),
         first_asked_at=_moment(row["first_at"]),
         answer=row["answer"],

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from eventrouter.domain.controls import ALL, Control, account_scope, standing_of
+from eventrouter.domain.risk_inputs import Standing
 from eventrouter.errors import UnknownAccount
 from eventrouter.store.connect import Conn
 from eventrouter.store.reports import Row, open_counts, rows_of
 
 _LATEST = 50
-_STRICTNESS = {"resume": 0, "reduce": 1, "halt": 2}
-_STANDING = {"reduce": "reducing", "halt": "halted"}
 
 
 async def accounts(conn: Conn) -> list[Row]:
@@ -57,9 +57,11 @@ async def account(conn: Conn, name: str) -> Row:
 
 
 def _standing(controls: Mapping[str, Row], name: str | None) -> dict[str, Any]:
-    """The strictest of what holds for everything and for the account."""
-    holding = [controls[scope] for scope in ("all", f"account:{name}") if scope in controls]
-    strictest = max(holding, key=lambda row: _STRICTNESS[row["action"]], default=None)
-    if strictest is None or strictest["action"] not in _STANDING:
+    """The strictest of what holds for everything and for the account, as the gate has it; since when, where that is not open."""
+    scopes = (ALL, account_scope(name or ""))
+    latest = {Control(scope, row["action"], row["id"]): row for scope, row in controls.items() if scope in scopes}
+    strictest = standing_of(latest, name or "", None)
+    if strictest is Standing.ACTIVE:
         return {"standing": "open", "standing_since": None}
-    return {"standing": _STANDING[strictest["action"]], "standing_since": strictest["created_at"]}
+    since = min(row["created_at"] for each, row in latest.items() if standing_of([each], name or "", None) is strictest)
+    return {"standing": str(strictest), "standing_since": since}

@@ -226,6 +226,12 @@ async def flatten_lock(conn: Conn, account: str) -> AsyncIterator[bool]:
                 await conn.execute(query("flatten_unlock"), {"account": account})
 
 
+async def wait_for_claims(conn: Conn) -> None:
+    """Lets claims that have begun commit, and no other begin until this transaction ends: those see what it wrote. Take it first."""
+    async with translated("claims"):
+        await conn.execute(query("wait_for_claims"))
+
+
 async def check_lock(conn: Conn) -> None:
     """Raises StoreUnavailable when the connection that holds a lock is gone, and the lock with it."""
     async with translated("flatten lock"), asyncio.timeout(STATEMENT_TIMEOUT_S):

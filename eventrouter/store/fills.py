@@ -135,7 +135,10 @@ async def note_own_orders(conn: Conn, orders: Sequence[tuple[int, BrokerOrder]])
 async def settle(
     conn: Conn, actor: str, task_ids: Sequence[int], shown_before: Mapping[int, Decimal] | None = None
 ) -> list[Moved]:
-    """Ends those of these tasks whose orders have ended and whose fills are all recorded; notes parts that filled."""
+    """Ends those of these tasks whose orders have ended and whose fills are all recorded; notes parts that filled.
+
+    What an exit leaves that ended with only a part filled gets an exit of its own.
+    """
     moved: list[Moved] = []
     for _ in range(_TRIES):
         found = await _working(conn, task_ids)
@@ -152,6 +155,7 @@ async def settle(
         ]
         task_ids = [entry.task_id for entry, _ in entries if entry.task_id not in appended]
         if not task_ids:
+            await _close_rest(conn, [each.entry.task_id for each in moved if each.entry.reason == "PARTIAL"])
             return moved
     raise StoreUnavailable(f"Tasks {list(task_ids)} keep moving on.")
 
@@ -184,6 +188,20 @@ async def protect(conn: Conn, accounts: Collection[str]) -> list[int]:
     reason = "The broker refused the stop of this trade's entry."
     found = [await _enqueue(conn, row[0], "EXIT_UNPROTECTED", reason, once=True) for row in await cursor.fetchall()]
     return [task_id for task_id in found if task_id is not None]
+
+
+async def trades_with_brackets(conn: Conn, account: str) -> list[str]:
+    """Trades of which a stop or a target works."""
+    cursor = await conn.execute(query("trades_with_brackets"), {"account": account})
+    return [trade_id for (trade_id,) in await cursor.fetchall()]
+
+
+async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:
+    """Enqueues EXIT_REST for those of these tasks that are exits whose trade still holds something."""
+    if task_ids:
+        cursor = await conn.execute(query("left_by_exits"), {"task_ids": list(task_ids)})
+        for row in await cursor.fetchall():
+            await _enqueue(conn, row[0], "EXIT_REST", "The exit before it ended with only a part filled.", once=False)
 
 
 def _take(holdings: Holdings, executed: Executed) -> list[Part]:

@@ -73,17 +73,20 @@ def open_emptied(config: DatabaseConfig, holder: str) -> OpenedDatabase:
     """
     if config.dsn is not None:
         raise ConfigError("Only an embedded database is ever emptied.")
-    opened = open_database(config)
+    server = open_server(config.data_dir, settings=_SETTINGS)
     try:
+        database = Database(server.app_dsn, config.schema_name, config.pool_size)
+        opened = OpenedDatabase(database, server.admin_dsn, None, server, None)
         lock = RunLock(opened, holder)
         try:
+            # before anything looks at it: another version's tables are in nobody's way either
             with psycopg.connect(opened.admin_dsn, autocommit=True) as conn:
-                conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(config.schema_name)))
+                conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(config.schema_name)))
             opened.migration = migrate(opened.admin_dsn, schema=config.schema_name)
         finally:
             lock.close()
     except BaseException:
-        opened.close()
+        server.close()
         raise
     return opened
 

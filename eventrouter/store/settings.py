@@ -58,6 +58,12 @@ async def routing_table(conn: Conn) -> RoutingTable:
     return (await _read(conn))[1]
 
 
+async def account_bodies(conn: Conn) -> dict[str, dict[str, Any]]:
+    """Account → what was published of it last, withdrawn ones too."""
+    rows = await (await conn.execute(query("latest_settings"))).fetchall()
+    return {name: body for kind, name, _, body, *_ in rows if kind == "account"}
+
+
 class TableCache:
     """The routing table, read again whenever something else was published; `fallback` counts until anything is."""
 

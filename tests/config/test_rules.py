@@ -52,6 +52,7 @@ def test_the_routing_table_has_groups_resolved() -> None:
             Route("rest", ("two", "three", "one")),
         ),
         chosen={"orb": ("one", "three")},
+        max_ages={"orb": None, "other": 60.0},
     )
 
 

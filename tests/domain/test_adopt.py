@@ -9,7 +9,7 @@ import pytest
 
 from eventrouter.domain.adopt import CLOCKS_APART, agrees
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
-from eventrouter.domain.lookups import LOOK_AGAIN_S, UnknownTask, repeats_harmlessly, resolve
+from eventrouter.domain.lookups import LOOK_AGAIN_S, UnknownTask, is_change, resolve
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Rejected
 from eventrouter.domain.retry import MOST_ATTEMPTS
 from eventrouter.domain.tasks import LogEntry, Status, is_legal
@@ -158,7 +158,7 @@ def test_a_proven_absence_needs_no_second_look() -> None:
     assert found_in(Absent(proven=True, message="Simulated."), refuses=False).status == Status.PENDING
 
 
-def test_what_repeats_harmlessly() -> None:
+def test_what_changes_working_orders() -> None:
     """A cancel and a stop's price; never an order."""
     events = ("ENTRY", "ADD", "EXIT", "EXIT_SL", "REDUCE", "CANCEL", "MOVE_STOP")
-    assert [event for event in events if repeats_harmlessly(event)] == ["CANCEL", "MOVE_STOP"]
+    assert [event for event in events if is_change(event)] == ["CANCEL", "MOVE_STOP"]

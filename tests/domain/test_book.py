@@ -82,6 +82,12 @@ def test_marks_that_stand_in_the_way() -> None:
     assert (book.out_of_sync, book.flattening) == (None, None)
 
 
+@pytest.mark.parametrize("kind", ["FLAT", "FLATTEN_FAILED", "FLATTEN_WITHDRAWN"])
+def test_what_ends_a_flattening(kind: str) -> None:
+    """Proven, failed for now, or withdrawn: nothing is being closed any more, and exits need not wait."""
+    assert refold([books.flatten_started(7), BookEvent(kind, {"control": 7})]).flattening is None
+
+
 @pytest.mark.parametrize("wrong", ["NaN", "Infinity", "1e40"])
 def test_a_figure_that_is_no_number_is_refused(wrong: str) -> None:
     """It would make every limit meaningless."""

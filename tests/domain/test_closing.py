@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import fitting, shrunk
+from eventrouter.domain.clearing import fitting, leftovers, shrunk
 from eventrouter.domain.decide import Decisions, DueTask, Send, decide
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.trade_facts import Held, LastFill, Told, TradeFacts, WorkingOrder
@@ -263,12 +263,22 @@ def test_an_exit_withdraws_what_works() -> None:
 def test_what_was_asked_is_asked_again_after_a_while(age_s: float, answer: str | None, again: bool) -> None:
     """Soon where the broker gave no answer, else after ten seconds; meanwhile the exit looks less and less often."""
     at = NOW - timedelta(seconds=age_s)
-    stop = working("stop", asked=Decimal(0), asked_at=at, first_asked_at=at, answer=answer)
+    stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer)
     found = decided(due("EXIT", facts(held(), working=(stop,))))
     assert bool(found.cancels) == bool(found.asked) == again
     (waits,) = found.others
     assert waits.run_in_s == max(0.25, age_s / 4)
     assert waits.reason == ("STILL_CLEARING" if age_s >= 10 else "CLEARING")
+
+
+def test_what_another_task_asked_is_asked_anew() -> None:
+    """A cancel by alert that the broker refused long ago makes an exit wait for nothing."""
+    at = NOW - timedelta(seconds=600)
+    entry = working("entry", asked=Decimal(0), asked_by=4, asked_at=at, first_asked_at=at)
+    found = decided(due("EXIT", facts(working=(entry,))))
+    assert len(found.cancels) == len(found.asked) == 1
+    (waits,) = found.others
+    assert (waits.reason, waits.run_in_s) == ("CLEARING", 0.25)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +298,47 @@ def test_waits_until_it_is_known(event_type: str, more: dict[str, Any], said: st
     assert (waits.status, waits.reason) == ("PENDING", "TRADE_UNDECIDED")
     assert waits.run_in_s
     assert said in (waits.message or "")
+
+
+@pytest.mark.parametrize(("more", "said"), [({"flattening": 7}, "as control 7 asks"), ({"outdated": 8}, "control 8")])
+@pytest.mark.parametrize(("event_type", "waits"), [("EXIT", True), ("REDUCE", True), ("MOVE_STOP", False)])
+def test_waits_while_the_account_is_flattened(event_type: str, waits: bool, more: dict[str, Any], said: str) -> None:
+    """What the broker is told to close whole is not sold a second time; not even its brackets are asked for."""
+    trade = facts(held(), working=(working("stop"),), **more)
+    found = decided(due(event_type, trade, payload={"symbol": "NQ1!", "stop_loss": 95}))
+    assert [entry.reason for entry in found.others] == (["FLATTENING"] if waits else [])
+    assert len(found.sends) == (not waits)
+    assert (found.cancels, found.asked) == ((), ())
+    assert not waits or said in (found.others[0].message or "")
+
+
+# what is left over
+
+OVER = (working("stop"), working("target"))
+
+
+@pytest.mark.parametrize(
+    ("trade", "left"),
+    [
+        (facts(filled=True, working=OVER), {"stop1": 0, "target1": 0}),
+        (facts(held(1), working=OVER), {"stop1": 1, "target1": 1}),
+        (facts(held(2), working=OVER), {}),
+        (facts(held(2, 1), working=OVER), {"stop1": 1, "target1": 1}),
+        (facts(opened=None, working=OVER), {"stop1": 0, "target1": 0}),
+        (facts(working=OVER), {}),  # its entry counts as executed, and no fill says how much
+        (facts(filled=True, working=OVER, flattening=7), {}),
+        (facts(filled=True, working=OVER, sending=4), {}),
+        (facts(filled=True, working=OVER, hidden=1), {}),
+        (facts(filled=True, working=OVER, unsettled="77"), {}),
+        (facts(filled=True, working=OVER, exit=(5, "PENDING")), {}),
+        (facts(filled=True, working=OVER, exit=(5, "SUCCESS")), {"stop1": 0, "target1": 0}),
+        (facts(filled=True, working=(working("stop", status="ACCEPTED"),)), {}),  # its entry may still fill
+        (facts(filled=True, working=(working("entry"), working("exit"))), {}),
+    ],
+)
+def test_what_is_left_over(trade: TradeFacts, left: dict[str, int]) -> None:
+    """Stops and targets for more than the trade holds, where that is certain and no exit comes for them."""
+    assert {order.order_id: wanted for order, wanted in leftovers(trade)} == left
 
 
 def test_what_is_held_does_not_wait_for_an_entry_that_is_looked_up() -> None:
@@ -381,7 +432,10 @@ def test_a_cancel_withdraws_what_waits_and_works() -> None:
     assert (send.order.action, send.order.targets) == ("CANCEL", ("entry1", "exit1"))
     assert send.changes == (("entry1", None), ("exit1", None))
     assert send.entry.detail["targets"] == {"entry1": None, "exit1": None}
-    assert [(entry.task_id, entry.reason) for entry in found.others] == [(3, "CANCELLED_BY_ALERT")]
+    rows = [(entry.task_id, entry.status, entry.reason) for entry in found.others]
+    asked = [(1, "ACCEPTED", "CANCEL_REQUESTED"), (5, "ACCEPTED", "CANCEL_REQUESTED")]
+    assert rows == [(3, "CANCELLED", "CANCELLED_BY_ALERT"), *asked]
+    assert [entry.detail["orders"] for entry in found.others[1:]] == [{"entry1": "0"}, {"exit1": "0"}]
     assert other("CANCEL", facts(held(), working=(working("stop"),))).reason == "NOTHING_TO_CANCEL"
 
 

@@ -23,10 +23,10 @@ def row(kind: str, **detail: Any) -> dict[str, Any]:
         ("FLATTEN_STEP", {}, 0.0, False, False, True),
         ("FLATTEN_FAILED", {"retry_in_s": 4.0}, 3.9, False, False, False),
         ("FLATTEN_FAILED", {"retry_in_s": 4.0}, 4.0, False, False, True),
-        ("FLATTENED", {}, 9.0, False, False, False),
-        ("FLATTENED", {}, 0.0, True, False, True),
-        ("FLATTENED", {}, 0.0, False, True, False),  # our books follow the broker's fills
-        ("FLATTENED", {}, 9.0, False, True, True),
+        ("FLAT", {}, 9.0, False, False, False),
+        ("FLAT", {}, 0.0, True, False, True),
+        ("FLAT", {}, 0.0, False, True, False),  # our books follow the broker's fills
+        ("FLAT", {}, 9.0, False, True, True),
     ],
 )
 def test_what_is_to_be_done(
@@ -44,7 +44,7 @@ def test_pauses_grow() -> None:
 def test_progress() -> None:
     """Waiting, under way, not flat with what is left, and flat with all that was done."""
     step = row("FLATTEN_STEP", held=[{"contract": "C"}], working=[], cancelled=["a"], closed=["b"])
-    started, flat = row("FLATTEN_STARTED"), row("FLATTENED", held=[], working=[], unresolved=[7])
+    started, flat = row("FLATTEN_STARTED"), row("FLAT", held=[], working=[], unresolved=[7])
     assert progress("one", [])["state"] == "WAITING"
     assert progress("one", [started])["state"] == "UNDER_WAY"
     failed = progress("one", [started, step, row("FLATTEN_FAILED", failures=1)])

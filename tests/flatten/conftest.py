@@ -92,7 +92,7 @@ class Desk:
     async def log(self, account: str = "one") -> list[tuple[str, dict[str, Any], str]]:
         """Kind, detail and message of the account's rows about flattening, in order."""
         cursor = await self.db.execute(
-            "SELECT kind, detail, message FROM account_log WHERE account = %s AND kind LIKE 'FLATTEN%%' ORDER BY seq",
+            "SELECT kind, detail, message FROM account_log WHERE account = %s AND kind LIKE 'FLAT%%' ORDER BY seq",
             (account,),
         )
         return [(kind, detail, message) for kind, detail, message in await cursor.fetchall()]

@@ -7,6 +7,9 @@ import pytest
 
 from eventrouter.domain.tasks import Status
 from eventrouter.store import controls
+from eventrouter.store.books import read_books
+from eventrouter.store.connect import Database
+from eventrouter.store.tasks import trade_facts
 from tests.flatten.conftest import Desk
 from tests.processes import until_async
 from tests.router.book import enqueue, move
@@ -21,9 +24,9 @@ async def test_everything_is_cancelled_and_closed(desk: Desk) -> None:
     far = await broker.placed(1, kind=LIMIT, limitPrice=20_000)
     await desk.start()
     control = await desk.flatten()
-    proof = await desk.reaches("FLATTENED")
+    proof = await desk.reaches("FLAT")
     assert await desk.is_flat()
-    assert await desk.kinds() == ["FLATTEN_STARTED", "FLATTEN_STEP", "FLATTENED"]
+    assert await desk.kinds() == ["FLATTEN_STARTED", "FLATTEN_STEP", "FLAT"]
     (_, started, said), (_, step, _), _ = await desk.log()
     assert (started["control"], started["reason"], "cli:tester" in said) == (control.id, "a test", True)
     assert [(each["order"], each["side"], each["outcome"]) for each in step["cancelled"]] == [
@@ -40,7 +43,7 @@ async def test_only_the_account_asked_for(desk: Desk) -> None:
     await broker.placed(1, accountId=102)
     await desk.start(None, "one", "two")
     await desk.flatten("account:one")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat(101)
     assert not await desk.is_flat(102)
     assert await desk.kinds("two") == []
@@ -56,11 +59,11 @@ async def test_two_routers_do_it_once(desk: Desk) -> None:
     await until_stalled(desk.rig.control, stalled)
     await asyncio.gather(*(asyncio.sleep(0) for _ in range(200)))
     await desk.rig.control.control(f"faults/{stalled}/release", {})
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
     requests = await desk.rig.control.control("requests")
     assert requests["Position/closeContract"] == 1
-    assert (await desk.kinds()).count("FLATTENED") == 1
+    assert (await desk.kinds()).count("FLAT") == 1
 
 
 async def test_what_is_being_sent_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +77,7 @@ async def test_what_is_being_sent_is_waited_for(desk: Desk, monkeypatch: pytest.
         return await undecided(*arguments)
 
     async def looked() -> bool:
-        return looks >= 3 or "FLATTENED" in await desk.kinds()
+        return looks >= 3 or "FLAT" in await desk.kinds()
 
     monkeypatch.setattr(controls, "undecided", counted)
     await desk.rig.control.placed(1)
@@ -87,7 +90,7 @@ async def test_what_is_being_sent_is_waited_for(desk: Desk, monkeypatch: pytest.
     assert "Position/searchOpen" not in await asked(desk)
     await desk.rig.control.placed(1)  # it arrives
     await move(desk.db, task, Status.ACCEPTED)
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
 
 
@@ -102,10 +105,10 @@ async def test_it_is_verified_again_when_an_unknown_outcome_resolves(desk: Desk)
     await move(desk.db, task, Status.SENDING, Status.UNKNOWN)
     await desk.start()
     await desk.flatten()
-    assert (await desk.reaches("FLATTENED"))["unresolved"] == [task]
+    assert (await desk.reaches("FLAT"))["unresolved"] == [task]
     await desk.rig.control.placed(1)  # it was there all the time, and filled late
     await move(desk.db, task, Status.ACCEPTED)
-    assert (await desk.reaches("FLATTENED", times=2))["unresolved"] == []
+    assert (await desk.reaches("FLAT", times=2))["unresolved"] == []
     assert await desk.is_flat()
 
 
@@ -117,11 +120,11 @@ async def test_an_order_that_appears_late(desk: Desk) -> None:
     await move(desk.db, task, Status.SENDING, Status.UNKNOWN)
     await desk.start()
     await desk.flatten()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     await desk.rig.control.control(f"faults/{hidden}/release", {})
     assert [each["id"] for each in await desk.rig.control.working()] == [order]
     await move(desk.db, task, Status.ACCEPTED)
-    await desk.reaches("FLATTENED", times=2)
+    await desk.reaches("FLAT", times=2)
     assert await desk.is_flat()
 
 
@@ -131,7 +134,7 @@ async def test_a_close_that_fills_in_parts(desk: Desk) -> None:
     await desk.rig.control.arm("partial", endpoint="Position/closeContract", contracts=1)
     await desk.start()
     await desk.flatten()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
     steps = [detail for kind, detail, _ in await desk.log() if kind == "FLATTEN_STEP"]
     assert [each["quantity"] for step in steps for each in step["closed"]] == ["3", "2"]
@@ -157,7 +160,7 @@ async def test_a_close_without_a_good_answer(desk: Desk, said: str, fault: dict[
     await desk.rig.control.arm(fault.pop("fault"), endpoint="Position/closeContract", **fault)
     await desk.start()
     await desk.flatten()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
     assert await net_of_all_fills(desk) == 0
     first = next(detail for kind, detail, _ in await desk.log() if kind == "FLATTEN_STEP")
@@ -181,7 +184,7 @@ async def test_a_connector_that_breaks(desk: Desk, monkeypatch: pytest.MonkeyPat
     await desk.flatten()
     await desk.reaches("FLATTEN_FAILED")
     assert "RuntimeError: broken" in next(said for kind, _, said in await desk.log() if kind == "FLATTEN_FAILED")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
 
 
@@ -194,11 +197,11 @@ async def test_a_broker_that_cannot_be_read_at_first(desk: Desk, endpoint: str) 
     await desk.flatten()
     failed = await desk.reaches("FLATTEN_FAILED")
     assert failed["retry_in_s"] == 1.0
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
-    assert [kind for kind in await desk.kinds() if kind in ("FLATTEN_FAILED", "FLATTENED")][-2:] == [
+    assert [kind for kind in await desk.kinds() if kind in ("FLATTEN_FAILED", "FLAT")][-2:] == [
         "FLATTEN_FAILED",
-        "FLATTENED",
+        "FLAT",
     ]
 
 
@@ -208,7 +211,7 @@ async def test_a_cancel_that_fails_at_first(desk: Desk) -> None:
     await desk.rig.control.arm("http", endpoint="Order/cancel", when="before")
     await desk.start()
     await desk.flatten()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
     assert (await desk.kinds()).count("FLATTEN_STEP") == 2
 
@@ -228,6 +231,64 @@ async def test_a_resume_withdraws_it(desk: Desk) -> None:
     assert not await desk.is_flat()
 
 
+async def test_exits_wait_while_it_goes_on(desk: Desk) -> None:
+    """From its start to its proof, and until our books have what closed it; a strategy's own exits never wait."""
+    task = await enqueue(desk.db, "t", account="one", symbol="MNQ", mode="live")
+    await move(desk.db, task, Status.SENDING, Status.ACCEPTED, Status.SUCCESS)
+    await desk.fill("t", 2)
+    stalled = await desk.rig.control.arm("stall", endpoint="Position/searchOpen")
+    await desk.start()
+    control = await desk.flatten()
+    await until_stalled(desk.rig.control, stalled)
+    facts = await trade_facts(desk.db, "t", "one", "live")
+    assert (facts.flattening, facts.outdated) == (control.id, None)
+    await desk.rig.control.control(f"faults/{stalled}/release", {})
+    await desk.reaches("FLAT")
+    facts = await trade_facts(desk.db, "t", "one", "live")
+    assert (facts.flattening, facts.outdated) == (None, control.id)
+    await desk.fill("t", -1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated == control.id
+    await desk.fill("t", -1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated is None
+    await desk.fill("t", 1)
+    assert (await trade_facts(desk.db, "t", "one", "live")).outdated is None
+
+
+async def test_a_start_waits_for_claims(desk: Desk) -> None:
+    """An exit that was being decided is committed before a flattening begins, which then waits for its outcome."""
+    await desk.rig.control.placed(1)
+    async with await Database(desk.dsn).connect("claim") as claiming:
+        async with claiming.transaction():
+            await claiming.execute("SELECT pg_advisory_xact_lock_shared(halt_key())")
+            await desk.db.execute("INSERT INTO controls (scope, action, actor) VALUES ('all', 'flatten', 'test')")
+            await desk.start()
+            await until_async(lambda: waits_for_claims(desk), what="a start that waits")
+            assert await desk.kinds() == []
+        await desk.reaches("FLAT")
+
+
+async def waits_for_claims(desk: Desk) -> bool:
+    """Whether somebody waits for an advisory lock."""
+    cursor = await desk.db.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    )
+    return await cursor.fetchone() == (1,)
+
+
+async def test_a_resume_in_the_middle_ends_it_in_the_book(desk: Desk) -> None:
+    """What is withdrawn while the broker is being asked stands in nobody's way afterwards."""
+    await desk.rig.control.placed(2)
+    stalled = await desk.rig.control.arm("stall", endpoint="Position/closeContract")
+    await desk.start()
+    control = await desk.flatten()
+    await until_stalled(desk.rig.control, stalled)
+    await controls.set_control(desk.db, "all", "resume", "cli:tester", None)
+    await desk.rig.control.control(f"faults/{stalled}/release", {})
+    assert (await desk.reaches("FLATTEN_WITHDRAWN"))["control"] == control.id
+    assert (await read_books(desk.db, ["one"], "live"))["one"].flattening is None
+    assert "FLAT" not in await desk.kinds()
+
+
 async def test_a_router_that_dies_lets_go(desk: Desk) -> None:
     """The lock of a router whose connection is gone is free, and another one ends what it began."""
     await desk.rig.control.placed(2)
@@ -241,7 +302,7 @@ async def test_a_router_that_dies_lets_go(desk: Desk) -> None:
     )
     assert await cursor.fetchone() == (1,)
     await desk.start(name="router-b")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await desk.is_flat()
     await desk.rig.control.control(f"faults/{stalled}/release", {})
     assert (await desk.rig.control.control("requests"))["Position/closeContract"] == 1

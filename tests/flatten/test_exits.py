@@ -62,11 +62,11 @@ async def test_a_dry_run_closes_each_trade_by_an_exit(desk: Desk) -> None:
         ("short", "dry", "MNQ"),
     ]
     for number, trade, _, _ in found:
-        assert "FLATTENED" not in await desk.kinds()
+        assert "FLAT" not in await desk.kinds()
         await execute(desk, number, trade)
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert len(await exits(desk)) == 2
-    assert (await desk.kinds()).count("FLATTENED") == 1
+    assert (await desk.kinds()).count("FLAT") == 1
 
 
 async def test_an_exit_that_is_under_way_is_enough(desk: Desk) -> None:
@@ -78,7 +78,7 @@ async def test_an_exit_that_is_under_way_is_enough(desk: Desk) -> None:
     step = await desk.reaches("FLATTEN_STEP")
     assert [each["task"] for each in step["held"]] == [waiting]
     await execute(desk, waiting, "t")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert await exits(desk) == []
 
 
@@ -92,7 +92,7 @@ async def test_a_strategy_takes_only_its_own(desk: Desk) -> None:
     ((number, trade, mode, _),) = await some_exits(desk, 1)
     assert (trade, mode) == ("mine", "live")
     await execute(desk, number, "mine")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     assert len(await exits(desk)) == 1
     assert not await desk.is_flat()
 
@@ -108,18 +108,18 @@ async def test_an_exit_that_fails_is_told_and_repeated(desk: Desk) -> None:
     assert failed["held"][0]["task"] == first
     _, (second, *_) = await some_exits(desk, 2)
     await execute(desk, second, "t")
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
 
 
 async def test_a_late_fill_is_closed_too(desk: Desk) -> None:
     """A trade of ours that holds something after the proof is closed as long as the flattening stands."""
     await desk.start(mode="dry")
     await desk.flatten()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     await hold(desk, "late", 1)
     ((number, *_),) = await some_exits(desk, 1)
     await execute(desk, number, "late")
-    await desk.reaches("FLATTENED", times=2)
+    await desk.reaches("FLAT", times=2)
 
 
 async def test_nobody_waits_for_a_foreign_account(desk: Desk) -> None:
@@ -127,7 +127,7 @@ async def test_nobody_waits_for_a_foreign_account(desk: Desk) -> None:
     await hold(desk, "t", 1)
     await desk.start(None, "two", mode="dry")
     await desk.flatten()
-    await desk.reaches("FLATTENED", "two")
+    await desk.reaches("FLAT", "two")
     assert await desk.kinds("one") == []
     assert await exits(desk) == []
     assert await value(desk.db, "SELECT count(*) FROM account_log WHERE account = 'one'") == 0

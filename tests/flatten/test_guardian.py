@@ -85,7 +85,7 @@ async def test_a_breached_daily_loss_flattens_by_itself(desk: Desk, price: int, 
         assert said["actor"] == "guardian"
         assert "lost 1000; the limit is 1000" in said["reason"]
         await desk.start()
-        await desk.reaches("FLATTENED")
+        await desk.reaches("FLAT")
         assert await desk.is_flat()
 
 
@@ -105,7 +105,7 @@ async def test_a_restart_and_a_new_day(desk: Desk) -> None:
     await desk.rig.control.price(23_000)
     await (await guard(desk, clock)).look()
     await desk.start()
-    await desk.reaches("FLATTENED")
+    await desk.reaches("FLAT")
     await desk.fill("t", -2, contract=MNQ)
     await desk.rig.control.price(24_500)
     again = await guard(desk, clock)

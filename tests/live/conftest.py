@@ -19,8 +19,10 @@ Start = Callable[..., Awaitable[Rig]]
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The master key; and a rate budget that a test's pace does not use up."""
+    """The master key; a rate budget that a test's pace does not use up; look-ups that follow each other sooner, though not
+    before the simulated broker's longest delay has passed."""
     monkeypatch.setenv(MASTER_KEY_NAME, MASTER_KEY)
+    monkeypatch.setattr("eventrouter.domain.lookups.LOOK_AGAIN_S", (0.1, 0.2, 0.4, 0.8))
     monkeypatch.setattr("eventrouter.connectors.projectx.connector.Budget", partial(Budget, most=100_000))
 
 

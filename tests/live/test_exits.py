@@ -40,6 +40,21 @@ async def test_an_exit_leaves_what_another_trade_holds(start: Start) -> None:
     assert await rig.holds() == {"one": 3}
 
 
+async def test_an_exit_closes_no_more_than_the_account_has(start: Start) -> None:
+    """Long 3 and short 1 in two trades come to 2 at a netting broker: the exit of the long one sells 2 and never goes short."""
+    rig = await start(one={"no_opposite_side": False})
+    await rig.done(await rig.entry("T1", 3))
+    await rig.done(await rig.entry("T2", 1, "short"))
+    assert await rig.holds() == {"one": 2}
+    await rig.done(await rig.exit("T1"))
+    assert await rig.holds() == {"one": 0}
+    assert await rig.sold() == [1, 2]
+    for trade in ("T1", "T2"):
+        again = await rig.ended((await rig.exit(trade, price=1)).task("one"))
+        assert (again["status"], again["reason"]) == ("DENIED", "NOTHING_TO_CLOSE")
+    assert await rig.holds() == {"one": 0}
+
+
 async def test_an_exit_while_the_entry_works_withdraws_it(start: Start) -> None:
     """Nothing filled: the entry is cancelled, and the exit finds nothing; there is never an opposite position."""
     rig = await start()
@@ -58,7 +73,8 @@ async def test_an_exit_while_the_entry_is_half_filled_closes_that_half(start: St
     rig = await start()
     await rig.market.arm("partial", contracts=1)
     entry = (await rig.entry("T1", 3)).task("one")
-    await rig.reached(entry, "ACCEPTED", "FILL")
+    await rig.reached(entry, "ACCEPTED")
+    await until_async(partial(held, rig, 1), what="1 filled")
     await rig.done(await rig.exit("T1"))
     end = await rig.ended(entry)
     assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
@@ -85,9 +101,10 @@ async def test_partial_fills_end_with_the_right_size(start: Start) -> None:
     rig = await start()
     await rig.market.arm("partial", contracts=1)
     entry = (await rig.entry("T1", 3)).task("one")
+    await rig.reached(entry, "ACCEPTED")
     for price, number in ((24001, 1), (24002, 2)):
         await until_async(partial(held, rig, number), what=f"{number} filled")
-        assert rig.statuses(entry)[-1] == "ACCEPTED"
+        assert await rig.rows("SELECT status FROM execution_tasks WHERE id = %s", entry) == [{"status": "ACCEPTED"}]
         await rig.market.price("MNQ", price)
     assert (await rig.ended(entry))["status"] == "SUCCESS"
     fills = [row for row in rig.watch.rows[entry] if row["reason"] == "FILL"]
@@ -95,6 +112,11 @@ async def test_partial_fills_end_with_the_right_size(start: Start) -> None:
     assert await rig.holds() == {"one": 3}
     booked = await rig.rows("SELECT average_price FROM holdings")
     assert [row["average_price"] for row in booked] == [24001]
+
+
+async def nothing_works(rig: Rig) -> bool:
+    """Whether no order of the account may still fill at the broker."""
+    return not await rig.market.working(101)
 
 
 async def held(rig: Rig, quantity: int) -> bool:
@@ -111,6 +133,35 @@ async def test_what_is_left_of_an_entry_may_be_cancelled(start: Start) -> None:
     assert await rig.holds() == {"one": 1}
     await rig.done(await rig.exit("T1"))
     assert await rig.holds() == {"one": 0}
+
+
+async def test_what_an_exit_left_is_closed_too(start: Start) -> None:
+    """The broker sells one of three and cancels the rest, twice: two more exits follow by themselves, and it is flat."""
+    rig = await start()
+    await opened(rig, 3)
+    await rig.market.arm("partial", contracts=1, rest="cancel", times=2)
+    end = await rig.ended((await rig.exit("T1")).task("one"))
+    assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
+    await until_async(lambda: _sold(rig, 3), what="the sale of the rest")
+    assert await rig.sold() == [1, 1, 1]
+    assert await rig.holds() == {"one": 0}
+    rests = await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_REST' ORDER BY id")
+    assert len(rests) == 2
+    assert [(await rig.ended(row["id"]))["status"] for row in rests] == ["SUCCESS", "SUCCESS"]
+
+
+async def test_what_a_cancelled_exit_left_stays(start: Start) -> None:
+    """An exit at a limit has sold one of three when somebody cancels it: the other two are kept."""
+    rig = await start()
+    await opened(rig, 3)
+    await rig.market.arm("partial", contracts=1)
+    leave = (await rig.exit("T1", order_type="limit", limit_price=23990)).task("one")
+    await rig.reached(leave, "ACCEPTED", "FILL")
+    await rig.done(await rig.post(trade_id="T1", action="cancel"))
+    end = await rig.ended(leave)
+    assert (end["status"], end["reason"]) == ("SUCCESS", "PARTIAL")
+    assert await rig.holds() == {"one": 2}
+    assert await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_REST'") == []
 
 
 async def test_a_late_reject_fails_the_task(start: Start) -> None:
@@ -135,7 +186,7 @@ async def test_an_exit_removes_the_bracket(start: Start) -> None:
 
 
 async def test_a_reduction_resizes_the_bracket(start: Start) -> None:
-    """One of three is sold: stop and target are for two, and the stop then closes just those."""
+    """One of three is sold: stop and target are for two, and the stop then closes just those; nothing is left working."""
     rig = await start()
     await opened(rig, 3, stop_loss=23990, take_profit=24020)
     await rig.done(await rig.post(trade_id="T1", action="reduce", quantity=1))
@@ -143,7 +194,9 @@ async def test_a_reduction_resizes_the_bracket(start: Start) -> None:
     assert [order["size"] for order in await rig.market.working(101)] == [2, 2]
     await rig.market.price("MNQ", 23980)
     assert await rig.holds() == {"one": 0}
-    assert await rig.market.working(101) == []
+    assert await rig.sold() == [1, 2]
+    await until_async(partial(nothing_works, rig), what="the rest of the target withdrawn")
+    assert await rig.holds() == {"one": 0}
 
 
 async def test_a_brackets_fill_is_logged_on_the_entrys_task(start: Start) -> None:
@@ -195,8 +248,8 @@ async def test_an_entry_that_fills_after_its_exit_is_closed_at_once(start: Start
     await rig.market.client.control(f"faults/{hanging}/release", {})
     await until_async(lambda: _sold(rig, 2), what="the sale of what filled late")
     assert await rig.holds() == {"one": 0}
-    late = await rig.rows("SELECT event_type, status FROM execution_tasks WHERE event_type = 'EXIT_LATE'")
-    assert late == [{"event_type": "EXIT_LATE", "status": "SUCCESS"}]
+    (late,) = await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_LATE'")
+    assert (await rig.ended(late["id"]))["status"] == "SUCCESS"
 
 
 async def test_an_entry_whose_stop_is_refused_is_closed_at_once(start: Start) -> None:
@@ -206,8 +259,8 @@ async def test_an_entry_whose_stop_is_refused_is_closed_at_once(start: Start) ->
     await rig.entry("T1", 2, stop_loss=23990, take_profit=24020)
     await until_async(lambda: _sold(rig, 2), what="the sale of what has no stop")
     assert await rig.holds() == {"one": 0}
-    closed = await rig.rows("SELECT status FROM execution_tasks WHERE event_type = 'EXIT_UNPROTECTED'")
-    assert [row["status"] for row in closed] == ["SUCCESS"]
+    (closed,) = await rig.rows("SELECT id FROM execution_tasks WHERE event_type = 'EXIT_UNPROTECTED'")
+    assert (await rig.ended(closed["id"]))["status"] == "SUCCESS"
     assert await rig.market.working(101) == []
 
 

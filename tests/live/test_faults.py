@@ -31,6 +31,25 @@ async def test_an_executed_order_is_not_sent_twice(
     assert (executed["executed"], executed["filled"]) == (1, 2)
 
 
+@pytest.mark.parametrize("unique_tags", [True, False], ids=["unique", "weak"])
+async def test_a_working_order_whose_answer_was_lost_is_found(start: Start, unique_tags: bool) -> None:
+    """No fill tells that the broker has it, and searches show it late: looked up until it is found, and never sent again."""
+    rig = await start({"unique_tags": unique_tags})
+    await rig.market.arm("drop", when="after")
+    await rig.market.arm("hide", seconds=0.3)
+    posted = await rig.entry("T1", 2, order_type="limit", limit_price=23990)
+    await rig.reached(posted.task("one"), "ACCEPTED", "FOUND")
+    reasons = [row["reason"] for row in rig.watch.rows[posted.task("one")]]
+    assert reasons.count("INTENT") == 1
+    assert "NOT_FOUND" in reasons
+    assert [order["size"] for order in await rig.market.working(101)] == [2]
+    await rig.market.price("MNQ", 23980)
+    await rig.done(posted)
+    assert await rig.holds() == {"one": 2}
+    executed = (await rig.market.executions())[posted.tasks[0]["client_order_id"]]
+    assert (executed["executed"], executed["filled"]) == (1, 2)
+
+
 async def test_an_exit_whose_answer_was_lost_closes_once(start: Start) -> None:
     """The same for what closes: sold once, flat, never short."""
     rig = await start()

@@ -68,6 +68,25 @@ async def test_flatten_proves_that_it_is_flat(start: Start, tmp_path: Path) -> N
     assert await rig.holds() == {"one": 0, "two": 0}
 
 
+async def test_an_exit_waits_while_everything_is_closed(start: Start, tmp_path: Path) -> None:
+    """The close fills in parts: an exit of what is left waits, or both together would sell more than is held."""
+    rig = await start()
+    await rig.done(await rig.entry("T1", 2))
+    await rig.market.arm("partial", contracts=1, endpoint="Position/closeContract")
+    hanging = await rig.market.arm("stall", when="after", endpoint="Position/closeContract")
+    flattening = asyncio.create_task(say(rig, tmp_path, "flatten", "--yes"))
+    await rig.market.stalled(hanging)
+    leave = (await rig.exit("T1")).task("one")
+    await rig.reached(leave, "PENDING", "FLATTENING")
+    await rig.market.client.control(f"faults/{hanging}/release", {})
+    await flattening
+    end = await rig.ended(leave)
+    assert (end["status"], end["reason"]) == ("DENIED", "NOTHING_TO_CLOSE")
+    await rig.market.price("MNQ", 23990)
+    assert await rig.holds() == {"one": 0}
+    assert sum(await rig.sold()) == 2
+
+
 async def test_flatten_waits_for_what_hangs(start: Start, tmp_path: Path) -> None:
     """An entry was executed and its answer hangs: flatten sells what it bought and does not stop at the first look."""
     rig = await start()

@@ -29,6 +29,8 @@ async def test_random_sequences_keep_the_books(start: Start, seed: int) -> None:
     walk = Walk(rig, Random(seed))
     await walk.steps(STEPS)
     await walk.check({FIRST + place: MOST[name] for place, name in enumerate(MOST)})
+    await walk.leave_all()
+    await rig.both_sides()
 
 
 def row(side: str, size: int, tag: str | None = "in", parent: int | None = None) -> dict[str, object]:

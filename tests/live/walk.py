@@ -35,8 +35,9 @@ FAULTS: Sequence[tuple[str, dict[str, Any]]] = (
     ("http", {"when": "before", "status": 500, "endpoint": "Order/search"}),
 )
 OPEN = "('PENDING', 'HELD', 'SENDING', 'UNKNOWN')"
-WEIGHTS = {"enter": 6, "add": 2, "leave": 4, "reduce": 2, "reverse": 1, "cancel": 1, "price": 6, "fault": 4, "halt": 1}
-WEIGHTS |= {"settle": 3, "drop_hub": 1}
+WEIGHTS = {"enter": 8, "add": 2, "leave": 3, "reduce": 2, "reverse": 1, "cancel": 1, "price": 6, "fault": 4, "halt": 1}
+WEIGHTS |= {"settle": 6, "drop_hub": 1}
+RESUMED = 0.25
 
 
 @dataclass
@@ -51,13 +52,29 @@ class Walk:
     halted_since: datetime | None = None
 
     async def steps(self, number: int) -> None:
-        """Does so many things, then lets everything come to rest."""
+        """Does so many things, then lets everything come to rest. A halt lasts for a few of them."""
         for name in self.draw.choices(list(WEIGHTS), list(WEIGHTS.values()), k=number):
             await getattr(self, f"_{name}")()
+            if self.halted_since is not None and self.draw.random() < RESUMED:
+                await self._halt()
         if self.halted_since is not None:
             await self._halt()
         await self.rig.market.disarm()
         await self._settle()
+
+    async def leave_all(self) -> None:
+        """An exit of every trade, no repeat of one before; returns once nothing is held anywhere and no order works."""
+        for trade in self.trades:
+            await self._post({"action": "exit", "trade_id": trade, "price": self.price + TICK / 4})
+
+        async def flat() -> bool:
+            accounts = (await self.rig.market.accounts()).values()
+            return not any(account["positions"] or account["working"] for account in accounts)
+
+        try:
+            await until_async(flat, within_s=PATIENCE_S, what="a flat account")
+        except TimeoutError:
+            raise AssertionError(f"Still held: {await self.rig.market.accounts()}\n{self.rig.watch}") from None
 
     # what can happen
 
@@ -114,12 +131,19 @@ class Walk:
         self.halted_since = await self._now() if action == "halt" else None
 
     async def _settle(self) -> None:
-        """Waits until nothing is on its way to the broker."""
-        query = f"SELECT id, account, event_type, status, last_error FROM execution_tasks WHERE status IN {OPEN}"
+        """Waits until nothing is on its way to the broker. What waits for a working entry, and entries behind it, may wait on."""
+        query = (
+            f"SELECT id, account, event_type, status FROM execution_tasks t WHERE status IN {OPEN} AND NOT EXISTS ("
+            " SELECT FROM execution_tasks w JOIN execution_logs l ON l.task_id = w.id AND l.seq = w.version"
+            " WHERE w.lane = t.lane AND w.status = 'PENDING' AND l.reason = 'WAITS_FOR_ENTRY'"
+            " AND (w.id = t.id OR t.opening AND w.id < t.id))"
+        )
         seen: list[Row] = []
 
         async def idle() -> bool:
             seen[:] = await self.rig.rows(query)
+            if seen:  # an order that fills in parts needs a price for each
+                await self.rig.market.price("MNQ", self.price)
             return not seen
 
         try:

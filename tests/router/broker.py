@@ -24,6 +24,7 @@ from eventrouter.domain.broker import (
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.orders import Absent, Accepted, Answer, LookUp, Order, Outcome, Rejected
 from eventrouter.domain.symbols import root_of
+from eventrouter.errors import BrokerUnavailable
 
 Reply = Outcome | Exception | Callable[[Order], Awaitable[Outcome]]
 OnChange = Callable[[str, Change | None], Awaitable[Outcome]]
@@ -111,20 +112,20 @@ class Broker:
         return DONE
 
     async def positions(self, account: str) -> Sequence[Position]:
-        """None."""
-        return ()
+        """It cannot say."""
+        raise BrokerUnavailable("It shows no positions.")
 
     async def orders(self, account: str, since: datetime | None = None) -> Sequence[BrokerOrder]:
-        """None."""
-        return ()
+        """It cannot say."""
+        raise BrokerUnavailable("It shows no orders.")
 
     async def fills(self, account: str, since: datetime) -> Sequence[Fill]:
-        """None."""
-        return ()
+        """It cannot say."""
+        raise BrokerUnavailable("It shows no fills.")
 
     async def accounts(self) -> Sequence[BrokerAccount]:
-        """None."""
-        return ()
+        """It cannot say."""
+        raise BrokerUnavailable("It shows no accounts.")
 
     async def contract(self, symbol: str) -> Contract | None:
         """One of this name, once it may say so, or of the product's last month; its id is its name. None of what is no product."""

@@ -3,7 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.domain.tasks import LogEntry
 from eventrouter.store.connect import Conn
+from eventrouter.store.tasks import append, task_state
 from tests.router.book import only, value
 
 MNQ = "CON.F.US.MNQ.H26"
@@ -68,23 +70,12 @@ async def fill(
     found = await db.execute("SELECT trade_id, mode FROM execution_tasks WHERE id = %s", (task,))
     trade, mode = await only(found.fetchall())
     side = "BUY" if quantity > 0 else "SELL"
-    key = (account, mode, trade, contract)
-    async with db.transaction():
-        await db.execute(
-            "INSERT INTO fills (account, fill_id, mode, order_id, task_id, trade_id, contract, root, side, quantity, price, filled_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, 'MNQ', %s, %s, %s, now())",
-            (account, fill_id, mode, order_id, task, trade, contract, side, abs(quantity), Decimal(price)),
-        )
-        holds = "SELECT (SELECT quantity FROM holdings WHERE (account, mode, trade_id, contract) = (%s, %s, %s, %s))"
-        bought = (
-            "SELECT sum(CASE side WHEN 'BUY' THEN quantity ELSE -quantity END) FROM fills"
-            " WHERE (account, mode, trade_id, contract) = (%s, %s, %s, %s)"
-        )
-        now_held = await value(db, bought, *key)
-        if await value(db, holds, *key) != now_held:  # where no trigger keeps them
-            await db.execute(
-                "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, average_price, opened_at, updated_at)"
-                " VALUES (%s, %s, %s, %s, 'MNQ', %s, %s, now(), now())"
-                " ON CONFLICT (account, mode, trade_id, contract) DO UPDATE SET quantity = EXCLUDED.quantity",
-                (*key, now_held, Decimal(price)),
-            )
+    await db.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, task_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, 'MNQ', %s, %s, %s, now())",
+        (account, fill_id, mode, order_id, task, trade, contract, side, abs(quantity), Decimal(price)),
+    )
+    state = await task_state(db, task)
+    assert state is not None
+    told = {"fill_id": fill_id, "part": 1, "quantity": str(abs(quantity))}
+    assert await append(db, "by-hand", [LogEntry(task, state.version, state.status, "FILL", detail=told)])

@@ -133,6 +133,10 @@ class Desk:
         rows = await self.db.execute("SELECT reason FROM execution_logs WHERE task_id = %s ORDER BY seq", (task_id,))
         return [row[0] for row in await rows.fetchall()]
 
+    async def works(self, *sizes: int) -> bool:
+        """Whether just these orders work at the broker."""
+        return [order["size"] for order in await self.rig.control.working()] == list(sizes)
+
     async def in_agreement(self) -> None:
         """Returns once balance and positions are the broker's; then everything adds up."""
 
@@ -263,6 +267,52 @@ async def test_a_bracket_stop_closes_its_entrys_trade(desk: Desk) -> None:
     roles = await desk.db.execute("SELECT role, state FROM broker_orders ORDER BY role")
     assert await roles.fetchall() == [("entry", "FILLED"), ("stop", "FILLED"), ("target", "CANCELLED")]
     assert (await desk.book()).realised_today == Decimal(-20) - await value(desk.db, "SELECT sum(fee) FROM fills")
+
+
+async def test_a_bracket_is_withdrawn_with_what_it_protects(desk: Desk) -> None:
+    """Closed by hand, a position leaves its stop and target working at the broker: they are made smaller, then they go."""
+    desk.keep()
+    await desk.opened()
+    task_id, _ = await desk.sent(quantity="2", stop_loss="20 ticks", take_profit="40 ticks")
+    await desk.becomes(task_id, Status.SUCCESS)
+    assert [order["size"] for order in await desk.rig.control.working()] == [2, 2]
+    await desk.rig.control.placed(1, 1)
+    await desk.holds(T1=1)
+    await until_async(lambda: desk.works(1, 1), within_s=20, what="smaller orders")
+    await desk.rig.control.placed(1, 1)
+    await until_async(lambda: desk.works(), within_s=20, what="no order")
+    assert set(await desk.reasons(task_id)) >= {"RESIZE_REQUESTED", "CANCEL_REQUESTED", "CANCEL_ANSWERED"}
+    row = await row_of(desk.db, task_id, "CANCEL_REQUESTED")
+    assert (sorted(row[8]["orders"].values()), row[8]["by"]) == (["0", "0"], None)
+    await desk.rig.control.price("23990")
+    await desk.rig.control.price("24020")
+    await desk.in_agreement()
+    assert await desk.rig.control.positions() == []
+
+
+async def test_a_bracket_that_the_broker_does_not_withdraw_is_asked_for_again(desk: Desk) -> None:
+    """The first cancel breaks off: the order is found working, and withdrawn."""
+    desk.keep()
+    await desk.opened()
+    task_id, _ = await desk.sent(stop_loss="20 ticks")
+    await desk.becomes(task_id, Status.SUCCESS)
+    await desk.rig.control.arm("drop", endpoint="Order/cancel", when="before")
+    await desk.rig.control.placed(1, 1)
+    await until_async(lambda: desk.works(), within_s=20, what="no order")
+    assert (await desk.reasons(task_id)).count("CANCEL_REQUESTED") == 2
+
+
+async def test_the_broker_may_tidy_up_by_itself(desk: Desk) -> None:
+    """The other order of a bracket goes with the first one's fill: nothing is asked for."""
+    desk.keep()
+    await desk.opened()
+    task_id, _ = await desk.sent(stop_loss="20 ticks", take_profit="40 ticks")
+    await desk.becomes(task_id, Status.SUCCESS)
+    await desk.rig.control.price("23995")
+    await desk.holds()
+    await desk.in_agreement()
+    assert "CANCEL_REQUESTED" not in await desk.reasons(task_id)
+    assert "Order/cancel" not in await desk.rig.control.control("requests")
 
 
 async def test_what_happened_while_nobody_listened_is_found_once(desk: Desk) -> None:

@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 
-from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerOrder, Change, OrderSide, OrderState
 from eventrouter.domain.orders import Accepted, Answer, Order, Outcome, Rejected, Unknown
 from eventrouter.domain.tasks import Status
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import enqueue, is_sound, move, reaches, row_of, status_of, value, way
-from tests.router.broker import DONE, NOT_THERE, Broker
+from tests.router.broker import DONE, NOT_THERE, Broker, live
 from tests.router.conftest import Start
 from tests.router.holding import MNQ, ends, fill, resized, show
 
-LIVE: dict[str, Any] = {"dry_run": False, "accounts": [Account("real", "alpha")], "poll_interval": 0.1}
+LIVE: dict[str, Any] = {"dry_run": False, "accounts": [live("real", "alpha")], "poll_interval": 0.1}
 WORKING = Accepted(Answer(200, "#1"), done=False, order_id="1")
 BUSY = Unknown(Answer(503, "busy"), "The broker answered 503.")
 
@@ -181,11 +180,10 @@ async def test_an_exit_while_another_one_works(db: Conn, start: Start, broker: B
     first = await with_payload(db, "t", "EXIT", order_type="limit", limit_price=120)
     await reaches(db, first, Status.ACCEPTED)
     assert (broker.placed[0].order_type, broker.placed[0].quantity) == ("limit", "3")
-    await show(db, first, "x", "exit", 3)
 
     async def partly(order_id: str, _change: Change | None) -> Outcome:
-        await fill(db, first, "x", -1)
-        await ends(db, "x", filled=1)
+        await fill(db, first, "1", -1)
+        await ends(db, "1", filled=1)
         return DONE
 
     broker.on_change = partly
@@ -234,13 +232,14 @@ async def test_what_the_broker_does_not_answer_is_asked_again(db: Conn, start: S
 
 async def test_a_cancel_by_alert(db: Conn, start: Start, broker: Broker) -> None:
     """Withdraws the working entry; an order that is gone already counts as withdrawn."""
-    await accepted(db)
+    entry = await accepted(db)
     broker.on_change = _gone
     await start(**LIVE, sleeping=False)
     cancel = await enqueue_live(db, "t", "CANCEL")
     await reaches(db, cancel, Status.SUCCESS)
     assert (broker.placed, broker.changed) == ([], [("e-t", None)])
     assert (await row_of(db, cancel, "DONE"))[8]["orders"] == {"e-t": "gone: No such order works."}
+    assert (await row_of(db, entry, "CANCEL_REQUESTED"))[8] == {"orders": {"e-t": "0"}, "by": cancel}
 
 
 async def _gone(_order_id: str, _change: Change | None) -> Outcome:
@@ -356,8 +355,8 @@ async def test_a_reversal_waits_for_flat(db: Conn, start: Start, broker: Broker)
     await reaches(db, exit_, Status.ACCEPTED)
     await told(db, entry, "WAITS_FOR_EXIT")
     assert broker.sent() == ["old"]
-    await show(db, exit_, "x", "exit", 2, state="FILLED", filled=2)
-    await fill(db, exit_, "x", -2)
+    await ends(db, "1", filled=2)
+    await fill(db, exit_, "1", -2)
     await move(db, exit_, Status.SUCCESS)
     await reaches(db, entry, Status.SUCCESS)
     assert broker.sent() == ["old", "new"]

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -18,7 +19,6 @@ from eventrouter.connectors import CREDENTIAL_FIELDS, REGISTRY
 from eventrouter.connectors.base import ConnectionSettings, CredentialField
 from eventrouter.credentials import KEY_VARIABLE, CredentialStore
 from eventrouter.domain import lookups
-from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
 from eventrouter.domain.orders import Accepted, Answer, Rejected, Unknown
 from eventrouter.domain.tasks import Status
@@ -72,10 +72,10 @@ async def test_one_login_is_one_connection(start: Start, broker_named: Callable[
         return brokers["alpha"]
 
     accounts = [
-        Account("one", "alpha", broker_account="B-1", url="https://broker"),
-        Account("two", "alpha", login="one"),
-        Account("three", "alpha"),
-        Account("four", "beta"),
+        replace(live("one", "alpha"), broker_account="B-1", url="https://broker"),
+        replace(live("two", "alpha"), login="one"),
+        live("three", "alpha"),
+        live("four", "beta"),
     ]
     REGISTRY["alpha"] = make  # the fixture's patch takes it away again
     router = await start(dry_run=False, accounts=accounts)
@@ -225,19 +225,6 @@ async def test_an_order_that_does_not_agree_is_not_adopted(
     await reaches(db, task, Status.REVIEW)
     assert "before the first intent" in (await row_of(db, task, "NOT_OURS"))[4]
     assert len(broker.placed) == 1
-
-
-async def test_an_unknown_cancel_is_simply_done_again(
-    db: Conn, start: Start, broker_named: Callable[..., Broker]
-) -> None:
-    """Nothing is looked up for it."""
-    broker = broker_named("alpha")
-    task = await enqueue_live(db, "t", "CANCEL")
-    await move(db, task, Status.SENDING, Status.UNKNOWN)
-    await start(**LIVE)
-    await until_async(partial(value, db, "SELECT status NOT IN ('UNKNOWN', 'SENDING') FROM execution_tasks"))
-    assert (await row_of(db, task, "REPEATABLE"))[:2] == (Status.UNKNOWN, Status.PENDING)
-    assert broker.look_ups == []
 
 
 # answers

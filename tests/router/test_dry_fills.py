@@ -29,8 +29,8 @@ async def test_a_simulated_trade_has_a_result(start: Start, db: Conn) -> None:
         "SELECT task_id, mode, trade_id, contract, root, side, quantity, price, pnl FROM fills ORDER BY filled_at"
     )
     assert await rows.fetchall() == [
-        (entry, "dry", "T1", "MNQZ2026", "MNQ", "BUY", 2, 24000, None),
-        (closing, "dry", "T1", "MNQZ2026", "MNQ", "SELL", 2, Decimal("24010.5"), 42),
+        (entry, "dry", "T1", "MNQZ6", "MNQ", "BUY", 2, 24000, None),
+        (closing, "dry", "T1", "MNQZ6", "MNQ", "SELL", 2, Decimal("24010.5"), 42),
     ]
     assert await value(db, "SELECT quantity FROM holdings") == 0
     assert await is_sound(db)

@@ -123,7 +123,10 @@ async def test_what_may_still_open_something_takes_room(db: Conn, start: Start, 
         " VALUES ('paper', 'f', 'dry', 'o', %s, 'first', 'NQ', 'NQ', 'BUY', 1, now())",
         (first,),
     )
-    await db.execute("DELETE FROM holdings")  # what the fill opened, and somebody closed by hand
+    await db.execute(  # somebody closed by hand what it opened
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, filled_at)"
+        " VALUES ('paper', 'g', 'dry', 'hand', 'first', 'NQ', 'NQ', 'SELL', 1, now())"
+    )
     third = await enqueue(db, "third", symbol="ES")
     await reaches(db, third, Status.SUCCESS)
     assert (await row_of(db, third, "INTENT"))[8]["risk"]["held_and_working"] == "3"
@@ -202,7 +205,10 @@ async def test_an_owners_account_of_another_process_counts(db: Conn, start: Star
             "INSERT INTO settings (kind, name, version, body, actor) VALUES ('account', 'theirs', %s, %s, 'test')",
             (version, body),
         )
-    await db.execute("INSERT INTO holdings VALUES ('theirs', 'dry', 'x', 'NQZ6', 'NQ', -1, NULL, 0, 0, now(), now())")
+    await db.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, filled_at)"
+        " VALUES ('theirs', 'f', 'dry', 'o', 'x', 'NQZ6', 'NQ', 'SELL', 1, now())"
+    )
     await start(
         accounts=[
             paper("mine", owner="me", no_opposite_side=True),
@@ -312,8 +318,9 @@ async def test_facts_cost_no_more_with_history(db: Conn) -> None:
             " FROM generate_series(1, 2001) g"
         )
         await db.execute(
-            "INSERT INTO holdings SELECT 'paper', 'dry', 'T' || g, 'NQ', 'NQ', 0, NULL, 0, 0, now(), now()"
-            " FROM generate_series(1, 1500) g"
+            "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, filled_at)"
+            " SELECT 'paper', side || g, 'dry', 'o', 'T' || g, 'NQ', 'NQ', side, 1, now()"
+            " FROM generate_series(1, 1500) g, (VALUES ('BUY'), ('SELL')) AS s (side)"
         )
         await db.execute(
             "INSERT INTO account_log (account, mode, seq, kind, actor, state)"

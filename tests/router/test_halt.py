@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -50,10 +51,12 @@ async def test_a_halt_waits_for_who_is_deciding(
     deciding, go = asyncio.Event(), asyncio.Event()
     record = Claim.record
 
-    async def slow(self: Claim, actor: str, entries: Sequence[LogEntry]) -> dict[int, Appended]:
+    async def slow(
+        self: Claim, actor: str, entries: Sequence[LogEntry], asked: Sequence[LogEntry] = ()
+    ) -> dict[int, Appended]:
         deciding.set()
         await go.wait()
-        return await record(self, actor, entries)
+        return await record(self, actor, entries, asked)
 
     await start()
     monkeypatch.setattr(Claim, "record", slow)
@@ -95,6 +98,9 @@ async def test_the_scope(
         rows = await value(db, "SELECT count(*) FROM execution_logs WHERE reason = %s", reason)
         assert rows == len(denied)
         await controls.set_control(conn, scope, "resume", "cli:me", None)
+    # what is being flattened opens nothing, whatever was resumed
+    flattening = "SELECT COALESCE((SELECT state ->> 'flattening' FROM account_log ORDER BY seq DESC LIMIT 1), '') = ''"
+    await until_async(partial(value, db, flattening), what="the flattening that ends")
     again = await _entry(db, "ES", "orb", trade="again")
     await reaches(db, again, Status.SUCCESS)
     await asleep(router)

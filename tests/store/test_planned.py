@@ -248,15 +248,16 @@ async def test_accounts_with_their_state(desk: Conn, owner: psycopg.Connection[A
     await store(desk, alert())
     await publish(desk, "test", "account", {"a": {"enabled": True, "live": True}, "b": {}}, withdraw_others=True)
     owner.execute(
-        "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at) VALUES"
-        " ('a', 'dry', 'T1', 'MNQZ6', 'MNQ', 2, now(), now()), ('a', 'dry', 'T0', 'MNQZ6', 'MNQ', 0, now(), now())"
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, filled_at)"
+        " SELECT 'a', fill_id, 'dry', 'o', trade_id, 'MNQZ6', 'MNQ', side, quantity, now()"
+        " FROM (VALUES ('1', 'T1', 'BUY', 2), ('2', 'T0', 'BUY', 1), ('3', 'T0', 'SELL', 1)) AS f (fill_id, trade_id, side, quantity)"
     )
     owner.execute(
         "INSERT INTO account_log (account, mode, seq, kind, actor, state) VALUES ('a', 'dry', 1, 'OPENED', 'x', '{}'),"
         " ('a', 'dry', 2, 'OUT_OF_SYNC', 'x', '{\"out_of_sync\": \"one more\"}'), ('a', 'live', 1, 'OPENED', 'x', '{}')"
     )
     owner.execute(
-        "INSERT INTO controls (scope, action, actor) VALUES ('all', 'halt', 'x'), ('all', 'reduce', 'x'), ('all', 'flatten', 'x'),"
+        "INSERT INTO controls (scope, action, actor) VALUES ('all', 'halt', 'x'), ('all', 'flatten', 'x'),"
         " ('account:b', 'halt', 'x'), ('account:off', 'halt', 'x'), ('account:off', 'resume', 'x')"
     )
     found = {row["name"]: row for row in await account_reports.accounts(desk)}

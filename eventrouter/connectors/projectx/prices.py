@@ -30,7 +30,9 @@ class Prices:
         self._known: dict[str, tuple[Price | None, float]] = {}
 
     async def last(self, contract: str) -> Price | None:
-        """The close of the newest minute, which may be under way; its time is that minute's beginning.
+        """The close of the newest minute, and until when it is known to have stood: now, or that minute's end.
+
+        A bar's own time is its beginning: that of a minute under way is older than fills which came before its close.
 
         None when nothing was traded for a quarter of an hour, or the broker does not know the contract. Raises BrokerError.
         """
@@ -69,5 +71,5 @@ class Prices:
             raise BrokerUnavailable(f"{answers.BARS}: the answer cannot be read: {error}.") from None
         if not bars:
             return None
-        at, close = max(bars)
-        return Price(contract, close, at)
+        began, close = max(bars)
+        return Price(contract, close, max(began, min(now, began + timedelta(minutes=1))))
