@@ -20,6 +20,7 @@ from eventrouter.store.controls import Control
 
 _LOOK_EVERY_S = 0.1
 _VERBS = {"halt": "Halted", "reduce": "Reducing", "resume": "Resumed", "flatten": "Flattening"}
+_STANDS = {"halt": "halted", "reduce": "reducing", "flatten": "reducing after a flattening"}
 _EFFECTS = {
     "halt": "From now on what opens is denied with HALTED; exits, stops and cancels go out as before.",
     "reduce": "From now on what opens is denied with REDUCING; exits, stops and cancels go out as before.",
@@ -120,7 +121,7 @@ def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json
         _print_control(control)
         for row in others if action == "resume" else ():
             said = f": {row['reason']}" if row["reason"] else ""
-            typer.echo(f"Still {row['action']}: {row['scope']}, by {row['actor']} since {_at(row['created_at'])}{said}")
+            typer.echo(f"Still {_STANDS[row['action']]}: {row['scope']}, by {row['actor']} since {_at(row['created_at'])}{said}")
 
     run_async(change)
 

@@ -52,7 +52,7 @@ def _summary(task: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     end = next((row for row in rows if row["status"] == task["status"]), rows[-1])
     detail = intent["detail"] or {} if intent else {}
     fills = [row for row in rows if row["reason"] == "FILL"]
-    why = (detail.get("sizing") or {}).get("calculation")
+    why = _calculation(detail)
     if task["status"] != Status.SUCCESS:
         why = f"{end['reason']}: {end['message'] or ''}"
     elif why is None and fills:
@@ -84,6 +84,8 @@ def _told(task: Row, row: Row) -> Iterator[str]:
     detail = row["detail"] if isinstance(row["detail"], Mapping) else {}
     if row["message"]:
         yield row["message"][:_LONGEST] + (f" Realised {detail['pnl']}." if detail.get("pnl") is not None else "")
+        if calculation := _calculation(detail):
+            yield f"It would have been: {calculation}"
     elif row["reason"] == "ENQUEUED":
         yield _asked(detail)
     elif row["reason"] == "INTENT" and detail.get("quantity"):
@@ -109,5 +111,10 @@ def _intent(detail: Row) -> Iterator[str]:
     """What is sent, and how its size came about."""
     contract = "" if detail.get("contract") in (None, "-") else f" {detail['contract']}"
     yield f"{detail.get('direction') or 'Close'} {detail['quantity']}{contract}."
-    if calculation := (detail.get("sizing") or {}).get("calculation"):
-        yield str(calculation)
+    if calculation := _calculation(detail):
+        yield calculation
+
+
+def _calculation(detail: Row) -> str | None:
+    found = (detail.get("sizing") or {}).get("calculation")
+    return None if found is None else str(found)

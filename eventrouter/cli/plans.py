@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -71,7 +72,7 @@ def accounts(
         else:
             table(
                 [_summary(row) for row in rows],
-                ("name", "connector", "mode", "firm", "enabled", "version", "changed_at", "open", "holds", "state"),
+                ("name", "connector", "mode", "firm", "version", "open", "holds", "balance", "today", "state"),
             )
 
     run_async(show)
@@ -118,24 +119,36 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
         "name": row["name"] or "(not routed yet)",
         "open": open_tasks or "-",
         "holds": row["holdings"].get(row["mode"], 0),
-        "state": "; ".join(_state(row)),
+        **_money(row),
+        "state": "; ".join(_state(row)) or "ready",
+    }
+
+
+def _money(row: Mapping[str, Any]) -> dict[str, str]:
+    """The balance, and what this trading day has realised, fees taken off; nothing where it is not known."""
+    state = (row["states"].get(row["mode"]) or {}).get("state") or {}
+    balance, today = (state.get("balances") or {}).get("balance"), state.get("realised_today")
+    return {
+        "balance": "" if balance is None else f"{Decimal(balance):,.2f}",
+        "today": "" if today is None else f"{Decimal(today):+,.2f}",
     }
 
 
 def _state(row: Mapping[str, Any]) -> Iterator[str]:
-    """What is to be known of an account, worst first; nothing where all is well."""
+    """What keeps an account from trading, worst first; nothing where all is well."""
     if row["standing"] != "open":
         yield f"{row['standing']} since {cell(row['standing_since'])}"
     if not row["published"]:
         yield "not published"
     elif row["withdrawn"]:
         yield "withdrawn"
-    latest = row["states"].get(row["mode"])
-    if latest is None:
-        return
-    if (latest["state"] or {}).get("out_of_sync"):
-        yield f"out of sync: {latest['state']['out_of_sync']}"
-    yield f"{latest['kind']} {cell(latest['created_at'])}"
+    elif not row["enabled"]:
+        yield "disabled"
+    state = (row["states"].get(row["mode"]) or {}).get("state") or {}
+    if state.get("out_of_sync"):
+        yield f"out of sync: {state['out_of_sync']}"
+    if state.get("flattening") is not None:
+        yield "being flattened"
 
 
 def _print_account(row: Mapping[str, Any]) -> None:

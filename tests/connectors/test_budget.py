@@ -78,3 +78,13 @@ def test_no_window_has_more_than_the_limit(requests: list[tuple[float, bool]]) -
     for place, (at, urgent) in enumerate(made):
         window = [each for each, _ in made[: place + 1] if at - 60 < each]
         assert len(window) <= (10 if urgent else 6)
+
+
+def test_what_can_wait_leaves_a_share_for_entries(clock: Clock) -> None:
+    """Of 150 that are not kept for exits, reading the books leaves 50: twenty accounts are read, and an alert still goes out."""
+    budget = Budget(clock)
+    assert [budget.take(urgent=False, spared=50) for _ in range(100)] == [0.0] * 100
+    assert budget.take(urgent=False, spared=50) > 0
+    assert spend(budget, 50, urgent=False) == [0.0] * 50
+    assert budget.take(urgent=False) > 0
+    assert spend(budget, 50, urgent=True) == [0.0] * 50

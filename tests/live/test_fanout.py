@@ -58,12 +58,6 @@ async def test_a_route_multiplies(start: Start) -> None:
     assert (plan["route"], plan["multiplier"]) == ("double", "2")
 
 
-async def test_the_first_alert_finds_the_books_read(start: Start) -> None:
-    """An entry that comes while the service starts is held against the daily loss; it is not denied for what nobody read yet."""
-    rig = await start(one={"daily_loss": 400, "balance": 50000})
-    await rig.done(await rig.entry("T1"))
-
-
 async def test_no_account_is_above_its_contracts(start: Start) -> None:
     """Held 3 of 4: one more fits, two are denied with the numbers, and the exit of all four is not."""
     rig = await start(one={"max_contracts": 4})

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import is_sound, order_id, row_of, value
 from tests.router.conftest import Start
-from tests.simulator.client import Client
+from tests.simulator.client import Client, until_stalled
 
 USER, KEY = "maria.lopez-canary", "key-that-nobody-may-see"
 WAITS = "SELECT count(*) > 0 FROM execution_logs WHERE task_id = %s AND reason = 'CONTRACT_WAITS'"
@@ -185,3 +186,20 @@ async def test_two_logins_of_which_one_is_dead(db: Conn, start: Start, broker: C
     await until_async(lambda: value(db, FINISHED, task), what="the order at the broker")
     await until_async(lambda: value(db, WAITS, stuck), what="the entry that waits")
     assert (await broker.executed(await order_id(db, stuck)))["executed"] == 0
+
+
+async def test_entries_wait_for_the_first_look_at_their_account(
+    db: Conn, start: Start, broker: Client, store: CredentialStore
+) -> None:
+    """An entry that waits at a router's start is held against the daily loss once the broker has said how the account stands."""
+    settings = live(broker)
+    (account,) = settings["accounts"]
+    limits = replace(account.limits, daily_loss=Decimal(400))
+    settings["accounts"] = [replace(account, limits=limits, balance=Decimal(50_000))]
+    looking = await broker.arm("stall", endpoint="Position/searchOpen")
+    task = await entry(db)
+    await start(**settings, credentials=store, sleeping=False)
+    await until_stalled(broker, looking)
+    assert await value(db, "SELECT status FROM execution_tasks WHERE id = %s", task) == "PENDING"
+    await broker.control("faults", method="DELETE")
+    await until_async(lambda: value(db, FINISHED, task), what="the order at the broker")

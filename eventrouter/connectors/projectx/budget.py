@@ -6,13 +6,14 @@ from collections.abc import Callable
 MOST_REQUESTS = 200
 WINDOW_S = 61.0  # the broker counts 60 s; requests reach it later than they are counted here, and not all equally late
 KEPT_FOR_EXITS = 50
+KEPT_FROM_BOOKS = 50  # twenty accounts on one login take 61 requests to read, every minute and at a start twice
 
 
 class Budget:
     """Counts requests when they are made; it never waits, but says how long to wait.
 
     What closes, cancels or moves a stop may use all of `most`; everything else leaves `kept` requests for it. `clock`
-    gives seconds that only grow.
+    gives seconds that only grow. What can wait, such as reading the books, leaves `spared` requests more, for entries.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class Budget:
         self._made: deque[float] = deque()
         self._paused_until = float("-inf")
 
-    def take(self, *, urgent: bool) -> float:
+    def take(self, *, urgent: bool, spared: int = 0) -> float:
         """Counts one request and returns 0; or counts nothing and returns the seconds until one may be made."""
         now = self._clock()
         while self._made and self._made[0] <= now - self._window_s:
             self._made.popleft()
-        allowed = self._most if urgent else self._most - self._kept
+        allowed = self._most if urgent else max(1, self._most - self._kept - spared)
         wait_s = 0.0
         if len(self._made) >= allowed:
             wait_s = self._made[len(self._made) - allowed] + self._window_s - now

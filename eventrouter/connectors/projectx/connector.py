@@ -37,6 +37,7 @@ from eventrouter.errors import BrokerError
 
 BASE_URL = "https://api.topstepx.com"
 HUB_URL = "https://rtc.topstepx.com/hubs/user"
+MOST_IN_FLIGHT = 40
 _LOOK_BACK = timedelta(days=1)
 
 
@@ -74,7 +75,13 @@ class ProjectXConnector:
     ) -> None:
         timing = timing or Timing()
         self.capabilities = Capabilities(
-            refuses_repeated_ids=unique_ids, finds_closed_orders=True, lists_ids=True, attaches_brackets=True
+            # the broker names no limit; with fewer slots than a login's accounts, the last intent of an alert waits for
+            # answers to the first
+            most_in_flight=MOST_IN_FLIGHT,
+            refuses_repeated_ids=unique_ids,
+            finds_closed_orders=True,
+            lists_ids=True,
+            attaches_brackets=True,
         )
         self._signs = bracket_signs
         self._now = timing.now

@@ -40,17 +40,19 @@ class Gateway:
     def __repr__(self) -> str:
         return f"Gateway({self._rest!r})"
 
-    async def read(self, endpoint: str, body: Mapping[str, Any], *, urgent: bool = False) -> dict[str, Any]:
-        """The answer to a question; once more with a new token when the broker refused the old one.
+    async def read(
+        self, endpoint: str, body: Mapping[str, Any], *, urgent: bool = False, spared: int = 0
+    ) -> dict[str, Any]:
+        """The answer to a question; once more with a new token when the broker refused the old one. `spared` as in Budget.
 
         Raises BrokerRefused, BrokerUnavailable.
         """
         token = await self.login.token(urgent=urgent)
-        reply = await self._post(endpoint, body, token, urgent)
+        reply = await self._post(endpoint, body, token, urgent, spared)
         if answers.verdict(endpoint, reply).means is Means.SESSION_REFUSED:
             self.login.forget(token)
             token = await self.login.token(urgent=urgent)
-            reply = await self._post(endpoint, body, token, urgent)
+            reply = await self._post(endpoint, body, token, urgent, spared)
         return answers.body_of(endpoint, reply)
 
     async def change(self, endpoint: str, body: Mapping[str, Any], *, urgent: bool, repeated: bool = False) -> Outcome:
@@ -75,9 +77,16 @@ class Gateway:
             return Unknown(Answer(outcome.answer.code, outcome.answer.body, detail), outcome.message)
         return outcome
 
-    async def _post(self, endpoint: str, body: Mapping[str, Any] | None, token: str | None, urgent: bool) -> Reply:  # noqa: FBT001 - the type Post has no names
+    async def _post(
+        self,
+        endpoint: str,
+        body: Mapping[str, Any] | None,
+        token: str | None,
+        urgent: bool,  # noqa: FBT001 - the type Post has no names
+        spared: int = 0,
+    ) -> Reply:
         budget = self._bars_budget if endpoint == answers.BARS else self._budget
-        wait_s = budget.take(urgent=urgent)
+        wait_s = budget.take(urgent=urgent, spared=0 if budget is self._bars_budget else spared)
         if wait_s > 0:
             raise BrokerUnavailable(_no_budget(wait_s), wait_s)
         try:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from eventrouter.connectors.projectx import answers
+from eventrouter.connectors.projectx.budget import KEPT_FROM_BOOKS
 from eventrouter.connectors.projectx.gateway import Gateway
 from eventrouter.connectors.projectx.json_values import Unreadable, objects, optional_words, whole_number
 from eventrouter.connectors.projectx.reading import fill_of, order_of, position_of
@@ -39,7 +40,8 @@ class History:
 
     async def orders(self, account: str, number: int, since: datetime) -> list[BrokerOrder]:
         """All orders since then."""
-        return _all(await self._searched(number, since), order_of, account, number, answers.ORDER_SEARCH)
+        found = await self._searched(number, since, spared=KEPT_FROM_BOOKS)
+        return _all(found, order_of, account, number, answers.ORDER_SEARCH)
 
     async def working(self, account: str, number: int) -> list[BrokerOrder]:
         """Orders that work now."""
@@ -48,7 +50,8 @@ class History:
 
     async def fills(self, account: str, number: int, since: datetime) -> list[Fill]:
         """Half turns since then, the oldest first."""
-        body = await self._gateway.read(answers.TRADES, {"accountId": number, "startTimestamp": _stamp(since)})
+        asked = {"accountId": number, "startTimestamp": _stamp(since)}
+        body = await self._gateway.read(answers.TRADES, asked, spared=KEPT_FROM_BOOKS)
         fills = _all(_listed(body, "trades", answers.TRADES), fill_of, account, number, answers.TRADES)
         return sorted(fills, key=lambda fill: (fill.at, int(fill.id)))
 
@@ -58,9 +61,10 @@ class History:
         held = _all(_listed(body, "positions", answers.POSITIONS), position_of, account, number, answers.POSITIONS)
         return [position for position in held if position.quantity]
 
-    async def _searched(self, number: int, since: datetime) -> list[dict[str, Any]]:
+    async def _searched(self, number: int, since: datetime, *, spared: int = 0) -> list[dict[str, Any]]:
         asked = {"accountId": number, "startTimestamp": _stamp(since - CLOCK_SKEW)}
-        return _listed(await self._gateway.read(answers.ORDER_SEARCH, asked), "orders", answers.ORDER_SEARCH)
+        body = await self._gateway.read(answers.ORDER_SEARCH, asked, spared=spared)
+        return _listed(body, "orders", answers.ORDER_SEARCH)
 
     async def _queried(self, number: int, since: datetime) -> list[dict[str, Any]]:
         """The second search, page by page. Nothing where the gateway has none.
