@@ -203,7 +203,7 @@ async def flattened_for(desk: Rig, account: str, code: str) -> None:
     async def proven() -> bool:
         asked = await desk.rows(
             "SELECT reason FROM controls c JOIN account_log l ON (l.detail ->> 'control')::BIGINT = c.id"
-            " WHERE l.account = %s AND l.kind = 'FLATTENED' AND c.actor = 'guardian'",
+            " WHERE l.account = %s AND l.kind = 'FLAT' AND c.actor = 'guardian'",
             account,
         )
         return any(row["reason"].startswith(f"{code}: ") for row in asked)
