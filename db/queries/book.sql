@@ -93,8 +93,7 @@ WHERE e.id = ANY (:task_ids) AND e.opening
 ORDER BY e.id;
 
 -- name: left_by_exits
--- Exits among these tasks whose trade still holds something. Left out is what a cancel withdrew, since somebody wanted that, and
--- what a flattening of the whole account closes: two that close the same would open the other side.
+-- Exits among these tasks whose trade still holds something. What a cancel withdrew is left out: somebody wanted that.
 SELECT t.id
 FROM execution_tasks t
 WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EXIT')
@@ -104,9 +103,6 @@ WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EX
       JOIN execution_logs l ON l.task_id = c.id AND l.reason = 'INTENT'
       JOIN broker_orders b ON b.task_id = t.id AND b.account = t.account AND l.detail -> 'targets' ? b.order_id
       WHERE c.trade_id = t.trade_id AND c.account = t.account AND NOT c.opening AND c.event_type = 'CANCEL')
-  AND NOT EXISTS (
-      SELECT FROM (SELECT a.state FROM account_log a WHERE a.account = t.account AND a.mode = t.mode ORDER BY a.seq DESC LIMIT 1) s
-      JOIN controls f ON f.id = (s.state ->> 'flattening')::BIGINT AND NOT starts_with(f.scope, 'strategy'))
 ORDER BY t.id;
 
 -- name: unprotected
