@@ -29,12 +29,14 @@ async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: 
     names = connection.account_names
     async with session(pool, "reconcile") as conn:
         ended = await store.lease_ended(conn, names)
+        elsewhere = await store.unknown_in_other_mode(conn, names, connection.mode)
+    await _append(pool, actor, [(task, _other_mode(task, connection.mode)) for task in elsewhere], metrics)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
     moved += await _expire_unapproved(pool, actor, connection, metrics)
     if not connection.ready.is_set():
         return moved, math.inf
     async with session(pool, "reconcile") as conn:
-        unknown = await store.unknown(conn, names)
+        unknown = await store.unknown(conn, names, connection.mode)
     due = [task for task in unknown if task.due_in_s <= 0]
     together = asyncio.Semaphore(_MOST_LOOK_UPS)
     found = await asyncio.gather(*(_look_up(connection, task, together) for task in due))
@@ -112,6 +114,14 @@ def _unclaimed(task: StuckTask) -> LogEntry:
         f"No router claims the account {task.account!r}: it is not in the configuration. Add it, or discard the task."
     )
     return LogEntry(task.id, task.version, Status.PENDING, "NO_ROUTER", message)
+
+
+def _other_mode(task: StuckTask, mode: str) -> LogEntry:
+    message = (
+        f"Nobody looks it up: this account's router runs in {mode} mode, and the task is of the other one. "
+        "Run it in that mode again, or look at the broker and resolve the task."
+    )
+    return LogEntry(task.id, task.version, Status.UNKNOWN, "MODE_CHANGED", message)
 
 
 def _unapproved(task: StuckTask, within: timedelta) -> LogEntry:

@@ -46,6 +46,7 @@ LIMIT 500;
 
 -- name: unknown_tasks
 -- With what the last intent says, and how often the order was looked for in vain since; a task is looked up at its run_at.
+-- Of one mode: what was sent to a broker is not to be looked for in a simulation, which would swear that nothing ever left.
 SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, COALESCE(s.received_at, t.created_at), t.event_type, t.opening,
        t.attempts, t.expires_at, COALESCE(first.created_at, t.created_at), COALESCE(last.detail, '{}'),
        (SELECT count(*) FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'NOT_FOUND' AND l.seq > COALESCE(last.seq, 0)),
@@ -58,7 +59,17 @@ LEFT JOIN LATERAL (SELECT l.created_at FROM execution_logs l
 LEFT JOIN LATERAL (SELECT l.seq, l.detail FROM execution_logs l
                    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
                    ORDER BY l.seq DESC LIMIT 1) last ON TRUE
-WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts)
+WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts) AND t.mode = :mode
+ORDER BY t.id
+LIMIT 500;
+
+-- name: unknown_in_other_mode
+-- Tasks in UNKNOWN that nobody can look up while the router of their account runs in another mode, unless their log says so already.
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM execution_tasks t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts) AND t.mode <> :mode
+  AND NOT EXISTS (SELECT FROM execution_logs e WHERE e.task_id = t.id AND e.status = 'UNKNOWN' AND e.reason = 'MODE_CHANGED')
 ORDER BY t.id
 LIMIT 500;
 

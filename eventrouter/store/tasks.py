@@ -145,10 +145,16 @@ async def lease_ended(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
     return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
-async def unknown(conn: Conn, accounts: Sequence[str]) -> list[UnknownTask]:
-    """Tasks in UNKNOWN, with what their intents say."""
-    cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts)})
+async def unknown(conn: Conn, accounts: Sequence[str], mode: str) -> list[UnknownTask]:
+    """Tasks in UNKNOWN of this mode, with what their intents say."""
+    cursor = await conn.execute(query("unknown_tasks"), {"accounts": list(accounts), "mode": mode})
     return [UnknownTask(*row) for row in await cursor.fetchall()]
+
+
+async def unknown_in_other_mode(conn: Conn, accounts: Sequence[str], mode: str) -> list[StuckTask]:
+    """Tasks in UNKNOWN of the other mode whose log does not say yet that nobody looks them up."""
+    cursor = await conn.execute(query("unknown_in_other_mode"), {"accounts": list(accounts), "mode": mode})
+    return [StuckTask(*row) for row in await cursor.fetchall()]
 
 
 async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:

@@ -1,5 +1,6 @@
 """Limits that a SIGKILL must not forget: the router is a process of its own, and so is the broker."""
 
+import asyncio
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -215,3 +216,26 @@ def killed(router: Router) -> None:
     """Kills it with SIGKILL, and waits until the system says that it is dead."""
     router.kill()
     assert router.wait(30) == -signal.SIGKILL
+
+
+async def test_a_dry_run_does_not_say_what_became_of_a_live_order(crashing: Any) -> None:
+    """Killed while the broker has the order; a dry run in between knows nothing of it, and the next live router finds it."""
+    made: Crashing = await crashing(one={})
+    desk = made.rig
+    with made.router() as router:
+        hanging = await desk.market.arm("stall")
+        posted = await desk.entry("T1", 2)
+        entry = posted.task("one")
+        await desk.market.stalled(hanging)
+        killed(router)
+    await desk.market.disarm()
+    live = made.file.read_text()
+    made.file.write_text(live.replace("dry_run = false", "dry_run = true"))
+    with made.router():
+        await desk.reached(entry, "UNKNOWN", "MODE_CHANGED")
+        await asyncio.sleep(2)  # another round of what looked it up
+        assert desk.watch.rows[entry][-1]["reason"] == "MODE_CHANGED", str(desk.watch)
+    made.file.write_text(live)
+    with made.router():
+        await desk.done(posted)
+        assert await desk.holds() == {"one": 2}

@@ -242,7 +242,9 @@ async def test_ended_leases_and_unknown_tasks(conn: Conn) -> None:
         await append(conn, "router", [LogEntry(task_id, 1, Status.SENDING, "INTENT", lease_s=lease_s)])
     lost = await bring(conn, await enqueue(conn, symbol="GC"), "UNKNOWN")
     assert [(task.id, task.version, task.worker) for task in await lease_ended(conn, ["a"])] == [(ended, 2, "router")]
-    assert ids_of(await unknown(conn, ["a", "b"])) == [lost]
+    mode = await value(conn, "SELECT mode FROM execution_tasks WHERE id = %s", lost)
+    assert ids_of(await unknown(conn, ["a", "b"], mode)) == [lost]
+    assert ids_of(await unknown(conn, ["a", "b"], "live" if mode == "dry" else "dry")) == []
     state = await task_state(conn, lost)
     assert state
     assert (state.status, state.version, state.attempts) == ("UNKNOWN", 3, 1)
