@@ -121,7 +121,9 @@ def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json
         _print_control(control)
         for row in others if action == "resume" else ():
             said = f": {row['reason']}" if row["reason"] else ""
-            typer.echo(f"Still {_STANDS[row['action']]}: {row['scope']}, by {row['actor']} since {_at(row['created_at'])}{said}")
+            typer.echo(
+                f"Still {_STANDS[row['action']]}: {row['scope']}, by {row['actor']} since {_at(row['created_at'])}{said}"
+            )
 
     run_async(change)
 
