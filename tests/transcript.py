@@ -202,10 +202,8 @@ async def within_budget(desk: Rig) -> None:
     for repeat in range(REPEATS):
         before = await requests(fan)
         posted = await fan.entry(f"B{repeat}", 1)
-        firsts = {
-            row["id"]: await fan.watch.until(lambda task=row["id"]: _first_answer(fan, task), "an answer")
-            for row in posted.tasks
-        }
+        answered = {row["id"]: partial(_first_answer, fan, row["id"]) for row in posted.tasks}
+        firsts = {task: await fan.watch.until(answer, f"an answer to task {task}") for task, answer in answered.items()}
         refused = [row for row in firsts.values() if row["status"] == "PENDING"]
         ms = await to_last_intent(fan, posted)
         print(
@@ -251,7 +249,7 @@ async def transcript(dsns: Sequence[str], place: Path) -> None:
 
 def main() -> None:
     """Runs it on a PostgreSQL of its own."""
-    configure_logging("console", "critical")
+    configure_logging("console", "error")
     os.environ[MASTER_KEY_NAME] = MASTER_KEY
     home = private_directory()
     server = open_server(home / "db")
