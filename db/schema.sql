@@ -882,6 +882,10 @@ BEGIN
             'accounts', (SELECT COALESCE(jsonb_object_agg(w.account, jsonb_build_object(
                 'holdings', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.trade_id, h.root, h.contract, h.quantity::TEXT)), '[]')
                              FROM holdings h WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
+                'marks', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.root, CASE WHEN h.average_price IS NOT NULL THEN p.at END)), '[]')
+                          FROM holdings h
+                          LEFT JOIN last_prices p ON p.root = h.root
+                          WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
                 'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(
                                        t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
                                        (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),

@@ -5,6 +5,7 @@
 --   prices     {root: [price, time]} of the roots asked for
 --   accounts   of the accounts asked for, of p_others, and of the owners' accounts:
 --     holdings   [[trade, root, contract, quantity], …], above zero long
+--     marks      for each of the holdings [root, when its last price stood]; null where that or what it cost is not known
 --     entries    entries that may still open something, with what their intents said:
 --                [[task, root, direction, quantity, filled, symbol, asked direction, asked quantity], …]
 --     orders     working orders that no open task stands for: [[root, contract, side, quantity left], …]
@@ -51,6 +52,10 @@ BEGIN
             'accounts', (SELECT COALESCE(jsonb_object_agg(w.account, jsonb_build_object(
                 'holdings', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.trade_id, h.root, h.contract, h.quantity::TEXT)), '[]')
                              FROM holdings h WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
+                'marks', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.root, CASE WHEN h.average_price IS NOT NULL THEN p.at END)), '[]')
+                          FROM holdings h
+                          LEFT JOIN last_prices p ON p.root = h.root
+                          WHERE h.account = w.account AND h.mode = p_mode AND h.quantity <> 0),
                 'entries', (SELECT COALESCE(jsonb_agg(jsonb_build_array(
                                        t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
                                        (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),

@@ -41,12 +41,14 @@ class AccountFacts:
     """One account. `exposures`: what it holds and what may still open something; None: not known.
 
     `intents`: its entries of the last minute and when they were sent, None: not known. `state`: of its latest account_log row.
+    `marks`: root of what is held and when its last price stood, None where its profit cannot be told.
     """
 
     holdings: tuple[Held, ...] = ()
     exposures: tuple[Exposure, ...] | None = ()
     intents: tuple[tuple[int, datetime], ...] | None = ()
     state: Mapping[str, Any] | None = None
+    marks: tuple[tuple[str, datetime | None], ...] = ()
 
 
 NOTHING_KNOWN = AccountFacts(exposures=None, intents=None)
@@ -112,7 +114,8 @@ def _account(name: str, facts: Mapping[str, Any]) -> AccountFacts:
     except (Denied, ArithmeticError):
         exposures = None
     intents = tuple((task, datetime.fromisoformat(at)) for task, at in facts["intents"])
-    return AccountFacts(holdings, exposures, intents, facts["state"])
+    marks = tuple((root, None if at is None else datetime.fromisoformat(at)) for root, at in facts.get("marks") or ())
+    return AccountFacts(holdings, exposures, intents, facts["state"], marks)
 
 
 def _held(account: str, held: Held) -> Exposure:

@@ -178,12 +178,27 @@ class Gate:
         # a simulated order without a side is no side's opposite
         found = judge(proposal, state, account.limits, self.now).findings
         findings = [each for each in found if planned.direction or each.code != "SIDE_WRONG"]
+        if unvalued := self._unvalued(task, account):
+            findings.append(unvalued)
         if book.out_of_sync:
             message = f"What the account holds is not certain: {book.out_of_sync}"
             findings.insert(0, Denial("OUT_OF_SYNC", message, {"out_of_sync": book.out_of_sync}))
         if findings:
             return refused(task, findings, planned)
         return _figures(state, account)
+
+    def _unvalued(self, task: DueTask, account: Account) -> Denial | None:
+        """Limits of loss count what is open: while its value is not known, or known of long ago only, nobody can say how much is lost."""
+        limits = account.limits
+        if task.mode != "live" or (limits.daily_loss is None and limits.drawdown is None):
+            return None
+        for root, at in self.facts.of(task.account).marks:
+            if root in PRODUCTS and at is not None and self.now - at <= limits.max_price_age:
+                continue
+            known = "is not known" if root not in PRODUCTS or at is None else f"is known of {at:%Y-%m-%d %H:%M:%S} UTC only"
+            message = f"The account holds {root}, and what that is worth {known}: its loss cannot be told."
+            return Denial("STATE_UNKNOWN", message, {"name": "open_pnl", "root": root})
+        return None
 
     def _contract(self, task: DueTask, account: Account, wish: Wish, planned: Planned) -> Chosen:
         """Raises Denied, _Waiting when the broker cannot say, _Left when it is yet to be asked."""

@@ -680,3 +680,31 @@ def test_exposures(account: Mapping[str, Any], expected: list[tuple[str, str, st
 def test_an_entry_whose_size_cannot_be_read_makes_the_exposure_unknown() -> None:
     """Which denies wherever a limit needs it."""
     assert read(entries=[[1, "MNQ", "LONG", "many", "0", None, None, None]]).exposures is None
+
+
+# what is held and cannot be valued
+
+
+@pytest.mark.parametrize("limit", [{"daily_loss": Decimal(1000)}, {"drawdown": Drawdown(Trail.STATIC, Decimal(2000))}])
+@pytest.mark.parametrize(
+    ("mark", "passes"),
+    [
+        (("MNQ", NOW - timedelta(seconds=60)), True),
+        (("MNQ", NOW - timedelta(seconds=301)), False),
+        (("MNQ", None), False),
+        (("6X", NOW), False),
+    ],
+    ids=["fresh", "stale", "no price", "no product"],
+)
+def test_a_loss_limit_needs_the_value_of_what_is_held(
+    limit: dict[str, Any], mark: tuple[str, datetime | None], passes: bool
+) -> None:
+    """Else the open profit stays what it was, and the loss that is being made counts for nothing."""
+    facts = Facts(accounts={"one": AccountFacts(state=booked(50_000), marks=(("MNQ", NOW), mark))})
+    found = gate(ruled(**limit), facts).admit(task())
+    if passes:
+        sent(found)
+        return
+    row = refused(found)
+    assert (row.reason, row.detail["root"]) == ("STATE_UNKNOWN", mark[0])
+    sent(gate(ruled(), facts).admit(task()))
