@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from eventrouter.domain.closing import WARNED
+from eventrouter.domain.closing import WARNED, is_exit
 from eventrouter.domain.decide import DueTask
-from eventrouter.domain.tasks import LogEntry, late_entry
+from eventrouter.domain.tasks import LogEntry, Status, late_entry
 from eventrouter.errors import RowRefused, StoreError, StoreUnavailable
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -67,6 +67,10 @@ class Outcomes:
 
     def tell(self, entry: LogEntry, appended: Appended, task: DueTask) -> None:
         """Says one committed row in log and metrics."""
+        if entry.status == Status.FAILED and is_exit(task.event_type):
+            _log.error(
+                "exit_failed", task=entry.task_id, trade=task.trade_id, account=task.account, message=entry.message
+            )
         if entry.reason in WARNED:
             _log.warning(entry.reason.lower(), task=entry.task_id, trade=task.trade_id, message=entry.message)
         tell(

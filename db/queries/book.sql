@@ -113,6 +113,24 @@ JOIN holdings h ON h.account = o.account AND h.mode = o.mode AND h.trade_id = o.
 WHERE o.account = ANY (:accounts) AND o.mode = 'live' AND o.role = 'stop' AND o.state = 'REJECTED' AND o.task_id IS NOT NULL
 ORDER BY o.task_id;
 
+-- name: refused_exits
+-- The latest failed exit of each trade that holds something still, and that no exit is on its way for. Each failure of a trade
+-- doubles the time until the next attempt, from 15 seconds up to 15 minutes: a closed market would refuse it again and again.
+SELECT DISTINCT ON (h.account, h.trade_id) t.id
+FROM holdings h
+JOIN execution_tasks t ON t.trade_id = h.trade_id AND t.account = h.account AND t.mode = h.mode AND NOT t.opening
+    AND starts_with(t.event_type, 'EXIT') AND t.status = 'FAILED'
+CROSS JOIN LATERAL (SELECT count(*) AS times, max(f.updated_at) AS latest FROM execution_tasks f
+                    WHERE f.trade_id = h.trade_id AND f.account = h.account AND f.mode = h.mode AND NOT f.opening
+                      AND starts_with(f.event_type, 'EXIT') AND f.status = 'FAILED') failed
+WHERE h.account = ANY (:accounts) AND h.mode = 'live' AND h.quantity <> 0
+  AND clock_timestamp() >= failed.latest + make_interval(secs => LEAST(900, 15 * 2 ^ LEAST(failed.times - 1, 10)))
+  AND NOT EXISTS (SELECT FROM execution_tasks o
+                  WHERE o.trade_id = h.trade_id AND o.account = h.account AND o.mode = h.mode AND NOT o.opening
+                    AND starts_with(o.event_type, 'EXIT')
+                    AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED'))
+ORDER BY h.account, h.trade_id, t.id DESC;
+
 -- name: trades_with_brackets
 SELECT DISTINCT trade_id FROM broker_orders
 WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL

@@ -195,7 +195,9 @@ class Gate:
         for root, at in self.facts.of(task.account).marks:
             if root in PRODUCTS and at is not None and self.now - at <= limits.max_price_age:
                 continue
-            known = "is not known" if root not in PRODUCTS or at is None else f"is known of {at:%Y-%m-%d %H:%M:%S} UTC only"
+            known = (
+                "is not known" if root not in PRODUCTS or at is None else f"is known of {at:%Y-%m-%d %H:%M:%S} UTC only"
+            )
             message = f"The account holds {root}, and what that is worth {known}: its loss cannot be told."
             return Denial("STATE_UNKNOWN", message, {"name": "open_pnl", "root": root})
         return None

@@ -183,10 +183,17 @@ async def lost_orders(conn: Conn, actor: str, task_ids: Sequence[int]) -> list[M
 
 
 async def protect(conn: Conn, accounts: Collection[str]) -> list[int]:
-    """Enqueues EXIT_UNPROTECTED, once for each trade, where something is held whose stop was refused; the new tasks."""
+    """Enqueues exits where something is held that nothing watches; the new tasks.
+
+    EXIT_UNPROTECTED, once for each trade, where the entry's stop was refused; EXIT_AGAIN where an exit failed, its brackets
+    being withdrawn by then.
+    """
     cursor = await conn.execute(query("unprotected"), {"accounts": list(accounts)})
     reason = "The broker refused the stop of this trade's entry."
     found = [await _enqueue(conn, row[0], "EXIT_UNPROTECTED", reason, once=True) for row in await cursor.fetchall()]
+    cursor = await conn.execute(query("refused_exits"), {"accounts": list(accounts)})
+    reason = "The exit before it failed, and the trade holds something still."
+    found += [await _enqueue(conn, row[0], "EXIT_AGAIN", reason, once=False) for row in await cursor.fetchall()]
     return [task_id for task_id in found if task_id is not None]
 
 

@@ -212,6 +212,36 @@ async def test_a_refused_stop_flattens_the_trade_once(owner: Owner_, conn: Conn)
         assert await protect(conn, ["a"]) == []
 
 
+async def test_a_failed_exit_is_asked_again_in_time(owner: Owner_, conn: Conn) -> None:
+    """Its brackets were withdrawn for it, so nothing else would ever close what is held; each failure doubles the wait."""
+    _, client_order_id = await live_task(owner, conn)
+    await noted(conn, order(1, client_order_id=client_order_id))
+    await recorded(conn, fill(1))
+    for fails, since_s, expected in [(True, 14, False), (False, 16, True), (True, 29, False), (False, 31, True)]:
+        if fails:
+            row = owner.execute(
+                "INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode)"
+                " VALUES ('T1', 'EXIT', '{}', 'a', 'live') RETURNING id"
+            ).fetchone()
+            assert row is not None
+            await move(conn, row[0], "SENDING", "FAILED")
+        owner.execute("SET session_replication_role = replica")
+        owner.execute(
+            "UPDATE execution_tasks SET updated_at = clock_timestamp() - make_interval(secs => %s) WHERE status = 'FAILED'",
+            (since_s,),
+        )
+        owner.execute("SET session_replication_role = DEFAULT")
+        async with conn.transaction():
+            asked = await protect(conn, ["a"])
+        assert bool(asked) is expected
+        for task_id in asked:
+            events = owner.execute("SELECT event_type FROM execution_tasks WHERE id = %s", (task_id,)).fetchone()
+            assert events == ("EXIT_AGAIN",)
+            async with conn.transaction():
+                assert await protect(conn, ["a"]) == []  # one is on its way
+            await move(conn, task_id, "CANCELLED")
+
+
 async def test_what_an_exit_left_gets_an_exit_of_its_own(owner: Owner_, conn: Conn) -> None:
     """Two of three sold and the rest cancelled: one more exit, however often the broker shows the order."""
     _, client_order_id = await live_task(owner, conn)
