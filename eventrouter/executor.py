@@ -6,6 +6,7 @@ loop of its own, so that a broker which hangs delays nobody else. Nothing of a b
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -80,6 +81,8 @@ class Executor:
     async def _claim(self, slots: int) -> int:
         whole_lanes = self._connection.connector.capabilities.lane_in_one_claim
         names = self._connection.account_names
+        # from before the commit: the leases of the intents cannot end sooner
+        send_until = time.monotonic() + self._lease_s
         async with store.claim(self._pool, names, limit=slots, depth=slots if whole_lanes else 1) as claim:
             if claim.now is None:
                 return 0
@@ -104,14 +107,14 @@ class Executor:
             self._outcomes.tell(entry, appended[entry.task_id], concerned[entry.task_id])
         asked = [clearing for clearing in decisions.cancels if clearing.task_id in appended]
         self._clearer.start(self._connection.connector, asked)
-        self._start_sending(decisions.sends)
+        self._start_sending(decisions.sends, send_until)
         self._gatekeeper.ask(gate, self._connection)
         return len(entries)
 
-    def _start_sending(self, sends: Sequence[Send]) -> None:
+    def _start_sending(self, sends: Sequence[Send], send_until: float) -> None:
         self._count(len(sends))
         for _, group in groupby(sorted(sends, key=lambda send: send.task.lane), key=lambda send: send.task.lane):
-            sending = asyncio.create_task(self._send_lane(list(group)))
+            sending = asyncio.create_task(self._send_lane(list(group), send_until))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
@@ -119,12 +122,12 @@ class Executor:
         self.in_flight += sends
         self._metrics.in_flight.inc(sends)
 
-    async def _send_lane(self, sends: Sequence[Send]) -> None:
+    async def _send_lane(self, sends: Sequence[Send], send_until: float) -> None:
         """Sends one lane's orders in order, and waits until their outcomes are committed."""
         recordings: list[asyncio.Task[None]] = []
         try:
             for send in sends:
-                outcome = await send_once(self._connection.connector, send, self._lease_s)
+                outcome = await send_once(self._connection.connector, send, send_until - time.monotonic())
                 entry = outcome_entry(send, outcome, datetime.now(UTC))
                 acceptance = acceptance_of(send, outcome)
                 recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task, acceptance)))

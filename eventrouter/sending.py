@@ -17,7 +17,13 @@ from eventrouter.store.acceptances import Acceptance
 
 
 async def send_once(connector: Connector, send: Send, within_s: float) -> Outcome:
-    """The connector's answer; whatever keeps it from answering leaves the outcome unknown."""
+    """The connector's answer; whatever keeps it from answering leaves the outcome unknown.
+
+    Nothing is sent once its lease has ended (`within_s` is zero or less): a process that was stopped and wakes up late must not
+    send what another one looks for by now, or what a halt forbade meanwhile.
+    """
+    if within_s <= 0:
+        return NotSent("The lease of its intent ended before it could be sent.")
     try:
         async with asyncio.timeout(within_s):
             return await ask(connector, send)

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
+from eventrouter import executor as executor_module
+from eventrouter import sending
+from eventrouter.connectors.base import Connector
+from eventrouter.domain.decide import Send
+from eventrouter.domain.orders import Outcome
 from eventrouter.domain.tasks import Status
+from eventrouter.sending import send_once
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
@@ -94,3 +102,22 @@ async def test_stop_ends_though_postgres_does_not_answer(proxy: Proxy, start: St
 
 async def _asked(proxy: Proxy) -> bool:
     return any(connection.swallowed for connection in proxy.connections)
+
+
+async def test_nothing_is_sent_after_its_lease(
+    db: Conn, start: Start, broker_named: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped between its commit and its send wakes up too late: the order stays here, and goes out anew."""
+    broker = broker_named("alpha")
+    late = [31.0]
+
+    async def sent(connector: Connector, send: Send, within_s: float) -> Outcome:
+        return await send_once(connector, send, within_s - (late.pop() if late else 0.0))
+
+    monkeypatch.setattr(executor_module, "send_once", sent)
+    monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.0)
+    await start(**LIVE, lease=30.0)
+    task = await enqueue(db, "t", account="real", mode="live")
+    await reaches(db, task, Status.SUCCESS)
+    assert await way(db, task) == "PENDING SENDING PENDING SENDING SUCCESS"
+    assert len(broker.placed) == 1
