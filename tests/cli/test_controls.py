@@ -29,7 +29,7 @@ def test_halt_and_resume(dsn: str, sql: Sql) -> None:
     assert f"task {waiting}" not in text
     resumed = command("resume", env=environment(dsn)).stdout.decode()
     assert "Resumed: all accounts" in resumed
-    assert "Still reduce: account:paper" in resumed
+    assert "Still reducing: account:paper" in resumed
     rows = sql.execute("SELECT scope, action, actor, reason FROM controls ORDER BY id").fetchall()
     actor = f"cli:{getpass.getuser()}"
     assert rows == [
