@@ -56,7 +56,8 @@ class Connection:
         """
         if self.mode == "live" and self.ready.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._looked.wait(), LOOK_WITHIN_S)
+                async with asyncio.timeout(LOOK_WITHIN_S):
+                    await self._looked.wait()
 
     def note_look(self) -> None:
         """Every account was looked at, or could not be."""

@@ -223,7 +223,8 @@ class ExecutionRouter:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     async def _claim_until_stopped(self, connection: Connection) -> None:
         executor = self._executors[connection.name]
@@ -244,7 +245,8 @@ class ExecutionRouter:
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
         wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
         with suppress(TimeoutError):
-            await asyncio.wait_for(connection.wake.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await connection.wake.wait()
 
     async def _route_until_stopped(self) -> None:
         """Gives rows that name no account theirs; the rows that come of it wake whoever claims them."""
@@ -254,7 +256,8 @@ class ExecutionRouter:
             self._pauses.pop("route", None)
             if not looked_at:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._poll_interval)
+                    async with asyncio.timeout(self._poll_interval):
+                        await self._wake.wait()
             else:
                 self.wake()
 
@@ -270,7 +273,8 @@ class ExecutionRouter:
                 self._look_at_books(connection)
             self._pauses.pop(f"reconcile {connection.name}", None)
             with suppress(TimeoutError):
-                await asyncio.wait_for(connection.unknown.wait(), min(longest_s, again_in_s))
+                async with asyncio.timeout(min(longest_s, again_in_s)):
+                    await connection.unknown.wait()
 
     async def _keep_books(self, connection: Connection) -> None:
         """Follows what the broker reports of a connection's accounts; a simulated broker reports nothing."""
