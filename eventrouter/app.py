@@ -12,6 +12,7 @@ from aiohttp import web
 from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
+from eventrouter.desk import add_desk
 from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
@@ -256,13 +257,14 @@ def public_app(service: Service) -> web.Application:
     return app
 
 
-def operator_app(service: Service) -> web.Application:
-    """The operator listener: API, feed, health, metrics."""
+def operator_app(service: Service, base: str = "") -> web.Application:
+    """The operator listener: the desk, API, feed, health, metrics. `base`: the prefix that it is mounted at."""
     middlewares = [guard.access_log, guard.errors, guard.operator_only]
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
     app.add_routes([*api.routes, *controls.routes, *feed.routes])
-    app.router.add_get("/", api.index)
+    app.router.add_get("/api", api.index)
+    add_desk(app, base)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     app.router.add_get("/metrics", health.metrics)
@@ -325,7 +327,7 @@ def setup(
     service.context.loopback_only = True
     app.add_subapp("/webhook", webhook_app(service))
     if prefix is not None:
-        app.add_subapp(prefix, operator_app(service))
+        app.add_subapp(prefix, operator_app(service, prefix.rstrip("/")))
 
     async def lifespan(_app: web.Application) -> AsyncIterator[None]:
         await service.start()

@@ -1,0 +1,13 @@
+"""The operator's desk: pages that are rendered here and kept live by small scripts. Everything is served from this package."""
+
+from aiohttp import web
+
+from eventrouter.desk.render import BASE, static
+
+__all__ = ["add_desk"]
+
+
+def add_desk(app: web.Application, base: str = "") -> None:
+    """Adds the desk's pages and files to the operator's application, which is mounted at `base`."""
+    app[BASE] = base
+    app.router.add_get("/static/{name}", static)

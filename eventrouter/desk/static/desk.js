@@ -1,0 +1,97 @@
+// What every page does: times in the viewer's zone, keys, and questions before something that moves money.
+
+const base = document.documentElement.dataset.base;
+const shapes = {
+  time: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
+  day: { year: "numeric", month: "2-digit", day: "2-digit" },
+};
+shapes.both = { ...shapes.day, ...shapes.time };
+const formats = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, new Intl.DateTimeFormat(undefined, shape)]));
+
+/** Writes every <time> below `root` in the viewer's zone; UTC stays in its title. */
+export function localTimes(root = document) {
+  for (const each of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const at = new Date(each.dateTime);
+    each.title = `${each.dateTime.replace("T", " ").replace("+00:00", "")} UTC`;
+    each.textContent = formats[each.dataset.style ?? "time"].format(at);
+    each.dataset.local = "";
+  }
+}
+
+/** Fetches a part of this page anew and puts it in place; where the focus was, it is again. Says whether it could. */
+export async function renew(name) {
+  const place = document.querySelector(`[data-fragment="${name}"]`);
+  if (!place) return true;
+  const address = new URL(location.href);
+  address.searchParams.set("fragment", name);
+  const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (!answer.ok) return false;
+  const focused = document.activeElement?.id;
+  const known = new Set([...place.querySelectorAll("tr[id]")].map((row) => row.id));
+  const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+  place.replaceChildren(...made.body.childNodes);
+  if (known.size) {
+    for (const row of place.querySelectorAll("tr[id]")) if (!known.has(row.id)) row.classList.add("new");
+  }
+  localTimes(place);
+  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  return true;
+}
+
+/** True while somebody types or marks something there, so that it must not be replaced under their hands. */
+export function inUse(name) {
+  const place = document.querySelector(`[data-fragment="${name}"]`);
+  const field = document.activeElement;
+  if (place?.contains(field) && field.matches("input:not([type=checkbox]), select, textarea")) return true;
+  const marked = getSelection();
+  return Boolean(marked && !marked.isCollapsed && place?.contains(marked.anchorNode)) || Boolean(place?.querySelector("input[type=checkbox]:checked"));
+}
+
+function rows() {
+  return [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a[href]"));
+}
+
+function step(by) {
+  const all = rows();
+  if (!all.length) return;
+  const at = all.findIndex((row) => row.contains(document.activeElement));
+  const next = all[Math.min(all.length - 1, Math.max(0, at < 0 ? 0 : at + by))];
+  next.querySelector("a[href]").focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+
+const places = { n: "/", s: "/signals", d: "/dead", a: "/approvals", e: "/explain", c: "/controls" };
+let going = false;
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
+  if (going) {
+    going = false;
+    if (places[event.key]) location.assign(base + places[event.key]);
+  } else if (event.key === "g") {
+    going = true;
+    setTimeout(() => { going = false; }, 1500);
+  } else if (event.key === "j" || event.key === "k") {
+    step(event.key === "j" ? 1 : -1);
+  } else if (event.key === "/") {
+    const search = document.querySelector("input[type=search]");
+    if (!search) return;
+    event.preventDefault();
+    search.focus();
+  } else if (event.key === "?") {
+    document.getElementById("keys").showModal();
+  }
+});
+
+// a filter of choices needs no button
+addEventListener("change", (event) => {
+  if (event.target.matches("form[data-filter] select, form[data-filter] input:not([type=search])")) event.target.form.requestSubmit();
+});
+
+// an empty field of a filter does not belong in an address that is shared
+addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-filter]")) return;
+  for (const field of event.target.elements) if (!field.value) field.disabled = true;
+});
+
+localTimes();
