@@ -122,7 +122,7 @@ def asset(name: str) -> str:
 def time_tag(value: datetime | None, style: str = "time") -> Markup:
     """A moment as <time>: in UTC, until the page's script writes it in the viewer's zone. `style`: time, day or both."""
     if value is None:
-        return Markup('<span class="none">–</span>')
+        return Markup('<span class="none">\u2013</span>')
     at = value.astimezone(UTC)
     shown = {"time": "%H:%M:%S", "day": "%Y-%m-%d", "both": "%Y-%m-%d %H:%M:%S"}[style]
     return Markup('<time datetime="{}" data-style="{}">{} UTC</time>').format(
@@ -133,7 +133,7 @@ def time_tag(value: datetime | None, style: str = "time") -> Markup:
 def money(value: Decimal | str | float | None) -> str:
     """An amount with two places and thin spaces between thousands; a dash where nobody knows it."""
     if value is None or value == "":
-        return "–"
+        return "\u2013"
     amount = Decimal(str(value))
     return f"{amount:,.2f}".replace(",", "\u2009").replace("-", "\u2212")
 
@@ -141,7 +141,7 @@ def money(value: Decimal | str | float | None) -> str:
 def number(value: Decimal | str | float | None) -> str:
     """A quantity or price as it is, without trailing zeros or an exponent."""
     if value is None or value == "":
-        return "–"
+        return "\u2013"
     text = f"{Decimal(str(value)):f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "\u2212")
 
@@ -149,7 +149,7 @@ def number(value: Decimal | str | float | None) -> str:
 def age(value: datetime | timedelta | float | None, now: datetime | None = None) -> str:
     """How long ago, or how long: 350 ms, 12 s, 4 min, 3 h, 2 d."""
     if value is None:
-        return "–"
+        return "\u2013"
     if isinstance(value, datetime):
         value = (now or datetime.now(UTC)) - value
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
