@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades.
+    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades, as the
+    broker shows it where that is another one.
 
     `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
     """
@@ -92,8 +93,8 @@ class TradeFacts:
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
-    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`. `after`: the same of each trade
-    that must be closed before this one may open.
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`, and `out_of_sync`: why what the account
+    holds is not certain. `after`: the same of each trade that must be closed before this one may open.
     """
 
     sending: int | None = None
@@ -114,6 +115,7 @@ class TradeFacts:
     flattening: int | None = None
     outdated: int | None = None
     told: Told | None = None
+    out_of_sync: str | None = None
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
     @property
@@ -151,6 +153,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         flattening=_first(facts.get("flattening")),
         outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
+        out_of_sync=facts.get("out_of_sync"),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 

@@ -27,6 +27,18 @@ class Fleet:
 
     def start(self) -> subprocess.Popen[bytes]:
         """A router process that is up."""
+        process, log = self._launch()
+        until(lambda: process.poll() is not None or "listener_up" in log.read_text(), what=f"the listener of {log.name}")
+        assert process.poll() is None, log.read_text()
+        return process
+
+    def refused(self) -> str:
+        """What a router process says that does not start."""
+        process, log = self._launch()
+        assert process.wait(60) > 0
+        return log.read_text()
+
+    def _launch(self) -> tuple[subprocess.Popen[bytes], Path]:
         log = self.place / f"router{len(self.routers) + 1}"
         env = environment(EVENTROUTER_CONFIG=str(self.file)) | {MASTER_KEY_NAME: MASTER_KEY}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
@@ -34,9 +46,7 @@ class Fleet:
             words = [sys.executable, "-m", "tests.live.fast_router", "router"]
             process = subprocess.Popen(words, env=env, stdout=out, stderr=out)
         self.routers.append(process)
-        until(lambda: process.poll() is not None or "listener_up" in log.read_text(), what=f"the listener of {log.name}")
-        assert process.poll() is None, log.read_text()
-        return process
+        return process, log
 
     def logs(self) -> str:
         """What all routers said."""
