@@ -53,7 +53,9 @@ async def publish_configuration(
     for change in changes:
         _tell(change, actor)
     for account, stake in left.items():
-        _log.error("account_left_alone", account=account, stake=stake, hint="No router closes it. Put it back, or close it.")
+        _log.error(
+            "account_left_alone", account=account, stake=stake, hint="No router closes it. Put it back, or close it."
+        )
     return changes
 
 
@@ -61,7 +63,9 @@ async def _stakes(
     conn: Conn, changes: Sequence[Change], accounts: Mapping[str, Mapping[str, object]]
 ) -> dict[str, str]:
     """What withdrawn accounts have at their brokers, in words. Raises ConfigError for those that move away from something."""
-    moved = {each.name for each in changes if not each.withdrawn and each.version > 1 and _MOVES & each.difference.keys()}
+    moved = {
+        each.name for each in changes if not each.withdrawn and each.version > 1 and _MOVES & each.difference.keys()
+    }
     moved |= {name for name, body in accounts.items() if body.get("login") in moved}  # they go where that one goes
     withdrawn = {each.name for each in changes if each.withdrawn}
     found = await stakes(conn, moved | withdrawn)

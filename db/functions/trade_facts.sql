@@ -151,6 +151,9 @@ BEGIN
                              WHERE EXISTS (SELECT FROM holdings h
                                            WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
                                              AND h.quantity <> 0
+                                             AND (SELECT sum(n.quantity) FROM holdings n  -- else our fills say flat too: two trades oppose each other
+                                                  WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract
+                                                    AND n.quantity <> 0) <> 0
                                              AND NOT EXISTS (SELECT FROM fills f
                                                              WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
                                                                AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at

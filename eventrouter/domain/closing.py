@@ -298,7 +298,9 @@ def _disputed(task: "DueTask", now: datetime) -> LogEntry | None:
     trade = task.trade
     if trade.out_of_sync is None or trade.is_open or not any(held.quantity for held in trade.held):
         return None
-    message = f"{trade.out_of_sync} Nothing of it can be closed before they agree; look at the broker, or discard the task."
+    message = (
+        f"{trade.out_of_sync} Nothing of it can be closed before they agree; look at the broker, or discard the task."
+    )
     return wait(task, now, "OUT_OF_SYNC", message)
 
 

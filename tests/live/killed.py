@@ -28,7 +28,9 @@ class Fleet:
     def start(self) -> subprocess.Popen[bytes]:
         """A router process that is up."""
         process, log = self._launch()
-        until(lambda: process.poll() is not None or "listener_up" in log.read_text(), what=f"the listener of {log.name}")
+        until(
+            lambda: process.poll() is not None or "listener_up" in log.read_text(), what=f"the listener of {log.name}"
+        )
         assert process.poll() is None, log.read_text()
         return process
 

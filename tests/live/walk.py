@@ -176,8 +176,9 @@ class Walk:
         ledger = await self.rig.market.ledger()
         tasks = await self.rig.rows("SELECT event_type, client_order_id FROM execution_tasks")
         closing = {row["client_order_id"] for row in tasks if row["event_type"] not in ("ENTRY", "ADD")}
-        assert once(await self.rig.market.executions()) == []
-        assert beyond(ledger, closing, most) == []
+        repeated, too_large = once(await self.rig.market.executions()), beyond(ledger, closing, most)
+        assert repeated == [], repeated
+        assert too_large == [], f"{too_large}\n{self.rig.watch}"
         for since, until in self.halted:
             sent = await self.rig.rows(
                 "SELECT task_id FROM execution_logs l JOIN execution_tasks t ON t.id = l.task_id"

@@ -269,6 +269,18 @@ async def test_the_net_is_what_the_broker_shows(db: Conn) -> None:
     assert found.out_of_sync is None
 
 
+async def test_a_proof_that_is_not_doubted_holds_nothing_up(db: Conn) -> None:
+    """Flat at the broker and in our fills, though two trades oppose each other: nothing more will be recorded that closes them."""
+    mine, theirs = await task(db, "ENTRY", *SENT), await task(db, "ENTRY", *SENT, trade="U")
+    await fill(db, mine, "1", 3)
+    await fill(db, theirs, "2", -1)
+    await _book(db, events.BookEvent("FLAT", {"control": 1, "scope": "all", "unresolved": []}, ""))
+    assert (await facts(db)).outdated == 1
+    await fill(db, mine, "3", -2)
+    found = await facts(db)
+    assert (found.outdated, found.is_open) == (None, False)
+
+
 async def _book(db: Conn, event: events.BookEvent) -> None:
     async with db.transaction():
         await append_event(db, "test", "real", "live", event)
