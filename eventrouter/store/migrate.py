@@ -34,6 +34,7 @@ _TABLES = (
     "account_log",
     "last_prices",
     "controls",
+    "dead_letters",
 )
 
 

@@ -155,7 +155,9 @@ async def test_an_action(site: Site, sql: Sql, before: list[str], actions: list[
     task_id = enqueue(sql, "T-1")
     walk(sql, task_id, *before)
     for action, expected in zip(actions, after, strict=True):
-        status, task = await site.act(f"/api/tasks/{task_id}/{action}", {"actor": "ann", "reason": "because"})
+        status, task = await site.act(
+            f"/api/tasks/{task_id}/{action}", {"actor": "ann", "reason": "because", "confirm": task_id}
+        )
         assert (status, task["id"], task["status"]) == (200, task_id, expected)
     assert statuses(sql, task_id) == ["PENDING", *before, *after]
     last = sql.execute("SELECT actor, reason, message FROM execution_logs ORDER BY id DESC LIMIT 1").fetchone()
