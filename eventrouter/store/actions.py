@@ -51,7 +51,7 @@ async def act(
         status = after_action(action, state.status)
         said = reason or f"{action} by {actor}"
         if action == "retry":
-            made = await _retry(conn, task_id, actor, said, retry)
+            made = await _retry(conn, task_id, state.version, actor, said, retry)
         else:
             entry = LogEntry(
                 task_id,
@@ -66,9 +66,11 @@ async def act(
     return await task(conn, made) or {}
 
 
-async def _retry(conn: Conn, task_id: int, actor: str, said: str, retry: Retry) -> int:
+async def _retry(conn: Conn, task_id: int, version: int, actor: str, said: str, retry: Retry) -> int:
     """Sends a task again, or a changed one in its place; returns the id of what is sent."""
     facts = await _locked_facts(conn, task_id)
+    if facts.version != version:  # while the account's lock was waited for
+        raise _moved_on(task_id)
     if why_not := obstacle(task_id, facts, retry):
         raise RetryRefused(*why_not)
     expires_at = expires_anew(facts, retry)
@@ -116,4 +118,8 @@ async def _facts(conn: Conn, task_id: int) -> RetryFacts:
 
 async def _append(conn: Conn, actor: str, entry: LogEntry) -> None:
     if not await append(conn, actor, [entry], wake=True):
-        raise IllegalTransition(f"Task {entry.task_id} changed at this very moment. Look again.")
+        raise _moved_on(entry.task_id)
+
+
+def _moved_on(task_id: int) -> IllegalTransition:
+    return IllegalTransition(f"Task {task_id} changed at this very moment. Look again.")

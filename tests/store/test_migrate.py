@@ -35,6 +35,7 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "dead_letters",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
