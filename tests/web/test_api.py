@@ -150,10 +150,17 @@ async def test_a_retry_says_what_stands_in_its_way(site: Site, sql: Sql) -> None
     task_id = enqueue(sql, "T-1")
     walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
     path = f"/api/tasks/{task_id}/retry"
-    for body in ({}, {"confirm": task_id + 1}, {"even_if_old": True, "even_if_held": True}):
+    unconfirmed: list[dict[str, Any]] = [{}, {"confirm": task_id + 1}, {"even_if_old": True, "even_if_held": True}]
+    for body in unconfirmed:
         status, answer = await site.act(path, body)
         assert (status, answer["code"]) == (409, "NOT_CONFIRMED")
-    wrong = [{"confirm": "1"}, {"confirm": True}, {"even_if_old": 1}, {"even_if_held": "yes"}, {"set": []}]
+    wrong: list[dict[str, Any]] = [
+        {"confirm": "1"},
+        {"confirm": True},
+        {"even_if_old": 1},
+        {"even_if_held": "yes"},
+        {"set": []},
+    ]
     wrong += [
         {"set": {"quantity": 1}},
         {"set": {"quantity": ""}},
