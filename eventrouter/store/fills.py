@@ -203,6 +203,23 @@ async def trades_with_brackets(conn: Conn, account: str) -> list[str]:
     return [trade_id for (trade_id,) in await cursor.fetchall()]
 
 
+async def clear_ways(conn: Conn, actor: str, orders: Collection[tuple[str, str]]) -> int:
+    """Makes due what waited for orders of its trade to end: those of (account, order id) have changed. Returns how many.
+
+    Where a claim is just deciding about such a task nothing is done: it looks again by itself.
+    """
+    if not orders:
+        return 0
+    names = sorted(orders)
+    values = {"accounts": [account for account, _ in names], "order_ids": [order_id for _, order_id in names]}
+    rows = await (await conn.execute(query("cleared_ways"), values)).fetchall()
+    message = "What it waited for at the broker has changed."
+    entries = [
+        LogEntry(task_id, version, Status.PENDING, "WAY_CLEARED", message, run_in_s=0.0) for task_id, version in rows
+    ]
+    return len(await append(conn, actor, entries))
+
+
 async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:
     """Enqueues EXIT_REST for those of these tasks that are exits whose trade still holds something."""
     if task_ids:
