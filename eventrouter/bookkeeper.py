@@ -173,10 +173,14 @@ class Bookkeeper:
         In a transaction of its own, after the books': what it appends must not keep a claim from being recorded.
         """
         names = {(each.account, each.id) for each in orders} | {(each.account, each.order_id) for each in fills}
-        async with session(self._pool, "clear ways") as conn, conn.transaction():
-            cleared = await clear_ways(conn, self._actor, names)
-        if cleared:
-            self._on_change()
+        try:
+            async with session(self._pool, "clear ways") as conn, conn.transaction():
+                cleared = await clear_ways(conn, self._actor, names)
+        except StoreError as error:
+            _log.warning("ways_not_cleared", error=str(error))
+        else:
+            if cleared:
+                self._on_change()
 
     async def _compare_told(self, positions: Sequence[Position], balances: Sequence[BrokerAccount]) -> None:
         """A position or balance that is not what our books say is looked at, after what is under way has come."""

@@ -137,7 +137,11 @@ class Flattener:
                     await self._start(request)
                 await self._by_exits(request)
             elif request.kind != Kind.FLAT or not await self._is_flat(request):
-                if request.kind not in (Kind.STARTED, Kind.STEP, Kind.WAITS):  # else somebody broke off in the middle of it
+                if request.kind not in (
+                    Kind.STARTED,
+                    Kind.STEP,
+                    Kind.WAITS,
+                ):  # else somebody broke off in the middle of it
                     await self._start(request)
                 await self._at_broker(request, lock)
             else:

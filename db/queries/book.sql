@@ -143,7 +143,7 @@ FROM (SELECT DISTINCT t.id, t.version, t.lane
       CROSS JOIN LATERAL (SELECT l.reason, l.created_at FROM execution_logs l WHERE l.task_id = t.id ORDER BY l.seq DESC LIMIT 1) last
       WHERE last.reason IN ('CLEARING', 'STILL_CLEARING', 'TRADE_UNDECIDED')
         AND CASE
-            WHEN last.reason <> 'TRADE_UNDECIDED' AND t.event_type NOT LIKE 'EXIT%' THEN b.seen_at >= last.created_at
+            WHEN last.reason <> 'TRADE_UNDECIDED' AND t.event_type NOT LIKE 'EXIT%%' THEN b.seen_at >= last.created_at
             ELSE NOT EXISTS (SELECT FROM broker_orders o
                              WHERE o.trade_id = b.trade_id AND o.account = b.account AND o.mode = b.mode AND o.role <> 'foreign'
                                AND (o.state IN ('WORKING', 'UNCLEAR') AND last.reason <> 'TRADE_UNDECIDED'

@@ -11,7 +11,18 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import NOBODY, ZERO, Asker, Clearing, Requests, Wish, fitting, requests, unseen, withdrawals
+from eventrouter.domain.clearing import (
+    NOBODY,
+    ZERO,
+    Asker,
+    Clearing,
+    Requests,
+    Wish,
+    fitting,
+    requests,
+    unseen,
+    withdrawals,
+)
 from eventrouter.domain.denials import plain, whole
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price

@@ -306,6 +306,7 @@ CALLABLE = {
     "lock_books",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "order_is_shown",
     "note_broker_orders",
     "note_prices",
     "prepare_signals",
