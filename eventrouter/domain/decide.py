@@ -104,7 +104,8 @@ def decide(
     everything behind a lane's first order does. Without a `gate` entries are as their alerts ask: nothing is to be sent then.
     In a dry run what closes live positions is left out too. `asker` is who decides.
     """
-    exits = [task for task in due if not task.opening]
+    # a live position is not closed by forgetting its exit: that waits for a router that trades live
+    exits = [task for task in due if not task.opening and (task.mode == "dry" or not dry_run)]
     entries = [task for task in due if task.opening]
     sends: list[Send] = []
     others: dict[int, LogEntry] = {}
@@ -118,8 +119,6 @@ def decide(
             continue
         if task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
             continue  # cancelled by an exit just now, or to be decided when the other's outcome is known
-        if dry_run and task.mode == "live" and not task.opening:
-            continue  # a live position is not closed by forgetting its exit: it waits for a router that trades live
         refusal = _refusal(task, now, dry_run=dry_run)
         if refusal is not None:
             others[task.id] = refusal

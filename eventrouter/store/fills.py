@@ -14,6 +14,7 @@ from eventrouter.domain import book as events
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
 from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, open_pnl, root_of_contract
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.verdicts import way_cleared
 from eventrouter.domain.working import (
     WorkingTask,
     ended,
@@ -213,11 +214,7 @@ async def clear_ways(conn: Conn, actor: str, orders: Collection[tuple[str, str]]
     names = sorted(orders)
     values = {"accounts": [account for account, _ in names], "order_ids": [order_id for _, order_id in names]}
     rows = await (await conn.execute(query("cleared_ways"), values)).fetchall()
-    message = "What it waited for at the broker has changed."
-    entries = [
-        LogEntry(task_id, version, Status.PENDING, "WAY_CLEARED", message, run_in_s=0.0) for task_id, version in rows
-    ]
-    return len(await append(conn, actor, entries))
+    return len(await append(conn, actor, [way_cleared(task_id, version) for task_id, version in rows]))
 
 
 async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:

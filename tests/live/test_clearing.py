@@ -66,7 +66,7 @@ async def test_a_refused_cancel_is_asked_again(start: Start, monkeypatch: pytest
     monkeypatch.setattr(clearing, "_AGAIN", timedelta(hours=1))
     rig = await start()
     await bracketed(rig, 2)
-    await rig.market.arm("refuse", endpoint="Order/cancel", code=4, times=2)
+    await rig.market.arm("refuse", endpoint="Order/cancel", code=3, times=2)
     posted = await rig.exit("T1")
     told = await rig.reached(posted.task("one"), "PENDING", "STILL_CLEARING")
     rows = await rig.rows("SELECT message FROM execution_logs WHERE id = %s", told["id"])
