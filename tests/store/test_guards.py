@@ -316,6 +316,7 @@ CALLABLE = {
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
+    "seal_history",
     "set_control",
     "strategy_of",
     "trade_facts",
