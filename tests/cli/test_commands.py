@@ -302,3 +302,12 @@ def test_a_file_that_is_no_seal(tmp_path: Path, content: str) -> None:
     file.write_bytes(content.encode("latin-1"))
     result = command("verify", "--against", str(file), env=environment())
     assert (result.returncode, len(said(result)), "verify --export" in said(result)[0]) == (2, 1, True)
+
+
+@pytest.mark.parametrize("half", ["ingress", "router"])
+def test_each_half_seals(dsn: str, sql: Sql, tmp_path: Path, half: str) -> None:
+    """Whoever takes alerts or routes seals what stands when it starts."""
+    enqueue(sql, "T-1", account="nobody's")
+    with service(half, env=environment(dsn), log=tmp_path / "log"):
+        until(lambda: sql.execute("SELECT FROM seals").fetchone() is not None, what="a seal")
+    assert shown("verify", "--chain", dsn=dsn)["violations"] == []
