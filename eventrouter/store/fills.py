@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain import book as events
+from eventrouter.domain.book import Book
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
-from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, open_pnl, root_of_contract
+from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, root_of_contract, valued
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.working import (
     WorkingTask,
@@ -155,7 +156,7 @@ async def settle(
         ]
         task_ids = [entry.task_id for entry, _ in entries if entry.task_id not in appended]
         if not task_ids:
-            await _close_rest(conn, [each.entry.task_id for each in moved if each.entry.reason == "PARTIAL"])
+            await _close_rest(conn, [each.entry.task_id for each in moved if each.entry.status is Status.SUCCESS])
             return moved
     raise StoreUnavailable(f"Tasks {list(task_ids)} keep moving on.")
 
@@ -208,7 +209,7 @@ async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:
     if task_ids:
         cursor = await conn.execute(query("left_by_exits"), {"task_ids": list(task_ids)})
         for row in await cursor.fetchall():
-            await _enqueue(conn, row[0], "EXIT_REST", "The exit before it ended with only a part filled.", once=False)
+            await _enqueue(conn, row[0], "EXIT_REST", "The exit before it left something of the trade.", once=False)
 
 
 def _take(holdings: Holdings, executed: Executed) -> list[Part]:
@@ -237,9 +238,31 @@ async def _book(conn: Conn, mode: str, books: Books, parts: Sequence[Part]) -> N
     prices = await read_prices(conn, holdings.values())
     for account in accounts:
         own = [part for part in changed if part.execution.account == account]
-        pnl, fee = sum((part.pnl or _ZERO for part in own), _ZERO), sum((part.fee for part in own), _ZERO)
-        fills = [[part.execution.fill_id, part.part] for part in own]
-        books.add(account, events.booked(pnl, fee, open_pnl(holdings[account].open(), prices), fills=fills))
+        worth = valued(holdings[account].open(), prices)
+        books.add(
+            account,
+            events.booked(
+                sum((part.pnl or _ZERO for part in own), _ZERO),
+                sum((part.fee for part in own), _ZERO),
+                worth.open_pnl,
+                unvalued=[contract for contract, _ in worth.unvalued],
+                fills=[[part.execution.fill_id, part.part] for part in own],
+                **_other_days(books[account], own),
+            ),
+        )
+
+
+def _other_days(book: Book, parts: Sequence[Part]) -> dict[str, Decimal]:
+    """What these parts realised, fees taken off, before the book's trading day began and after it ended."""
+
+    def net(some: Iterable[Part]) -> Decimal:
+        return sum(((part.pnl or _ZERO) - part.fee for part in some), _ZERO)
+
+    began, ends = book.began, book.ends
+    return {
+        "earlier": _ZERO if began is None else net(part for part in parts if part.execution.at < began),
+        "later": _ZERO if ends is None else net(part for part in parts if part.execution.at >= ends),
+    }
 
 
 async def _evidence(conn: Conn, actor: str, books: Books, parts: Sequence[Part]) -> list[int]:

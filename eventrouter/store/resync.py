@@ -11,7 +11,7 @@ from eventrouter.domain.book import Book
 from eventrouter.domain.broker import Fill, OrderSide, Position
 from eventrouter.domain.denials import plain
 from eventrouter.logs import get_logger
-from eventrouter.store.books import Books, lock_books, read_holdings
+from eventrouter.store.books import Books, begin_day, lock_books, read_holdings
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 from eventrouter.store.fills import record_broker_fills
@@ -81,13 +81,16 @@ async def compare(
         return Compared((), None, settled=False)  # fills may have come between the balance and this
     settled = not differences or stays
     if differences and stays:
-        _tell_difference(books, account.name, differences)
+        prices = {position.contract: position.average_price for position in positions}
+        _tell_difference(books, account.name, differences, prices)
     elif not differences and book.out_of_sync is not None:
         books.add(account.name, events.in_sync())
         _log.info("in_sync", account=account.name)
     wrong = _wrong_balance(book, balance)
     if wrong is not None and last is not None and last.balance == wrong:
-        books.add(account.name, events.balance(book, wrong[0]))
+        assert books.now is not None
+        book = begin_day(books, account, books.now)
+        books.add(account.name, events.balance(book, wrong[0], traded=await _traded(conn, book, account.name)))
         _log.info(
             "balance_taken_over", account=account.name, balance=str(wrong[0]), difference=str(wrong[0] - wrong[1])
         )
@@ -109,13 +112,23 @@ def _wrong_balance(book: Book, balance: Decimal | None) -> tuple[Decimal, Decima
     return balance, book.balances.balance
 
 
-def _tell_difference(books: Books, account: str, differences: Differences) -> None:
+async def _traded(conn: Conn, book: Book, account: str) -> bool:
+    """Whether a fill of the book's trading day is recorded; also where nobody knows when that began."""
+    if book.began is None:
+        return True
+    row = await (await conn.execute(query("traded_since"), {"account": account, "since": book.began})).fetchone()
+    return row is None or bool(row[0])
+
+
+def _tell_difference(
+    books: Books, account: str, differences: Differences, prices: Mapping[str, Decimal | None]
+) -> None:
     said = ", ".join(
         f"{plain(theirs)} {contract} and our fills add up to {plain(ours)}" for contract, theirs, ours in differences
     )
     why = f"The broker holds {said}."
     if books[account].out_of_sync != why:
-        books.add(account, events.out_of_sync(why, differences=[[c, str(t), str(o)] for c, t, o in differences]))
+        books.add(account, events.out_of_sync(why, differences=told(differences, prices)))
         _log.warning("out_of_sync", account=account, why=why)
 
 
@@ -142,7 +155,10 @@ async def _open(
     realised = await (await conn.execute(query("realised_since"), values)).fetchone()
     start = balance - (realised[0] if realised else _ZERO)
     books = await lock_books(conn, [account.name], "live")
-    books.add(account.name, events.opened(balance, day, initial=account.balance, day_start=start))
+    bounds = account.limits.days.bounds(day)
+    books.add(
+        account.name, events.opened(balance, day, initial=account.balance, day_start=start, bounds=bounds)
+    )
     await books.write(conn, actor)
     _log.info("account_opened", account=account.name, balance=str(balance), adopted=len(adopted))
 
