@@ -72,9 +72,11 @@ class Book:
 
     def to_json(self) -> dict[str, Any]:
         """For account_log.state."""
-        money = None if self.balances is None else {
-                name: str(each) for name, each in asdict(self.balances).items() if each is not None
-            }
+        money = (
+            None
+            if self.balances is None
+            else {name: str(each) for name, each in asdict(self.balances).items() if each is not None}
+        )
         return {
             "balances": money,
             "day": None if self.day is None else self.day.isoformat(),
@@ -208,7 +210,7 @@ def balance(book: Book, theirs: Decimal, *, traded: bool = True) -> BookEvent:
         with localcontext(EXACT):
             difference = theirs - ours
         detail |= {"ours": str(ours), "difference": str(difference)}
-            earlier = _not_of_today(book.shifted, difference, traded=traded)
+        earlier = _not_of_today(book.shifted, difference, traded=traded)
         if earlier:
             detail["earlier"] = str(earlier)
         message += f", {difference:+f} from what our fills add up to"

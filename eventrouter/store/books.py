@@ -40,6 +40,10 @@ class Books:
     def __getitem__(self, account: str) -> Book:
         return self._books[account]
 
+    def next_seq(self, account: str) -> int:
+        """The number of the row that is added next."""
+        return self._seqs[account] + 1
+
     def add(self, account: str, event: BookEvent) -> Book:
         """The book after the event. Raises Denied for a figure that is no number of a sane size."""
         book = fold(self._books[account], event)

@@ -36,6 +36,7 @@ class Compared:
     """What differs now. `settled`: nothing does, or what did is written down; else the same is looked at once more."""
 
     positions: Differences
+    prices: Mapping[str, Decimal | None]
     balance: tuple[Decimal, Decimal] | None
     settled: bool
 
@@ -72,16 +73,16 @@ async def compare(
     books = await lock_books(conn, [account.name], "live")
     ours = (await read_holdings(conn, [account.name], "live"))[account.name].net()
     differences = _differences(positions, ours)
+    prices = {position.contract: position.average_price for position in positions}
     stays = last is not None and last.positions == differences
     book = books[account.name]
     if book.balances is None and balance is not None and (account.balance or balance) > 0:
         if differences and not stays:
-            return Compared(differences, None, settled=False)
+            return Compared(differences, prices, None, settled=False)
         await _open(conn, actor, account, positions, differences, balance)
-        return Compared((), None, settled=False)  # fills may have come between the balance and this
+        return Compared((), {}, None, settled=False)  # fills may have come between the balance and this
     settled = not differences or stays
     if differences and stays:
-        prices = {position.contract: position.average_price for position in positions}
         _tell_difference(books, account.name, differences, prices)
     elif not differences and book.out_of_sync is not None:
         books.add(account.name, events.in_sync())
@@ -96,7 +97,7 @@ async def compare(
         )
         wrong = None
     await books.write(conn, actor)
-    return Compared(differences, wrong, settled=settled and wrong is None)
+    return Compared(differences, prices, wrong, settled=settled and wrong is None)
 
 
 def _differences(positions: Sequence[Position], ours: Mapping[str, Decimal]) -> Differences:
@@ -110,6 +111,15 @@ def _wrong_balance(book: Book, balance: Decimal | None) -> tuple[Decimal, Decima
     if book.balances is None or balance is None or book.balances.balance == balance:
         return None
     return balance, book.balances.balance
+
+
+def told(differences: Differences, prices: Mapping[str, Decimal | None]) -> list[list[str | None]]:
+    """Differences for account_log.detail: [contract, the broker's, ours, what the broker's position was opened at] each."""
+
+    def text(price: Decimal | None) -> str | None:
+        return None if price is None else str(price)
+
+    return [[contract, str(theirs), str(ours), text(prices.get(contract))] for contract, theirs, ours in differences]
 
 
 async def _traded(conn: Conn, book: Book, account: str) -> bool:
@@ -156,9 +166,7 @@ async def _open(
     start = balance - (realised[0] if realised else _ZERO)
     books = await lock_books(conn, [account.name], "live")
     bounds = account.limits.days.bounds(day)
-    books.add(
-        account.name, events.opened(balance, day, initial=account.balance, day_start=start, bounds=bounds)
-    )
+    books.add(account.name, events.opened(balance, day, initial=account.balance, day_start=start, bounds=bounds))
     await books.write(conn, actor)
     _log.info("account_opened", account=account.name, balance=str(balance), adopted=len(adopted))
 

@@ -295,7 +295,7 @@ async def test_marks(conn: Conn) -> None:
 
     async def marked(at: datetime) -> Decimal:
         async with conn.transaction():
-            book = await mark(conn, "test", account, "dry", at)
+            book, _ = await mark(conn, "test", account, "dry", at)
         assert book.balances is not None
         return book.balances.equity()
 

@@ -322,6 +322,7 @@ CALLABLE = {
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "leaving",
     "trades_to_flatten",
 }
 
