@@ -113,7 +113,13 @@ def fold(book: Book, event: BookEvent) -> Book:
     detail = event.detail
     match event.kind:
         case BookKind.OPENED:
-            return replace(book, balances=_opened(detail), day=_day(detail, book.day), **_bounds(detail))
+            return replace(
+                book,
+                balances=_opened(detail),
+                day=_day(detail, book.day),
+                began=_moment(detail, "began"),
+                ends=_moment(detail, "ends"),
+            )
         case BookKind.BOOKED:
             return _booked(book, detail)
         case BookKind.MARKED:
@@ -301,7 +307,8 @@ def _next_day(book: Book, detail: Mapping[str, Any]) -> Book:
         realised_today=book.ahead,
         ahead=_ZERO,
         shifted=_ZERO,
-        **_bounds(detail),
+        began=_moment(detail, "began"),
+        ends=_moment(detail, "ends"),
     )
 
 
@@ -326,10 +333,6 @@ def _not_of_today(shifted: Decimal, difference: Decimal, *, traded: bool) -> Dec
 
 def _bounds_said(bounds: Bounds | None) -> dict[str, str]:
     return {} if bounds is None else {"began": bounds[0].isoformat(), "ends": bounds[1].isoformat()}
-
-
-def _bounds(detail: Mapping[str, Any]) -> dict[str, datetime | None]:
-    return {"began": _moment(detail, "began"), "ends": _moment(detail, "ends")}
 
 
 def _moment(values: Mapping[str, Any], name: str) -> datetime | None:

@@ -115,9 +115,9 @@ async def adopt(conn: Conn, account: str, actor: str, reason: str) -> list[Diffe
 
 
 def _adjustment(account: str, difference: Difference, number: int, now: datetime) -> Fill:
-    """What makes our quantity the broker's. Its price is known only where the broker's position was opened by it."""
+    """What makes our quantity the broker's. Its price is known only where it adds to the broker's position: what that was opened at."""
     missing = difference.theirs - difference.ours
-    opens = not difference.ours
+    opens = bool(difference.theirs) and (missing > 0) == (difference.theirs > 0)
     return Fill(
         id=f"adjustment-{number}-{difference.contract}",
         order_id="adjustment",
