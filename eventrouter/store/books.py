@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from eventrouter.domain import book as events
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import Book, BookEvent, fold
-from eventrouter.domain.holdings import Holding, Holdings, valued
+from eventrouter.domain.holdings import Holding, Holdings, Part, valued
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
@@ -166,6 +166,19 @@ def begin_day(books: Books, account: Account, now: datetime) -> Book:
     days, book = account.limits.days, books[account.name]
     day = days.of(now)
     return book if book.day == day else books.add(account.name, events.new_day(day, book, days.bounds(day)))
+
+
+def other_days(book: Book, parts: Sequence[Part]) -> dict[str, Decimal]:
+    """What these parts realised, fees taken off, before the book's trading day began and after it ended."""
+
+    def net(some: Iterable[Part]) -> Decimal:
+        return sum(((part.pnl or Decimal(0)) - part.fee for part in some), Decimal(0))
+
+    began, ends = book.began, book.ends
+    return {
+        "earlier": Decimal(0) if began is None else net(part for part in parts if part.execution.at < began),
+        "later": Decimal(0) if ends is None else net(part for part in parts if part.execution.at >= ends),
+    }
 
 
 def _worth_a_row(book: Book, current: Book, profit: Decimal) -> bool:

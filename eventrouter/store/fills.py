@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 from eventrouter.domain import book as events
-from eventrouter.domain.book import Book
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
 from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, root_of_contract, valued
 from eventrouter.domain.tasks import LogEntry, Status
@@ -27,7 +26,7 @@ from eventrouter.domain.working import (
 )
 from eventrouter.errors import StoreUnavailable
 from eventrouter.logs import get_logger
-from eventrouter.store.books import Books, lock_books, note_prices, read_holdings, read_prices, read_trades
+from eventrouter.store.books import Books, lock_books, note_prices, other_days, read_holdings, read_prices, read_trades
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 from eventrouter.store.tasks import Appended, append
@@ -247,22 +246,9 @@ async def _book(conn: Conn, mode: str, books: Books, parts: Sequence[Part]) -> N
                 worth.open_pnl,
                 unvalued=[contract for contract, _ in worth.unvalued],
                 fills=[[part.execution.fill_id, part.part] for part in own],
-                **_other_days(books[account], own),
+                **other_days(books[account], own),
             ),
         )
-
-
-def _other_days(book: Book, parts: Sequence[Part]) -> dict[str, Decimal]:
-    """What these parts realised, fees taken off, before the book's trading day began and after it ended."""
-
-    def net(some: Iterable[Part]) -> Decimal:
-        return sum(((part.pnl or _ZERO) - part.fee for part in some), _ZERO)
-
-    began, ends = book.began, book.ends
-    return {
-        "earlier": _ZERO if began is None else net(part for part in parts if part.execution.at < began),
-        "later": _ZERO if ends is None else net(part for part in parts if part.execution.at >= ends),
-    }
 
 
 async def _evidence(conn: Conn, actor: str, books: Books, parts: Sequence[Part]) -> list[int]:

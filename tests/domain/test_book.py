@@ -123,7 +123,7 @@ def test_todays_fill_before_the_day_changed() -> None:
     book = refold([OPENED, books.booked(Decimal(-300), Decimal(0), None, later=Decimal(-300)), NEXT])
     assert today(book) == (49_700, 50_000, -300, 50_000)
     assert book.balances is not None
-    assert (book.balances.day_loss(), book.ahead) == (300, 0)
+    assert [book.balances.day_loss(), book.ahead] == [300, 0]
 
 
 def test_a_balance_that_differs_before_anything_was_traded_today() -> None:

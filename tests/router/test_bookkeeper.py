@@ -424,7 +424,7 @@ async def test_an_operator_adopts_the_brokers_position(desk: Desk) -> None:
         return await adopting.answer(desk.db, "one", number)
 
     (found,) = await until_async(answered, within_s=20, what="an answer")
-    assert (found.contract, found.theirs, found.ours) == (MNQ, 2, 0)
+    assert found == adopting.Difference(MNQ, Decimal(2), Decimal(0), found.price)
     differs = await adopting.out_of_sync(desk.db, "one")
     assert differs is not None
     assert differs["differences"] == [{"contract": MNQ, "ours": "0", "broker": "2"}]

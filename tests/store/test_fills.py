@@ -424,14 +424,14 @@ async def test_what_executed_on_another_day_is_no_result_of_this_one(conn: Conn)
         conn, "test", "a", "live", events.opened(Decimal(50_000), NOW.date(), bounds=days.bounds(NOW.date()))
     )
     tomorrow = NOW + timedelta(days=1)
-    lost = {"profit_and_loss": Decimal(-100), "fee": "1"}
+    lost: dict[str, Any] = {"profit_and_loss": Decimal(-100), "fee": "1"}
     await recorded(conn, replace(fill(1, **lost), at=tomorrow))
     async with conn.transaction():
         book, _ = await mark(conn, "test", account, "live", tomorrow)
     assert book.balances is not None
-    assert (book.realised_today, book.balances.day_loss(), book.balances.day_start_balance) == (-101, 101, 50_000)
+    assert [book.realised_today, book.balances.day_loss(), book.balances.day_start_balance] == [-101, 101, 50_000]
     await recorded(conn, fill(2, SELL, **lost))
     book = (await read_books(conn, ["a"], "live"))["a"]
     assert book.balances is not None
-    assert (book.realised_today, book.balances.balance, book.balances.day_start_balance) == (-101, 49_798, 49_899)
+    assert [book.realised_today, book.balances.balance, book.balances.day_start_balance] == [-101, 49_798, 49_899]
     assert await rules(conn) == set()
