@@ -274,15 +274,12 @@ async def _evidence(conn: Conn, actor: str, books: Books, parts: Sequence[Part])
             if books[part.execution.account].out_of_sync is None:
                 books.add(part.execution.account, events.out_of_sync(why, task=part.task_id))
     entries = sorted({part.task_id for part in parts if part.task_id is not None and part.role == "entry"})
-    exits: list[int] = []
-    if entries:
-        cursor = await conn.execute(query("closed_before"), {"task_ids": entries})
-        for row in await cursor.fetchall():
-            task_id = await _enqueue(
-                conn, row[0], "EXIT_LATE", "The entry filled after its trade was closed.", once=False
-            )
-            exits += [] if task_id is None else [task_id]
-    return exits
+    if not entries:
+        return []
+    cursor = await conn.execute(query("closed_before"), {"task_ids": entries})
+    reason = "The entry filled after its trade was closed."
+    found = [await _enqueue(conn, row[0], "EXIT_LATE", reason, once=False) for row in await cursor.fetchall()]
+    return [task_id for task_id in found if task_id is not None]
 
 
 async def _log_fill(conn: Conn, actor: str, part: Part) -> bool:
