@@ -543,6 +543,27 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) RETURNS numeric
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT sum(GREATEST((i.detail ->> 'quantity')::NUMERIC - r.filled, 0))
+            FROM execution_tasks o
+            CROSS JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                                ORDER BY l.seq DESC LIMIT 1) i
+            CROSS JOIN LATERAL (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
+                                       AS filled
+                                FROM fills f WHERE f.task_id = o.id) r
+            WHERE o.account = p_account COLLATE "C" AND o.mode = 'live' AND NOT o.opening
+              AND o.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+              AND o.trade_id <> p_trade_id COLLATE "default"
+              AND i.detail ->> 'contract' = p_contract AND sign((i.detail ->> 'held')::NUMERIC) = p_sign);
+END
+$$;
+
 CREATE FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1245,7 +1266,8 @@ BEGIN
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
                                     SELECT sum(n.quantity)::TEXT FROM holdings n
                                     WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
-                                    h.root, h.average_price::TEXT)
+                                    h.root, h.average_price::TEXT,
+                                    CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
                                 ORDER BY abs(h.quantity) DESC, h.contract), '[]')
                          FROM holdings h
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
@@ -1860,6 +1882,8 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
+CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) WHERE (kind = 'RESYNC_ASKED'::text);
+
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
@@ -1893,6 +1917,8 @@ CREATE INDEX execution_tasks_exposed ON public.execution_tasks USING btree (acco
 CREATE INDEX execution_tasks_held ON public.execution_tasks USING btree (account, id) WHERE ((status)::text = 'HELD'::text);
 
 CREATE INDEX execution_tasks_intents ON public.execution_tasks USING btree (account, mode, last_attempt_at) WHERE (opening AND (last_attempt_at IS NOT NULL));
+
+CREATE INDEX execution_tasks_leaving ON public.execution_tasks USING btree (account, mode, id) WHERE ((NOT opening) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying])::text[])));
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
@@ -2044,6 +2070,9 @@ REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[],
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) FROM PUBLIC;
 

@@ -331,6 +331,7 @@ CALLABLE = {
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "leaving",
     "trades_to_flatten",
 }
 
