@@ -72,6 +72,12 @@ class UnknownAccount(NotKnown):
     code = "ACCOUNT_UNKNOWN"
 
 
+class NothingToAdopt(EventrouterError):
+    """Our positions are not known to differ from the broker's in the way that was to be adopted."""
+
+    exit_status = 1
+
+
 class ScopeWrong(EventrouterError):
     """A halt, resume or flattening is asked for something that there is not; the message says what there is."""
 

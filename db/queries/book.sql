@@ -95,11 +95,16 @@ WHERE e.id = ANY (:task_ids) AND e.opening
 ORDER BY e.id;
 
 -- name: left_by_exits
--- Exits among these tasks whose trade still holds something. What a cancel withdrew is left out: somebody wanted that.
+-- Exits among these tasks whose trade still holds something that can be closed: an exit closes one contract, and maybe not all of
+-- it. What a cancel withdrew is left out: somebody wanted that.
 SELECT t.id
 FROM execution_tasks t
 WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EXIT')
-  AND EXISTS (SELECT FROM holdings h WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0)
+  AND EXISTS (SELECT FROM holdings h
+              WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0
+                AND sign(h.quantity) = sign((SELECT sum(n.quantity) FROM holdings n
+                                             WHERE n.account = h.account AND n.mode = h.mode AND n.contract = h.contract
+                                               AND n.quantity <> 0)))
   AND NOT EXISTS (
       SELECT FROM execution_tasks c
       JOIN execution_logs l ON l.task_id = c.id AND l.reason = 'INTENT'
@@ -174,6 +179,9 @@ SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
 
 -- name: realised_since^
 SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
+
+-- name: traded_since^
+SELECT EXISTS (SELECT FROM fills WHERE account = :account AND mode = 'live' AND filled_at >= :since);
 
 -- name: working_orders
 SELECT task_id, order_id FROM broker_orders

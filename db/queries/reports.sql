@@ -203,3 +203,25 @@ CROSS JOIN LATERAL (SELECT (l.detail ->> 'quantity')::NUMERIC AS quantity FROM e
                     WHERE l.task_id = x.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1) i
 WHERE x.filled > i.quantity
 ORDER BY x.id;
+
+-- name: out_of_sync
+-- The live book of an account: why it is out of sync (null: it is not), since when, and the latest row that says what differs.
+SELECT s.why, o.detail, o.created_at AS seen_at,
+       (SELECT min(f.created_at) FROM account_log f
+        WHERE f.account = :account AND f.mode = 'live' AND f.kind = 'OUT_OF_SYNC'
+          AND f.seq > COALESCE((SELECT max(i.seq) FROM account_log i
+                                WHERE i.account = :account AND i.mode = 'live' AND i.kind = 'IN_SYNC'), 0)) AS since
+FROM (SELECT l.state ->> 'out_of_sync' AS why FROM account_log l
+      WHERE l.account = :account AND l.mode = 'live' ORDER BY l.seq DESC LIMIT 1) s
+LEFT JOIN LATERAL (SELECT l.detail, l.created_at FROM account_log l
+                   WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OUT_OF_SYNC' ORDER BY l.seq DESC LIMIT 1) o ON TRUE;
+
+-- name: resyncs_asked
+SELECT account, max(seq) AS seq FROM account_log
+WHERE account = ANY (:accounts) AND mode = 'live' AND kind = 'RESYNC_ASKED'
+GROUP BY account;
+
+-- name: resync_answer
+SELECT detail FROM account_log
+WHERE account = :account AND mode = 'live' AND kind = 'COMPARED' AND seq > :asked AND (detail ->> 'asked')::INTEGER >= :asked
+ORDER BY seq LIMIT 1;

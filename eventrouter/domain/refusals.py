@@ -140,6 +140,7 @@ OF_THE_RISK: Mapping[str, str] = MappingProxyType(
 WAITING: Mapping[str, str] = MappingProxyType(
     {
         "TRADE_UNDECIDED": "Another order of its trade is being sent or looked up, or not all of its fills are known.",
+        "OTHERS_CLOSING": "Exits of other trades on their way may close all that the account holds of the contract; it waits for them.",
         "WAITS_FOR_ENTRY": "It reduces or protects a trade whose entry is not sent or not filled yet.",
         "WAITS_FOR_EXIT": "The opening half of a reversal waits until the trade before it is closed.",
         "WAITS_FOR_SENDING": "A router is sending something of its account and product; the row says which task, and until when at the latest.",

@@ -91,6 +91,8 @@ FORBIDDEN: list[str | sql.Composed] = [
     "DELETE FROM account_log",
     "UPDATE broker_orders SET state = 'FILLED'",
     "UPDATE last_prices SET price = 1",
+    "UPDATE seals SET heads = 1",
+    "INSERT INTO sealed_heads VALUES (1, 'task', '1', 1, '')",
     "SELECT draw_client_order_id()",
     "SELECT lane_of('a', 'ES', 'T')",
     "SELECT setval('execution_tasks_id_seq', 1)",
@@ -169,6 +171,11 @@ GUARDED: list[tuple[str, str]] = [
         "INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)"
         " VALUES (1, 1, 'FAILED', 'R', 'x', now())",
         "dead_letters",
+    ),
+    *(
+        (statement.format(table), table)
+        for table in ("seals", "sealed_heads")
+        for statement in ("UPDATE {} SET hash = ''", "DELETE FROM {}", "TRUNCATE {}")
     ),
     (
         "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at)"
@@ -327,12 +334,14 @@ CALLABLE = {
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
+    "seal_history",
     "set_control",
     "strategy_of",
     "trade_facts",
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "leaving",
     "trades_to_flatten",
 }
 
