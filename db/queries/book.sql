@@ -54,18 +54,20 @@ FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS g (account, order_id)
 JOIN broker_orders o ON o.account = g.account AND o.order_id = g.order_id;
 
 -- name: tasks_with_orders
--- How these tasks stand, and the order of each one that counts: a repeat that the broker rejected may bear the same id.
+-- How these tasks stand, and the order of each one that counts: that of the latest retry, where it has one. A repeat that the broker
+-- rejected may bear the same id.
 SELECT t.id, t.version, t.status, o.order_id, o.state, o.quantity, o.filled,
        (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
         FROM fills f WHERE f.account = o.account AND f.order_id = o.order_id),
-       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'
+                 AND NOT EXISTS (SELECT FROM execution_logs r WHERE r.task_id = t.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY')),
        t.trade_id, t.account, COALESCE(s.received_at, t.created_at)
 FROM unnest(:task_ids::BIGINT[]) AS g (id)
 JOIN execution_tasks t ON t.id = g.id
 CROSS JOIN LATERAL (
     SELECT b.* FROM broker_orders b
     WHERE b.task_id = t.id AND b.role IN ('entry', 'exit')
-    ORDER BY b.state = 'REJECTED', b.placed_at, b.order_id
+    ORDER BY b.client_order_id IS DISTINCT FROM t.client_order_id, b.state = 'REJECTED', b.placed_at, b.order_id
     LIMIT 1
 ) o
 LEFT JOIN automated_signals s ON s.id = t.signal_id

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import adopting, alerts, controls, credentials, database, look, plans, service, simulator
+from eventrouter.cli import adopting, alerts, controls, credentials, database, dead, look, plans, service, simulator
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -51,9 +51,10 @@ accounts.command("adopt")(adopting.adopt)
 app.command()(plans.signals)
 app.command()(look.tasks)
 app.command()(look.logs)
-app.command()(look.dead)
-app.command()(look.retry)
-app.command()(look.discard)
+app.command()(dead.dead)
+app.command()(dead.retry)
+app.command()(dead.discard)
+app.command()(dead.resolve)
 app.command()(look.hold)
 app.command()(look.approve)
 app.command()(look.refuse)

@@ -37,6 +37,7 @@ TABLES = [
     "controls",
     "seals",
     "sealed_heads",
+    "dead_letters",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
