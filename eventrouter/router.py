@@ -27,7 +27,8 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
+from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
@@ -167,7 +168,8 @@ class ExecutionRouter:
 
     def _loops(self) -> list[Loop]:
         """What runs once in a router."""
-        return [("explain", self._explain_until_stopped)] if self._claims_all else []
+        explaining: list[Loop] = [("explain", self._explain_until_stopped)] if self._claims_all else []
+        return [("seal", partial(keep_sealing, self._pool)), *explaining]
 
     async def stop(self) -> None:
         """Claims nothing more, waits for sends in flight (at most `grace` seconds), closes. Idempotent."""
@@ -241,6 +243,7 @@ class ExecutionRouter:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if connection.wake.is_set():
             return
+        await explain_held_up(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
         wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
@@ -288,6 +291,7 @@ class ExecutionRouter:
             on_change=self.wake,
             on_look=connection.note_look,
         )
+        connection.on_reduced = keeper.tidy_soon
         await keeper.run()
 
     def _look_at_books(self, connection: Connection) -> None:

@@ -87,7 +87,7 @@ class Gate:
         except _Left:
             return None
         self.facts = self.facts.with_entry(
-            task.id, Exposure(task.account, planned.root, planned.direction or "", planned.quantity), self.now
+            task.id, Exposure(task.account, planned.root, planned.direction or "", planned.quantity, task.id), self.now
         )
         detail = {
             "sizing": planned.sizing,
@@ -117,7 +117,7 @@ class Gate:
             raise Denied(Denial("SIDE_WRONG", "The alert names no direction: it must be LONG or SHORT."))
         if task.intent is not None and "sizing" in task.intent and task.intent.get("root") in PRODUCTS:
             return _as_before(task.intent, direction)
-        rule, why = _rule(account, wish)
+        rule, why = _by_hand(account, wish) if _is_by_hand(task) else _rule(account, wish)
         found = size(rule, self._request(task, account, wish, rule, product, direction))
         if isinstance(found, Denial):
             raise Denied(replace(found, detail={**found.detail, "rule": why}))
@@ -153,10 +153,13 @@ class Gate:
         """What the limits say: the figures they were held against, or the row that says why not."""
         book = self._book(task.account)
         price, priced_at = self._last_price(planned)
-        intents = self.facts.of(task.account).intents
+        known = self.facts.of(task.account)
+        intents = known.intents
+        # an attempt whose order the broker may have does not stand in its own way: its id is refused a second time
+        exposures = None if known.exposures is None else tuple(each for each in known.exposures if each.task != task.id)
         state = AccountState(
             standing=self._standing(task, book),
-            exposures=self.facts.of(task.account).exposures,
+            exposures=exposures,
             owner_exposures=self._owner_exposures(account),
             intents_at=None if intents is None else tuple(at for other, at in intents if other != task.id),
             balances=self._balances(account, book),
@@ -336,7 +339,18 @@ def _rule(account: Account, wish: Wish) -> tuple[SizingRule, str]:
     return replace(rule, by=_BY_KIND[wish.kind], value=value), why
 
 
+def _is_by_hand(task: DueTask) -> bool:
+    return bool((task.payload or {}).get("quantity_by_hand"))
+
+
+def _by_hand(account: Account, wish: Wish) -> tuple[SizingRule, str]:
+    """So many contracts, as a person said who had a dead letter sent again with this quantity."""
+    return replace(account.sizing, by=SizeBy.FIXED, value=wish.quantity), "A person set the quantity."
+
+
 def _multiplier(task: DueTask) -> Decimal:
+    if _is_by_hand(task):
+        return Decimal(1)
     value = (task.plan or {}).get("multiplier", "1")
     try:
         return Decimal(str(value))

@@ -12,7 +12,7 @@ class Held:
     """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades, as the
     broker shows it where that is another one.
 
-    `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
+    `leaving`: how much of that net the exits of other trades, sent or working, may still close. `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
     """
 
     contract: str
@@ -20,12 +20,18 @@ class Held:
     net: Decimal
     root: str = "-"
     average_price: Decimal | None = None
+    leaving: Decimal = Decimal(0)
+
+    @property
+    def room(self) -> Decimal:
+        """How many contracts of it the account's net covers, never below zero: more would open the other side."""
+        same_side = (self.quantity > 0) == (self.net > 0)
+        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
 
     @property
     def closable(self) -> Decimal:
-        """How many contracts may be closed, never below zero: more would open the other side."""
-        same_side = (self.quantity > 0) == (self.net > 0)
-        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
+        """How many contracts may be closed now: what the exits of other trades leave of the account's net."""
+        return max(Decimal(0), min(self.room, abs(self.net) - self.leaving))
 
     @property
     def direction(self) -> str:
@@ -38,7 +44,9 @@ class WorkingOrder:
     """An order that may still fill. `role` is entry, exit, stop or target; a stop's and target's task is the entry's.
 
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
-    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
+    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet; `said` is that in the broker's words.
+    `asker` is the router that asked, `times` how often the same task asked the same; `asked_by_status` that task's, and `was` what might
+    fill before, where it was made smaller.
     """
 
     task_id: int
@@ -57,6 +65,11 @@ class WorkingOrder:
     asked_at: datetime | None = None
     first_asked_at: datetime | None = None
     answer: str | None = None
+    asker: str | None = None
+    times: int = 0
+    said: str | None = None
+    asked_by_status: str | None = None
+    was: Decimal | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -93,8 +106,9 @@ class TradeFacts:
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
-    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`, and `out_of_sync`: why what the account
-    holds is not certain. `after`: the same of each trade that must be closed before this one may open.
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated`, `told`, `out_of_sync`: why what the account holds is not
+    certain, and `closing`: an exit or a reduction waits or is under way. `after`: the same of each trade that must be closed
+    before this one may open.
     """
 
     sending: int | None = None
@@ -116,6 +130,7 @@ class TradeFacts:
     outdated: int | None = None
     told: Told | None = None
     out_of_sync: str | None = None
+    closing: bool = False
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
     @property
@@ -128,7 +143,7 @@ class TradeFacts:
     def is_open(self) -> bool:
         """Whether there is something to close: holdings decide, and without any fill the tasks."""
         if self.filled:
-            return any(held.closable for held in self.held)
+            return any(held.room for held in self.held)
         return self.opened is not None and self.closed is None
 
 
@@ -154,6 +169,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
         out_of_sync=facts.get("out_of_sync"),
+        closing=bool(facts.get("closing")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 
@@ -167,8 +183,8 @@ def _pair(row: Sequence[Any] | None) -> Any:
 
 
 def _held(row: Sequence[Any]) -> Held:
-    contract, quantity, net, root, average = row
-    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average))
+    contract, quantity, net, root, average, leaving = row
+    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average), Decimal(leaving or 0))
 
 
 def _last(row: Sequence[Any] | None) -> LastFill | None:
@@ -203,6 +219,11 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         asked_at=_moment(row["asked_at"]),
         first_asked_at=_moment(row["first_at"]),
         answer=row["answer"],
+        asker=row.get("asker"),
+        times=row.get("times") or 0,
+        said=row.get("said"),
+        asked_by_status=row.get("by_status"),
+        was=_decimal(row.get("was")),
     )
 
 

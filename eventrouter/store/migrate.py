@@ -34,6 +34,9 @@ _TABLES = (
     "account_log",
     "last_prices",
     "controls",
+    "seals",
+    "sealed_heads",
+    "dead_letters",
 )
 
 

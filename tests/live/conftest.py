@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from eventrouter.connectors.projectx.budget import Budget
-from tests.live.killed import Fleet, ended
 from tests.live.keys import MASTER_KEY, MASTER_KEY_NAME, store_keys
+from tests.live.killed import Fleet, ended
 from tests.live.market import FIRST, Market, market
 from tests.live.pace import BUDGET, LOOK_AGAIN, LOOK_AGAIN_S, MOST_REQUESTS
 from tests.live.rig import Rig, configured, rig

@@ -1,10 +1,9 @@
 """What an attacker puts into an alert, and what an attacker who reads tables, logs and files finds."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.live.conftest import Start, StartFleet
 from tests.live.keys import MASTER_KEY, store_keys
@@ -28,6 +27,7 @@ TEXTS = [
     "[bold red]markup[/] [link=x]",
 ]
 API_KEY = "kL9vXq2TzR7wPb4NcY8dJh3FgM6sAe5U"
+BROKEN: list[tuple[str, dict[str, Any]]] = [("cut", {}), ("http", {"when": "after", "status": 500}), ("drop", {})]
 FIELDS = [
     "trade_id",
     "symbol",
@@ -101,12 +101,12 @@ async def test_secrets_are_nowhere(start_fleet: StartFleet) -> None:
         return token
 
     sessions.open = opened  # type: ignore[method-assign]
-    for fault, how in (("cut", {}), ("http", {"when": "after", "status": 500}), ("drop", {})):
+    for fault, how in BROKEN:
         await rig.market.arm(fault, endpoint="Auth/loginKey", **how)
     router = fleet.start()
     await fleet.opened("one")
     await rig.done(await rig.entry("T1", 2, stop_loss=23990))
-    for fault, how in (("cut", {}), ("http", {"when": "after", "status": 500}), ("refuse", {"code": 2}), ("drop", {})):
+    for fault, how in [*BROKEN, ("refuse", {"code": 2})]:
         await rig.market.arm(fault, **how)
         await rig.post(trade_id=f"T-{fault}", action="buy", side="long", quantity=1, price=24000)
     await rig.market.arm("http", when="before", status=401, times=2, endpoint="Order/place")
@@ -137,14 +137,13 @@ async def stored(rig: Rig) -> dict[str, str]:
         rows = await rig.rows(f"SELECT encode(convert_to(t::text, 'UTF8'), 'escape') AS row FROM {table['name']} t")
         found[table["name"]] = "\n".join(row["row"] for row in rows)
     await rig.sql.execute("CHECKPOINT")
-    places: list[dict[str, Any]] = await rig.rows(
+    places = await rig.rows(
         "SELECT current_setting('data_directory') AS dir, oid FROM pg_database WHERE datname = current_database()"
     )
-    home = Path(places[0]["dir"])
-    for file in (
-        *(home / "base" / str(places[0]["oid"])).iterdir(),
-        *(home / "pg_wal").glob("0*"),
-        *home.glob("log/*"),
-    ):
-        found[str(file)] = file.read_bytes().decode("latin-1")
-    return found
+    return found | await asyncio.to_thread(files, Path(places[0]["dir"]), str(places[0]["oid"]))
+
+
+def files(home: Path, database: str) -> dict[str, str]:
+    """What a database's files hold, and the server's log of changes and its messages."""
+    found = (*(home / "base" / database).iterdir(), *(home / "pg_wal").glob("0*"), *home.glob("log/*"))
+    return {str(file): file.read_bytes().decode("latin-1") for file in found}

@@ -35,6 +35,9 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "seals",
+    "sealed_heads",
+    "dead_letters",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
