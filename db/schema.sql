@@ -1348,7 +1348,18 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
     AS $$
 DECLARE
     v_facts JSONB;
+    v_out_of_sync TEXT;
+    v_differs JSONB;  -- contract → how much more the broker showed than our fills add up to
 BEGIN
+    v_out_of_sync := (SELECT l.state ->> 'out_of_sync' FROM account_log l
+                      WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode ORDER BY l.seq DESC LIMIT 1);
+    IF v_out_of_sync IS NOT NULL THEN
+        v_differs := (SELECT jsonb_object_agg(d.value ->> 0, (d.value ->> 1)::NUMERIC - (d.value ->> 2)::NUMERIC)
+                      FROM (SELECT l.detail -> 'differences' AS differences FROM account_log l
+                            WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind = 'OUT_OF_SYNC'
+                            ORDER BY l.seq DESC LIMIT 1) o
+                      CROSS JOIN LATERAL jsonb_array_elements(COALESCE(o.differences, '[]')) d);
+    END IF;
     v_facts := (SELECT jsonb_build_object(
                 'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
@@ -1383,7 +1394,7 @@ BEGIN
                             ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e),
                 'filled', EXISTS (SELECT FROM fills f WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode),
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
-                                    SELECT sum(n.quantity)::TEXT FROM holdings n
+                                    SELECT (sum(n.quantity) + COALESCE((v_differs ->> h.contract)::NUMERIC, 0))::TEXT FROM holdings n
                                     WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
                                     h.root, h.average_price::TEXT,
                                     CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
@@ -1452,6 +1463,7 @@ BEGIN
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
                             ORDER BY o.id DESC LIMIT 1),
+                'out_of_sync', v_out_of_sync,
                 'flattening', (SELECT jsonb_build_array(c.id) FROM (
                                    SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
                                    ORDER BY l.seq DESC LIMIT 1) s
@@ -1465,6 +1477,9 @@ BEGIN
                              WHERE EXISTS (SELECT FROM holdings h
                                            WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
                                              AND h.quantity <> 0
+                                             AND (SELECT sum(n.quantity) FROM holdings n  -- else our fills say flat too: two trades oppose each other
+                                                  WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract
+                                                    AND n.quantity <> 0) <> 0
                                              AND NOT EXISTS (SELECT FROM fills f
                                                              WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
                                                                AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at

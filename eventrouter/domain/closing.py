@@ -35,7 +35,7 @@ from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, no_entry, refuse,
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
 
-WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING"})
+WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING", "OUT_OF_SYNC"})
 """Reasons that a person should hear of: a position stays without the protection that was asked for, or open."""
 
 _NO_CONTRACT = "-"
@@ -89,7 +89,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closi
     if trade.working:
         everything = [(order, ZERO) for order in trade.working]
         return _clearing(task, everything, now, "Its trade's working orders are withdrawn first.", asker)
-    if waits := _unsure(task, now):
+    if waits := _unsure(task, now) or _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
@@ -104,6 +104,8 @@ def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closi
 def _reduce(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closing:
     trade = task.trade
     if waits := _flattening(task, now) or _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
+        return Closing(waits)
+    if waits := _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
@@ -300,6 +302,18 @@ def _flattening(task: "DueTask", now: datetime) -> LogEntry | None:
 def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:
     message = unseen(task.trade, now) if task.mode == "live" else None
     return None if message is None else wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
+
+
+def _disputed(task: "DueTask", now: datetime) -> LogEntry | None:
+    """Waits while our fills say that the trade holds something, and the broker shows nothing that could be closed.
+
+    An order for it would open the other side where the broker is right, and nobody would ask again where it is not.
+    """
+    trade = task.trade
+    if trade.out_of_sync is None or trade.is_open or not any(held.quantity for held in trade.held):
+        return None
+    message = f"{trade.out_of_sync} Nothing of it can be closed before they agree: look at the broker, then eventrouter accounts adopt."
+    return wait(task, now, "OUT_OF_SYNC", message)
 
 
 def _others_close(task: "DueTask", held: Held, now: datetime) -> LogEntry | None:

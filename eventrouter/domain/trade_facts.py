@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades.
+    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades, as the
+    broker shows it where that is another one.
 
     `leaving`: how much of that net the exits of other trades, sent or working, may still close. `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
     """
@@ -105,9 +106,9 @@ class TradeFacts:
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
-    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated`, `told` and `closing`: an exit or a reduction waits or is
-    under way. `after`: the same of each trade
-    that must be closed before this one may open.
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated`, `told`, `out_of_sync`: why what the account holds is not
+    certain, and `closing`: an exit or a reduction waits or is under way. `after`: the same of each trade that must be closed
+    before this one may open.
     """
 
     sending: int | None = None
@@ -128,6 +129,7 @@ class TradeFacts:
     flattening: int | None = None
     outdated: int | None = None
     told: Told | None = None
+    out_of_sync: str | None = None
     closing: bool = False
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
@@ -166,6 +168,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         flattening=_first(facts.get("flattening")),
         outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
+        out_of_sync=facts.get("out_of_sync"),
         closing=bool(facts.get("closing")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )

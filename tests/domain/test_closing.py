@@ -697,6 +697,19 @@ def test_nothing_ever_closes_more_than_is_held(steps: list[tuple[str, str, int, 
     run(desk, steps)
 
 
+@pytest.mark.parametrize("event", ["EXIT", "REDUCE"])
+@pytest.mark.parametrize("net", [0, -1])
+def test_what_the_broker_does_not_show_is_not_closed(event: str, net: int) -> None:
+    """Our fills say 2, the broker shows none, or the other side: it waits and says so; of the one that it shows, one is closed."""
+    why = f"The broker holds {net} {MNQ} and our fills add up to 2."
+    entry = other(event, facts(held(2, net), out_of_sync=why))
+    assert (entry.status, entry.reason) == ("PENDING", "OUT_OF_SYNC")
+    assert entry.message is not None
+    assert entry.message.startswith(why)
+    assert entry.run_in_s
+    assert send_of(event, facts(held(2, 1), out_of_sync=why)).order.quantity == "1"
+
+
 @given(
     st.lists(st.integers(-4, 4), min_size=1, max_size=4),
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["EXIT", "REDUCE", "fill", "refuse"])), max_size=12),
