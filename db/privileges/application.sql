@@ -13,7 +13,7 @@ REVOKE ALL ON FUNCTION
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
-    note_connections, forget_connections, connection_of
+    note_connections, forget_connections, connection_of, flattening_at
     FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
@@ -27,5 +27,5 @@ GRANT EXECUTE ON FUNCTION
     enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, lock_books, append_account_log, record_fills,
     note_broker_orders, note_prices, enqueue_protection, working_orders, strategy_of, set_control, trades_to_flatten,
-    enqueue_flattening, halt_key, note_connections, forget_connections, connection_of
+    enqueue_flattening, halt_key, note_connections, forget_connections, connection_of, flattening_at
     TO eventrouter_app;

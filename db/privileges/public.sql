@@ -12,5 +12,5 @@ REVOKE ALL ON FUNCTION
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
-    note_connections, forget_connections, connection_of
+    note_connections, forget_connections, connection_of, flattening_at
     FROM PUBLIC;

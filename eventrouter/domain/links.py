@@ -8,7 +8,7 @@ from typing import Any
 
 from eventrouter.domain.broker import BrokerAccount
 from eventrouter.domain.denials import Denial
-from eventrouter.errors import BrokerRefused
+from eventrouter.errors import BrokerError, BrokerRefused
 
 _OF_THE_BOOK = frozenset({"STATE_UNKNOWN", "NUMBER_MISSING", "OTHER_DAY", "OUT_OF_SYNC"})
 """Denials that a broker which answers would have prevented."""
@@ -56,7 +56,8 @@ def link_of_error(error: BaseException) -> Link:
     """What a question that failed says of the whole login."""
     if isinstance(error, BrokerRefused):
         return down("LOGIN_REFUSED", f"The broker refused the login: {error}")
-    return down("BROKER_UNREACHABLE", f"The broker cannot be reached: {error}")
+    said = str(error) if isinstance(error, BrokerError) else f"{type(error).__name__}."  # whose words may hold anything
+    return down("BROKER_UNREACHABLE", f"The broker cannot be reached: {said}")
 
 
 def links_of(names: Mapping[str, str], shown: Sequence[BrokerAccount]) -> dict[str, Link]:

@@ -302,6 +302,7 @@ CALLABLE = {
     "enqueue_execution_task",
     "enqueue_protection",
     "enqueue_flattening",
+    "flattening_at",
     "forget_connections",
     "halt_key",
     "ingest_signals",

@@ -35,6 +35,7 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "connection_states",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
