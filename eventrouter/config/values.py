@@ -125,8 +125,11 @@ def _weekdays(days: str) -> Iterator[int]:
 
 
 def _window(value: str) -> str:
-    if parse_window(value) is None:
+    window = parse_window(value)
+    if window is None:
         raise ValueError('must be like "08:30-15:00" or "mon-fri 08:30-15:00"')
+    if window.opens == window.closes:
+        raise ValueError("must close at another time than it opens; leave windows out where none is meant")
     return value
 
 
