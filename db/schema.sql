@@ -437,6 +437,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('action', c.action, 'scope', c.scope, 'actor', c.actor, 'reason', c.reason, 'at', c.created_at)
+        FROM (SELECT l.seq, (l.detail ->> 'control')::BIGINT AS control FROM account_log l
+              WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLATTEN_STARTED'
+                AND l.created_at <= p_at
+              ORDER BY l.seq DESC LIMIT 1) s
+        JOIN controls c ON c.id = s.control
+        WHERE NOT EXISTS (SELECT FROM account_log e
+                          WHERE e.account = p_account COLLATE "C" AND e.mode = p_mode AND e.kind LIKE 'FLAT%' AND e.seq > s.seq
+                            AND e.kind IN ('FLAT', 'FLATTEN_WITHDRAWN') AND e.created_at < p_at - INTERVAL '1 minute'));
+END
+$$;
+
 CREATE FUNCTION public.forget_connections(p_router text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1138,8 +1158,12 @@ BEGIN
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
     IF (v_facts ->> 'filled')::BOOLEAN THEN
         v_facts := v_facts || jsonb_build_object('last', (
-            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at,
+                                     CASE WHEN f.task_id IS NULL OR t.event_type = 'EXIT_FLATTEN'
+                                          THEN flattening_at(f.account, f.mode, f.created_at) END)
+            FROM fills f
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            LEFT JOIN execution_tasks t ON t.id = f.task_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
@@ -1874,6 +1898,9 @@ REVOKE ALL ON FUNCTION public.execution_tasks_prove() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.forget_connections(p_router text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.forget_connections(p_router text) TO eventrouter_app;

@@ -37,7 +37,7 @@ _PAIR = re.compile(
 )
 # Words of our own messages that end like the name of a secret; what follows them is no value of it.
 _OUR_WORDS = re.compile(
-    r"(?:\bno credentials|\b(?:no|another) master key|\bAuth/loginKey|\b(?:WRONG|NO|BAD)_KEY|\bNO_CREDENTIALS|\bTOKEN_UNKNOWN): \Z"
+    r"(?:\bno credentials|\b(?:no|another) master key|\bAuth/loginKey|\b(?:InvalidCredentials|ApiKeyAuthenticationDisabled|ExpiredToken)|\b(?:WRONG|NO|BAD)_KEY|\bNO_CREDENTIALS|\bTOKEN_UNKNOWN): \Z"
 )
 _OUR_LONGEST = 30
 _QUOTED_VALUE = re.compile(f"(?:{_QUOTED})+", re.I | re.S)

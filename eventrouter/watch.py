@@ -54,7 +54,8 @@ class Watch:
     async def _asked(self) -> dict[str, Link]:
         connection = self._connection
         if not connection.ready.is_set():
-            fault = down(connection.fault_code or "CANNOT_OPEN", connection.fault or "It cannot be opened.")
+            code, said = connection.fault_code or "CANNOT_OPEN", connection.fault or "It cannot be opened."
+            fault = down(code, said.removeprefix(f"{code}: "))
             return dict.fromkeys(connection.account_names, fault)
         if connection.mode != "live":
             return dict.fromkeys(connection.account_names, OPEN)

@@ -20,7 +20,6 @@ from eventrouter.store.connect import translated
 from eventrouter.store.settings import published_strategies
 from eventrouter.store.tokens import add_token, revoke_tokens, tokens
 
-
 _FAMILIES = {"stage13b": "eventrouter's own format", "generic": "JSON in nobody's form"}
 
 
@@ -201,7 +200,9 @@ def explain(
 
 def _show_explanation(answer: Mapping[str, Any]) -> None:
     if answer["understood"]:
-        typer.echo(f"Understood as {_FAMILIES.get(answer['family'], answer['family'])}, for strategy {answer['strategy']}: {answer['message']}")
+        typer.echo(
+            f"Understood as {_FAMILIES.get(answer['family'], answer['family'])}, for strategy {answer['strategy']}: {answer['message']}"
+        )
     else:
         field = f" ({answer['field']})" if answer["field"] else ""
         typer.echo(f"Refused: {answer['code']}{field}. {answer['message']}")

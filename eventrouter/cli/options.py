@@ -49,9 +49,7 @@ async def connected(config: Config, *, admin: bool = False, creating: bool = Fal
 
     Raises NoDatabase where an embedded one was never made, unless `creating`.
     """
-    opened: OpenedDatabase = await asyncio.to_thread(
-        open_database, config.database, migrating=False, creating=creating
-    )
+    opened: OpenedDatabase = await asyncio.to_thread(open_database, config.database, migrating=False, creating=creating)
     try:
         conn = await opened.database.connect("cli", dsn=opened.admin_dsn if admin else None)
         async with conn:

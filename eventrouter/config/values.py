@@ -51,7 +51,7 @@ def parse_address(value: object) -> Address:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """`; did you mean X?` for the nearest of the words, or nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from eventrouter.domain.balances import Balances
-from eventrouter.domain.denials import EXACT, figure
+from eventrouter.domain.denials import EXACT, figure, whole
 
 _NONE: Mapping[str, Any] = {}
 
@@ -128,7 +128,7 @@ def opened(
     return BookEvent(
         BookKind.OPENED,
         {**detail, "day_start_balance": str(balance if day_start is None else day_start)},
-        f"The account stands at {balance:f}; it began with {start:f}.",
+        f"The account stands at {whole(balance)}; it began with {whole(start)}.",
     )
 
 
@@ -151,13 +151,13 @@ def new_day(day: date) -> BookEvent:
 def balance(book: Book, theirs: Decimal) -> BookEvent:
     """The broker's balance counts; what ours was and the difference are told."""
     ours = None if book.balances is None else book.balances.balance
-    message = f"The broker's balance is {theirs:f}"
+    message = f"The broker's balance is {whole(theirs)}"
     detail: dict[str, Any] = {"balance": str(theirs)}
     if ours is not None:
         with localcontext(EXACT):
             difference = theirs - ours
         detail |= {"ours": str(ours), "difference": str(difference)}
-        message += f", {difference:+f} from what our fills add up to"
+        message += f", {'+' if difference > 0 else ''}{whole(difference)} from what our fills add up to"
     return BookEvent(BookKind.BALANCE, detail, f"{message}.")
 
 

@@ -56,8 +56,10 @@ def link_of_error(error: BaseException) -> Link:
     """What a question that failed says of the whole login."""
     if isinstance(error, BrokerRefused):
         return down("LOGIN_REFUSED", f"The broker refused the login: {error}")
-    said = str(error) if isinstance(error, BrokerError) else f"{type(error).__name__}."  # whose words may hold anything
-    return down("BROKER_UNREACHABLE", f"The broker cannot be reached: {said}")
+    said = (
+        str(error) if isinstance(error, BrokerError) else f"The connector failed: {type(error).__name__}."
+    )  # whose words may hold anything
+    return down("BROKER_UNREACHABLE", said)
 
 
 def links_of(names: Mapping[str, str], shown: Sequence[BrokerAccount]) -> dict[str, Link]:

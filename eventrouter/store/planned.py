@@ -100,7 +100,9 @@ def why_nobody(legs: Sequence[PlannedLeg]) -> tuple[str, ...]:
         if each.account not in named:
             named.append(each.account)
     if not accounts:
-        return ("NO_ACCOUNT: no account is published, so nobody trades it; a service publishes its own when it starts.",)
+        return (
+            "NO_ACCOUNT: no account is published, so nobody trades it; a service publishes its own when it starts.",
+        )
     return tuple(_not_traded(code, message, names) for (code, message), names in accounts.items())[:_MOST_NOTES]
 
 

@@ -14,7 +14,15 @@ from eventrouter.domain.trades import Ask, Resolved, Trade, begun_since, resolve
 from eventrouter.errors import SignalRefused
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
-from eventrouter.store.planned import AskedLeg, PlannedLeg, PlannedLegs, plan_legs, plan_record, task_columns, why_nobody
+from eventrouter.store.planned import (
+    AskedLeg,
+    PlannedLeg,
+    PlannedLegs,
+    plan_legs,
+    plan_record,
+    task_columns,
+    why_nobody,
+)
 from eventrouter.store.settings import TableCache
 
 _TOGETHER = timedelta(seconds=1)

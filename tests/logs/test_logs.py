@@ -218,7 +218,7 @@ def test_only_the_secret_is_cut_from_a_text(text: str, expected: str) -> None:
         "NO_KEY: There is no master key: set EVENTROUTER_MASTER_KEY to 32 random bytes in base64.",
         "WRONG_KEY: The credentials of account real were encrypted with another master key: give the service that key again.",
         "BAD_KEY: EVENTROUTER_MASTER_KEY holds no master key: it must be 32 random bytes in base64.",
-        "The broker refused the login: Auth/loginKey: InvalidCredentials.",
+        "The broker refused the login: Auth/loginKey: InvalidCredentials: Invalid credentials.",
     ],
 )
 def test_our_own_words_stay(text: str) -> None:
