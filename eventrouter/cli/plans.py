@@ -73,7 +73,7 @@ def accounts(
         else:
             table(
                 [_summary(row) for row in rows],
-                ("name", "connector", "mode", "state", "open", "holds", "balance", "today", "room", "why"),
+                ("name", "connector", "mode", "firm", "state", "open", "holds", "balance", "today", "room", "why"),
             )
 
     run_async(show)

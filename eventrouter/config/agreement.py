@@ -103,7 +103,7 @@ def _unknown(
     for index, name in enumerate(listed if isinstance(listed, list | tuple) else ()):
         if not isinstance(name, str) or name in names:
             continue
-        hint = f"; {name} belongs into {other}" if name in others else did_you_mean(name, names)
+        hint = f"; {name} belongs into {other}" if name in others else did_you_mean(name, names, cutoff=0.7)
         yield f"{key}[{index}]", f"there is no {kind} {shown(name) or 'of this name'}{hint}"
 
 

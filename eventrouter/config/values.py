@@ -49,9 +49,9 @@ def parse_address(value: object) -> Address:
     return Address(host, int(port))
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of the words, or nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+def did_you_mean(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`; did you mean X?` for the nearest of the words, or nothing. Names of the user's choice need a higher `cutoff` than keys."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -128,8 +128,8 @@ def _window(value: str) -> str:
     window = parse_window(value)
     if window is None:
         raise ValueError('must be like "08:30-15:00" or "mon-fri 08:30-15:00"')
-    if window.opens == window.closes:
-        raise ValueError("must close at another time than it opens; leave windows out where none is meant")
+    if window.opens == window.closes != time():
+        raise ValueError("must close at another time than it opens; a whole day is 00:00-00:00")
     return value
 
 
