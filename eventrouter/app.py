@@ -2,13 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from aiohttp import web
 
+from eventrouter.alerts import Alerts, Receiver, receivers_of
 from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
@@ -56,6 +60,7 @@ class Service:
     context: WebContext = field(init=False)
     opened: OpenedDatabase | None = field(default=None, init=False)
     router: ExecutionRouter | None = field(default=None, init=False)
+    alerts: Alerts | None = field(default=None, init=False)
     _pools: list[Pool] = field(default_factory=list, init=False)
     _lock: RunLock | None = field(default=None, init=False)
     _started: bool = field(default=False, init=False)
@@ -90,6 +95,9 @@ class Service:
             return
         self._started = True
         try:
+            receivers = await asyncio.to_thread(
+                receivers_of, self.config.alerts
+            )  # a wrong URL is told before anything runs
             await publish_configuration(
                 self.opened.database, self.config, self.name, with_web=self.with_web, with_router=self.with_router
             )
@@ -97,6 +105,8 @@ class Service:
                 await self._start_ingest()
             if self.with_router:
                 await self._start_router(self.opened)
+            if receivers:
+                await self._start_alerts(receivers)
             if self.opened.server is not None:
                 self._chores.append(asyncio.create_task(self._keep_server(), name="embedded-server"))
         except BaseException:
@@ -113,6 +123,8 @@ class Service:
             await self.context.ingest.stop()
         if self.router is not None:
             await self.router.stop()
+        if self.alerts is not None:
+            await self.alerts.stop()
         for pool in self._pools:
             await pool.close()
         self._pools.clear()
@@ -162,7 +174,9 @@ class Service:
         self._chores.append(asyncio.create_task(self._purge(pool), name="purge"))
         expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
         if expected:
-            self._chores.append(asyncio.create_task(watch_silence(pool, expected, self.metrics), name="silence"))
+            self._chores.append(
+                asyncio.create_task(watch_silence(pool, expected, self.metrics, self._tell_silence), name="silence")
+            )
 
     async def _database(self, pool: Pool) -> str:
         """The name of the spool's directory for this database; empty when the database does not say who it is."""
@@ -199,6 +213,27 @@ class Service:
         self.context.listener_healthy = lambda: listener.healthy
         self.context.connections = self.router.connection_states
         await self.router.start()
+
+    async def _start_alerts(self, receivers: Sequence[Receiver]) -> None:
+        """Tells them what happens from now on."""
+        settings, router = self.config.alerts, self.router
+        self.alerts = Alerts(
+            await self._pool("alerts", size=2),
+            receivers,
+            settings,
+            name=f"{socket.gethostname()}/{self.name}-{secrets.token_hex(2)}",
+            metrics=self.metrics,
+            accounts=[account_of(account) for account in self.config.accounts],
+            dry_run=self.config.router.dry_run,
+            connections=None if router is None else router.connection_states,
+            listener_healthy=self.context.listener_healthy,
+        )
+        self.context.alerts = self.alerts.state
+        self.alerts.start()
+
+    def _tell_silence(self, strategy: str, last: datetime | None, missing: bool) -> None:  # noqa: FBT001 (a Tell)
+        if self.alerts is not None:
+            self.alerts.silent(strategy, last, missing=missing)
 
     async def _purge(self, pool: Pool) -> None:
         """Forgets windows of duplicates that have ended, so that their table stays small."""

@@ -165,6 +165,12 @@ def _dsn(value: SecretStr) -> SecretStr:
     return value
 
 
+def _alert_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}://[!-~]+", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('must be an apprise URL such as "tgram://TOKEN/CHAT" or "mailto://USER:PASSWORD@HOST"')
+    return value
+
+
 def directory(value: object) -> object:
     """A path with ~ resolved. Raises ValueError."""
     if value == "":
@@ -231,6 +237,7 @@ Schema = Annotated[str, matching("[a-z_][a-z0-9_]{0,62}", "must be 1 to 63 of a-
 Symbol = Annotated[str, matching("[!-~]{1,64}", "must be 1 to 64 visible ASCII characters without spaces")]
 Listen = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url)]
 
 
 Real = Annotated[float, BeforeValidator(_as_float)]

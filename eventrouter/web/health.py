@@ -26,7 +26,8 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """200 when the database answers and has this version's schema, else 503.
 
-    `guard` says how far the service is held back, `connections` which brokers' logins can be used, or why not.
+    `guard` says how far the service is held back, `connections` which brokers' logins can be used, or why not, `alerts` how the
+    last message to each receiver ended.
     """
     context = request.app[CONTEXT]
     state: dict[str, Any] = {
@@ -36,6 +37,7 @@ async def readyz(request: web.Request) -> web.Response:
         "spool": _spool(context),
         # an account that cannot trade takes nothing from the others, so it makes nothing unready
         "connections": "not here" if context.connections is None else dict(context.connections()),
+        "alerts": {"state": "off"} if context.alerts is None else dict(context.alerts()),
     }
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
