@@ -11,6 +11,7 @@ from eventrouter.config.agreement import disagreements
 from eventrouter.config.routes import RouteConfig, StrategyConfig
 from eventrouter.config.values import (
     Address,
+    AlertKind,
     AlertUrl,
     Amount,
     Dsn,
@@ -23,7 +24,6 @@ from eventrouter.config.values import (
     network,
     web_address,
 )
-from eventrouter.domain.notices import Kind
 
 
 class RouterConfig(Section):
@@ -82,7 +82,7 @@ class AlertsConfig(Section):
 
     urls: tuple[AlertUrl, ...] = Field(default=(), strict=False, max_length=20)
     urls_file: Annotated[Path | None, BeforeValidator(directory)] = Field(default=None, strict=False)
-    off: tuple[Kind, ...] = Field(default=(), strict=False)
+    off: tuple[AlertKind, ...] = Field(default=(), strict=False)
     severity: Literal["info", "warning", "error", "critical"] = "info"
     group: Real = Field(default=5.0, ge=0, le=3600)
     messages_per_minute: int = Field(default=6, ge=1, le=60)

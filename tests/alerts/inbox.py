@@ -47,7 +47,7 @@ async def inbox() -> AsyncIterator[Inbox]:
     box = Inbox()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", box._take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -1,14 +1,17 @@
 """People are told what is committed: once, together, not too often, and never at the router's cost."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from eventrouter.alerts import Alerts
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import marked, opened, out_of_sync
 from eventrouter.domain.risk_inputs import RiskLimits
@@ -20,7 +23,6 @@ from eventrouter.store.controls import set_control
 from tests.alerts.conftest import Tell
 from tests.alerts.inbox import SECRET, Inbox
 from tests.processes import until_async
-from tests.router.proxy import Proxy
 from tests.store.stored_task import bring, enqueue, value
 
 
@@ -312,19 +314,32 @@ async def test_silence_is_told_once_by_all_processes(box: Inbox, tell: Tell, db:
     assert box.titles == ["eventrouter: Strategy orb is silent", "eventrouter: Strategy orb is heard again"]
 
 
-async def test_a_database_that_is_away_is_told_without_it(box: Inbox, tell: Tell, db: Conn, proxy: Proxy) -> None:
+@asynccontextmanager
+async def away(dsn: str) -> AsyncIterator[None]:
+    """Meanwhile the database takes no connections, and those of the alerts are gone."""
+    name = conninfo_to_dict(dsn)["dbname"]
+    async with await psycopg.AsyncConnection.connect(make_conninfo(dsn, dbname="postgres"), autocommit=True) as owner:
+        await owner.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(str(name))))
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = %s",
+            (name, "eventrouter-alerts"),
+        )
+        try:
+            yield
+        finally:
+            await owner.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(str(name))))
+
+
+async def test_a_database_that_is_away_is_told_without_it(box: Inbox, tell: Tell, db: Conn, dsn: str) -> None:
     """The message goes out directly, is not sent again, and is stored once Postgres is back."""
-    async with Database(proxy.dsn).pool("alerts", size=2) as through:
-        alerts: Alerts = await tell(box, pool=through, down_for=0.05)
-        proxy.refuse()
+    alerts = await tell(box, down_for=0.05)
+    async with away(dsn):
         await messages(box)
-        alerts.silent("orb", None, missing=True)  # found while it is away: told later at the latest
-        proxy.accept()
-        await all_sent(db, 3)
-        await alerts.stop()
+        alerts.silent("orb", None, missing=True)  # what is found meanwhile is told later at the latest
+    await all_sent(db, 3)
     assert box.titles[0] == "eventrouter: Postgres is away"
     text = "\n".join(f"{each['title']}\n{each['message']}" for each in box.messages)
-    assert [text.count(said) for said in ("Postgres is away", "Postgres is back", "Strategy orb is silent")] == [
+    assert [text.count(each) for each in ("Postgres is away", "Postgres is back", "Strategy orb is silent")] == [
         1,
         1,
         1,
