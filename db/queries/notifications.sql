@@ -9,19 +9,23 @@ SELECT (SELECT position FROM notification_state),
 -- name: notable_events
 -- What became visible since the snapshot :prev and somebody may want to know, at most :limit rows of each source; with the snapshot
 -- that saw it, and the time. One row of nulls where there is nothing.
-WITH s AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot)
+WITH s AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot),
+-- materialized, and the task looked up row by row: with a LIMIT in sight the planner would walk all of history backwards
+news AS MATERIALIZED (
+    SELECT l.id, l.created_at, l.task_id, l.seq, l.status, l.reason, l.message, l.actor
+    FROM s
+    JOIN execution_logs l ON l.xid >= pg_snapshot_xmin(:prev::PG_SNAPSHOT) AND l.xid < pg_snapshot_xmax(s.snapshot)
+    WHERE NOT pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT)
+      AND (l.status IN ('FAILED', 'REVIEW') AND l.status <> COALESCE(l.prev_status, '') OR l.reason = 'LATE_FILL' OR l.seq = 1)
+)
 SELECT s.snapshot::TEXT, clock_timestamp(), e.*
 FROM s
 LEFT JOIN LATERAL (
     (SELECT 'task' AS source, l.created_at, t.account, t.mode, l.task_id, l.status AS what, l.reason AS code, l.message, l.actor,
             t.trade_id::TEXT AS subject, t.event_type::TEXT AS event_type, NULL::TEXT AS control
-     FROM execution_logs l
-     JOIN execution_tasks t ON t.id = l.task_id
-     WHERE l.xid >= pg_snapshot_xmin(:prev::PG_SNAPSHOT) AND l.xid < pg_snapshot_xmax(s.snapshot)
-       AND NOT pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT)
-       AND (l.status IN ('FAILED', 'REVIEW') AND l.status <> COALESCE(l.prev_status, '')
-            OR l.reason = 'LATE_FILL'
-            OR l.seq = 1 AND t.event_type IN ('EXIT_UNPROTECTED', 'EXIT_LATE'))
+     FROM news l
+     CROSS JOIN LATERAL (SELECT * FROM execution_tasks f WHERE f.id = l.task_id OFFSET 0) t
+     WHERE l.seq > 1 OR t.event_type IN ('EXIT_UNPROTECTED', 'EXIT_LATE')
      ORDER BY l.id DESC
      LIMIT :limit)
     UNION ALL

@@ -130,7 +130,9 @@ _heard = _Heard()
 
 
 class _Ears(logging.Filter):
-    """Takes the records of our threads out of the libraries' loggers; warnings are kept as what the receiver said."""
+    """Takes the records of our threads out of the libraries' loggers, and apprise's in any thread: what it says of a URL that it
+    cannot read has the URL in it. Warnings are kept as what the receiver said.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         ours = threading.current_thread().name == _THREAD
@@ -173,24 +175,13 @@ def _service(url: str, key: str) -> "NotifyBase":
     # nothing on disk, no redirect of what is secret to somebody else
     asset = AppriseAsset(storage_mode=PersistentStoreMode.MEMORY, http_redirects=False, secure_logging=True)
     _cover_ears()
-    logging.getLogger("apprise").addFilter(_silence := _Silence())
-    try:
-        service: Any = Apprise.instantiate(url, asset=asset)
-    finally:
-        logging.getLogger("apprise").removeFilter(_silence)
+    service: Any = Apprise.instantiate(url, asset=asset)
     if service is None:
         raise ConfigError(
             f"{key}: apprise knows no such URL; see https://appriseit.com for how those of a service look."
         )
     _cover_ears()
     return service  # type: ignore[no-any-return]
-
-
-class _Silence(logging.Filter):
-    """What apprise says of a URL that it cannot read has the URL in it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return False
 
 
 def _cover_ears() -> None:

@@ -56,7 +56,7 @@ async def tell(dsn: str) -> AsyncIterator[Tell]:
         async def started(*boxes: Inbox, pool: Pool | None = None, started: bool = True, **more: Any) -> Alerts:
             if pool is None:
                 pool = await stack.enter_async_context(Database(dsn).pool("alerts", size=2))
-            arguments = {"name": "test", "metrics": Metrics(), "every_s": 0.02}
+            arguments: dict[str, Any] = {"name": "test", "metrics": Metrics(), "every_s": 0.02}
             arguments |= {key: more.pop(key) for key in ARGUMENTS if key in more}
             config = settings(*boxes, **more)
             receivers: tuple[Receiver, ...] = receivers_of(config)

@@ -113,7 +113,7 @@ async def test_a_flood_is_held_back_and_says_what_it_leaves_out(box: Inbox, tell
             await bring(db, await enqueue(db, trade=f"T{number}", account=f"a{number}"), "REVIEW")
 
     async def waiting() -> bool:
-        return await value(db, "SELECT count(due_at) FROM notifications") == 50
+        return bool(await value(db, "SELECT count(due_at) FROM notifications") == 50)
 
     await until_async(waiting, what="50 that wait")
     assert len(box.messages) == 1
@@ -208,7 +208,7 @@ async def test_who_refuses_is_asked_again_and_who_took_it_is_not(
     await messages(other)
 
     async def tried() -> bool:
-        return await value(db, "SELECT attempts FROM notifications") == 1
+        return bool(await value(db, "SELECT attempts FROM notifications") == 1)
 
     await until_async(tried, what="the first attempt")
     (row,) = await store.last_notifications(db, 10)

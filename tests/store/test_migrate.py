@@ -35,6 +35,8 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "notifications",
+    "notification_state",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
