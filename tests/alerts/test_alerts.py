@@ -91,39 +91,44 @@ async def test_every_kind_of_event_is_told(box: Inbox, tell: Tell, db: Conn) -> 
     }
 
 
+async def later(db: Conn, statement: str) -> None:
+    """Changes what only time would."""
+    async with await psycopg.AsyncConnection.connect(db.info.dsn, autocommit=True) as owner:
+        await owner.execute(statement)
+
+
 async def test_twenty_reviews_are_one_message(box: Inbox, tell: Tell, db: Conn) -> None:
-    """What comes within the time of grouping goes together."""
-    await tell(box, group=1.0)
-    async with db.transaction():
-        for number in range(20):
-            await bring(db, await enqueue(db, trade=f"T{number}", account=f"a{number}"), "REVIEW")
-    await all_sent(db, 20)
+    """The first one waits for others; once it has waited long enough all of them go together."""
+    alerts = await tell(box, started=False, group=3600.0)
+    await alerts._note_turn()
+    for number in range(20):
+        await bring(db, await enqueue(db, trade=f"T{number}", account=f"a{number}"), "REVIEW")
+        await alerts._note_turn()
+        assert not await alerts._send_turn()
+    await later(db, "UPDATE notifications SET due_at = now() WHERE id = (SELECT min(id) FROM notifications)")
+    assert await alerts._send_turn()
     (message,) = box.messages
     assert message["title"] == "eventrouter: 20 notices: 20 review"
     assert len(message["message"].splitlines()) <= 21
+    await all_sent(db, 20)
 
 
 async def test_a_flood_is_held_back_and_says_what_it_leaves_out(box: Inbox, tell: Tell, db: Conn) -> None:
     """The first messages of a minute go out; the rest waits, and its one message says how many it does not list."""
-    await tell(box, messages_per_minute=1)
-    await set_control(db, "all", "halt", "operator", "first")
-    await messages(box)
-    async with db.transaction():
-        for number in range(50):
-            await bring(db, await enqueue(db, trade=f"T{number}", account=f"a{number}"), "REVIEW")
-
-    async def waiting() -> bool:
-        return bool(await value(db, "SELECT count(due_at) FROM notifications") == 50)
-
-    await until_async(waiting, what="50 that wait")
-    assert len(box.messages) == 1
-    async with await psycopg.AsyncConnection.connect(db.info.dsn, autocommit=True) as owner:
-        await owner.execute("UPDATE notification_state SET rounds = '{}'")  # a minute later
-    await all_sent(db, 51)
+    alerts = await tell(box, started=False, messages_per_minute=2)
+    await alerts._note_turn()
+    for number in range(50):
+        await bring(db, await enqueue(db, trade=f"T{number}", account=f"a{number}"), "REVIEW")
+        await alerts._note_turn()
+        assert await alerts._send_turn() == (number < 2)
+    assert len(box.messages) == 2
+    await later(db, "UPDATE notification_state SET rounds = '{}'")
+    assert await alerts._send_turn()
+    await all_sent(db, 50)
     last = box.messages[-1]
-    assert (len(box.messages), last["title"]) == (2, "eventrouter: 50 notices: 50 review")
+    assert (len(box.messages), last["title"]) == (3, "eventrouter: 48 notices: 48 review")
     listed, rest = last["message"].splitlines()[:-1], last["message"].splitlines()[-1]
-    assert rest == f"{50 - len(listed)} more are left out here; see `eventrouter alerts list`."
+    assert rest == f"{48 - len(listed)} more are left out here; see `eventrouter alerts list`."
 
 
 async def test_two_processes_tell_once(box: Inbox, tell: Tell, db: Conn) -> None:
@@ -219,8 +224,7 @@ async def test_who_refuses_is_asked_again_and_who_took_it_is_not(
     assert alerts.state()["state"] == "failing"
     assert b'outcome="failed"' in alerts._metrics.render()
     other.status = 200
-    async with await psycopg.AsyncConnection.connect(db.info.dsn, autocommit=True) as owner:
-        await owner.execute("UPDATE notifications SET due_at = now()")  # the pause has passed
+    await later(db, "UPDATE notifications SET due_at = now()")
     await all_sent(db, 1)
     assert (len(box.messages), len(other.messages)) == (1, 2)
     assert alerts.state() == {"state": "ok", "waiting": 0, "receivers": dict.fromkeys(alerts._answers, "taken")}
@@ -246,8 +250,7 @@ async def test_it_is_given_up_in_the_end(box: Inbox, tell: Tell, db: Conn) -> No
     await alerts._note_turn()
     await set_control(db, "all", "halt", "operator", None)
     await alerts._note_turn()
-    async with await psycopg.AsyncConnection.connect(db.info.dsn, autocommit=True) as owner:
-        await owner.execute("UPDATE notifications SET attempts = 19")
+    await later(db, "UPDATE notifications SET attempts = 19")
     assert await alerts._send_turn()
     (row,) = await store.last_notifications(db, 10)
     assert (row["attempts"], row["due_at"], row["sent_at"]) == (20, None, None)
@@ -359,8 +362,7 @@ async def test_texts_of_others_call_nobody_and_stay_on_their_line(box: Inbox, te
 async def test_a_restored_database_begins_anew(box: Inbox, tell: Tell, db: Conn) -> None:
     """Positions of another cluster compare wrongly: what is restored is not told again, what follows is."""
     await bring(db, await enqueue(db, trade="old"), "REVIEW")
-    async with await psycopg.AsyncConnection.connect(db.info.dsn, autocommit=True) as owner:
-        await owner.execute("INSERT INTO notification_state (position) VALUES ('7.7 900000000:900000000:')")
+    await later(db, "INSERT INTO notification_state (position) VALUES ('7.7 900000000:900000000:')")
     await tell(box)
     await set_control(db, "all", "halt", "operator", None)
     await all_sent(db, 1)
