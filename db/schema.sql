@@ -561,7 +561,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
+CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -586,17 +586,23 @@ BEGIN
             CROSS JOIN LATERAL (
                 (SELECT x.place, x.id, x.account FROM execution_tasks x
                  WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+                   AND (x.mode = p_mode OR x.mode = 'dry')
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                                     AND NOT (s.opening AND order_is_shown(s.id, s.account)))
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
                  FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                         AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
-                 WHERE h.status = 'PENDING' AND h.run_at <= v_now)
+                 WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
             ) first
             WHERE first.account = ANY (p_accounts)
-              AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
             ORDER BY first.place, first.id
             OFFSET 0
         ) c
@@ -629,18 +635,22 @@ BEGIN
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x
          WHERE x.lane = v.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+           AND (x.mode = p_mode OR x.mode = 'dry')
          ORDER BY x.place, x.id LIMIT v_depth)
         UNION ALL
         (SELECT w.id
          FROM (SELECT o.id, o.opening, bool_and(o.status = 'PENDING' AND o.run_at <= v_now) OVER (ORDER BY o.place, o.id) AS clear
                FROM (SELECT n.id, n.place, n.opening, n.status, n.run_at FROM execution_tasks n
                      WHERE n.lane = v.lane AND n.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                       AND (n.mode = p_mode OR n.status = 'PENDING' AND (n.opening OR n.mode = 'dry'))
                      ORDER BY n.place, n.id LIMIT v_depth) o) w
          WHERE w.clear AND w.opening)
     ) due
     JOIN execution_tasks t ON t.id = due.id
     LEFT JOIN automated_signals g ON g.id = t.signal_id
-    WHERE NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = v.lane AND s.status = 'SENDING')
+    WHERE NOT EXISTS (SELECT FROM execution_tasks s
+                      WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                        AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
     ORDER BY t.place, t.id;
 END
 $$;
@@ -770,6 +780,19 @@ CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numer
     ORDER BY e.root COLLATE "C", e.at DESC, e.ord DESC
     ON CONFLICT (root) DO UPDATE SET price = EXCLUDED.price, source = EXCLUDED.source, at = EXCLUDED.at
     WHERE EXCLUDED.at >= l.at
+$$;
+
+CREATE FUNCTION public.order_is_shown(p_task_id bigint, p_account text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM execution_tasks t
+                   JOIN broker_orders b ON b.task_id = t.id AND b.account = p_account COLLATE "C" AND b.role IN ('entry', 'exit')
+                   WHERE t.id = p_task_id AND t.attempts = 1);
+END
 $$;
 
 CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, opened_at timestamp with time zone, trades jsonb)
@@ -954,11 +977,21 @@ BEGIN
                                        t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
                                        (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),
                                        t.payload ->> 'symbol', t.payload ->> 'direction', t.payload ->> 'quantity')), '[]')
-                            FROM execution_tasks t
+                            FROM (SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                  UNION ALL
+                                  SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status = 'PENDING' AND x.attempts > 0
+                                    AND (SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
+                                         WHERE e.task_id = x.id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
+                                         ORDER BY e.seq DESC LIMIT 1)
+                                    -- what works of it is counted below
+                                    AND NOT EXISTS (SELECT FROM broker_orders b
+                                                    WHERE b.task_id = x.id AND b.role = 'entry' AND b.state IN ('WORKING', 'UNCLEAR'))) t
                             LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
-                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
-                            WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                              AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
+                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE),
                 'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_array(b.root, b.contract, b.side, (b.quantity - b.filled)::TEXT)), '[]')
                            FROM broker_orders b
                            WHERE b.account = w.account AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR')
@@ -1137,7 +1170,8 @@ BEGIN
     v_facts := (SELECT jsonb_build_object(
                 'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
-                              AND (o.status = 'SENDING' OR o.status IN ('UNKNOWN', 'REVIEW')
+                              AND (o.status = 'SENDING' AND NOT (p_mode = 'live' AND o.opening AND order_is_shown(o.id, p_account))
+                                   OR o.status IN ('UNKNOWN', 'REVIEW')
                                    AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%' AND p_mode = 'live'))
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
@@ -1213,6 +1247,11 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('UNKNOWN', 'REVIEW')
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'working', working_orders(p_trade_id, p_account, p_mode, p_task_id),
+                'closing', EXISTS (SELECT FROM execution_tasks o
+                                   WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening
+                                     AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%')
+                                     AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                     AND o.mode = p_mode AND o.id <> p_task_id),
                 'hidden', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening IN (TRUE, FALSE) AND o.status = 'ACCEPTED'
                              AND o.mode = p_mode AND o.id <> p_task_id
@@ -1225,7 +1264,8 @@ BEGIN
                               WHERE b.trade_id = p_trade_id COLLATE "default" AND b.account = p_account COLLATE "C" AND b.mode = p_mode
                                 AND b.role <> 'foreign' AND b.filled > r.recorded LIMIT 1),
                 'unshown', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening
+                              AND (o.status = 'SUCCESS' OR o.status = 'SENDING' AND order_is_shown(o.id, p_account))
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
                             ORDER BY o.id DESC LIMIT 1),
@@ -1316,21 +1356,25 @@ BEGIN
     RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
-                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer,
+                'asker', q.asker, 'times', q.times, 'said', a.said, 'was', q.was,
+                'by_status', (SELECT y.status FROM execution_tasks y WHERE y.id = q.asked_by))
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
             JOIN execution_tasks t ON t.id = b.task_id
             LEFT JOIN LATERAL (
                 SELECT l.detail -> 'orders' ->> b.order_id AS asked, (l.detail ->> 'by')::BIGINT AS asked_by, l.created_at AS asked_at, l.seq,
-                       (SELECT min(f.created_at) FROM execution_logs f
-                        WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
-                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
-                          AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') AS first_at
+                       l.actor AS asker, l.detail -> 'from' ->> b.order_id AS was, x.first_at, x.times
                 FROM execution_logs l
+                CROSS JOIN LATERAL (
+                    SELECT min(f.created_at) AS first_at, count(*) AS times FROM execution_logs f
+                    WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
+                      AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
+                      AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') x
                 WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
                 ORDER BY l.seq DESC LIMIT 1) q ON TRUE
             LEFT JOIN LATERAL (
-                SELECT l.detail ->> 'outcome' AS answer FROM execution_logs l
+                SELECT l.detail ->> 'outcome' AS answer, left(l.message, 300) AS said FROM execution_logs l
                 WHERE l.task_id = t.id AND l.seq > q.seq AND l.reason IN ('CANCEL_ANSWERED', 'RESIZE_ANSWERED')
                   AND l.detail ->> 'order' = b.order_id
                 ORDER BY l.seq DESC LIMIT 1) a ON TRUE
@@ -1825,6 +1869,8 @@ CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, p
 
 CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[])));
 
+CREATE INDEX execution_tasks_resent ON public.execution_tasks USING btree (account, mode, id) WHERE (opening AND ((status)::text = 'PENDING'::text) AND (attempts > 0));
+
 CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane, lease_until) WHERE ((status)::text = 'SENDING'::text);
 
 CREATE INDEX execution_tasks_trade ON public.execution_tasks USING btree (trade_id, account, opening, status, id);
@@ -1962,8 +2008,8 @@ REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) 
 REVOKE ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) TO eventrouter_app;
 
-REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;
@@ -1976,6 +2022,9 @@ GRANT ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double
 
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) TO eventrouter_app;

@@ -24,6 +24,7 @@ from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.fills import (
     Moved,
     Recording,
+    clear_ways,
     lost_orders,
     note_orders,
     protect,
@@ -124,6 +125,10 @@ class Bookkeeper:
         look.due = min(look.due, asyncio.get_running_loop().time() + in_s)
         look.changed.set()
 
+    def tidy_soon(self, account: str) -> None:
+        """Looks whether an account's stops and targets still fit what it holds."""
+        self._leftovers.look_soon(account)
+
     # events
 
     async def _digest(self) -> None:
@@ -151,6 +156,7 @@ class Bookkeeper:
             async with session(self._pool, "book") as conn, conn.transaction():
                 await lock_books(conn, {o.account for o in orders} | {f.account for f in fills}, "live")
                 moved, recording = await self._record(conn, orders, fills, frozenset())
+            await self._clear_ways(orders, fills)
             self._told(moved, recording)
             for account in {o.account for o in orders} | {f.account for f in fills}:
                 self._leftovers.look_soon(account)
@@ -160,6 +166,21 @@ class Bookkeeper:
             [each for each in batch if isinstance(each, Position) and each.account in self._looks],
             [each for each in batch if isinstance(each, BrokerAccount) and each.account in self._looks],
         )
+
+    async def _clear_ways(self, orders: Sequence[BrokerOrder], fills: Sequence[Fill]) -> None:
+        """Makes exits due that waited for these orders to be out of the way; their timers come later.
+
+        In a transaction of its own, after the books': what it appends must not keep a claim from being recorded.
+        """
+        names = {(each.account, each.id) for each in orders} | {(each.account, each.order_id) for each in fills}
+        try:
+            async with session(self._pool, "clear ways") as conn, conn.transaction():
+                cleared = await clear_ways(conn, self._actor, names)
+        except StoreError as error:
+            _log.warning("ways_not_cleared", error=str(error))
+        else:
+            if cleared:
+                self._on_change()
 
     async def _compare_told(self, positions: Sequence[Position], balances: Sequence[BrokerAccount]) -> None:
         """A position or balance that is not what our books say is looked at, after what is under way has come."""
@@ -221,6 +242,7 @@ class Bookkeeper:
             ended, lacking = await settle_accounts(conn, self._actor, [account])
             gone = await self._lost(conn, look, orders)
             look_again = bool(recording.strays) or account in lacking
+        await self._clear_ways(orders, fills)
         self._told([*moved, *ended, *gone], recording)
         self._leftovers.look_soon(account)
         look.strays = {fill.id for fill in recording.strays}

@@ -27,7 +27,8 @@ Make = Callable[[], Awaitable[Connector]]
 class Connection:
     """Has a connector at any time: until the real one is open, one that answers that nothing was sent, and why.
 
-    `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up. A connector is
+    `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up; `on_reduced` is
+    called with an account of which the outcome of a reduction is recorded. A connector is
     never used before `ready`; loops that need the broker wait for that.
     """
 
@@ -41,6 +42,7 @@ class Connection:
         self.ready = asyncio.Event()
         self.wake = asyncio.Event()
         self.unknown = asyncio.Event()
+        self.on_reduced: Callable[[str], None] = lambda account: None
         self._tried = asyncio.Event()
         self._looked = asyncio.Event()
         self._make = make

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from eventrouter.changing import Clearer
 from eventrouter.connection import Connection
+from eventrouter.domain.clearing import Asker
 from eventrouter.domain.decide import Send, decide
 from eventrouter.domain.tasks import Status
 from eventrouter.gatekeeper import Gatekeeper
@@ -50,6 +51,7 @@ class Executor:
         self._lease_s = lease_s
         self._metrics = metrics
         self._sending: set[asyncio.Task[None]] = set()
+        self._asker = Asker(name)
         self._clearer = Clearer(pool, name=name, within_s=lease_s, on_change=connection.wake.set)
         self.in_flight = 0
         """Tasks that wait for the broker or for their outcome's commit."""
@@ -83,18 +85,22 @@ class Executor:
         names = self._connection.account_names
         # from before the commit: the leases of the intents cannot end sooner
         send_until = time.monotonic() + self._lease_s
-        async with store.claim(self._pool, names, limit=slots, depth=slots if whole_lanes else 1) as claim:
+        depth, mode = slots if whole_lanes else 1, self._connection.mode
+        async with store.claim(self._pool, names, limit=slots, depth=depth, mode=mode) as claim:
             if claim.now is None:
                 return 0
-            gate = await self._gatekeeper.gate(claim, self._connection.mode)
+            if self._asker.since is None:
+                self._asker = Asker(self._name, claim.now)
+            gate = await self._gatekeeper.gate(claim, mode)
             decisions = decide(
                 claim.due,
                 now=claim.now,
-                dry_run=self._connection.mode == "dry",
+                dry_run=mode == "dry",
                 lease_s=self._lease_s,
                 limit=slots,
                 gate=gate,
                 one_of_a_lane=not whole_lanes,
+                asker=self._asker,
             )
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries, decisions.asked)
@@ -134,6 +140,8 @@ class Executor:
                 if entry.status == Status.UNKNOWN:
                     recordings[-1].add_done_callback(lambda _: self._connection.unknown.set())
             await asyncio.gather(*recordings)
+            if any(send.order.action == "REDUCE" for send in sends):
+                self._connection.on_reduced(sends[0].task.account)
         finally:
             for recording in recordings:
                 recording.cancel()

@@ -27,7 +27,7 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
@@ -241,6 +241,7 @@ class ExecutionRouter:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if connection.wake.is_set():
             return
+        await explain_held_up(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
         wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
@@ -288,6 +289,7 @@ class ExecutionRouter:
             on_change=self.wake,
             on_look=connection.note_look,
         )
+        connection.on_reduced = keeper.tidy_soon
         await keeper.run()
 
     def _look_at_books(self, connection: Connection) -> None:

@@ -6,7 +6,8 @@
 --   accounts   of the accounts asked for, of p_others, and of the owners' accounts:
 --     holdings   [[trade, root, contract, quantity], …], above zero long
 --     marks      for each of the holdings [root, when its last price stood]; null where that or what it cost is not known
---     entries    entries that may still open something, with what their intents said:
+--     entries    entries that may still open something, with what their intents said; also such as are to be sent again because
+--                the broker did not find their order, which proves nothing:
 --                [[task, root, direction, quantity, filled, symbol, asked direction, asked quantity], …]
 --     orders     working orders that no open task stands for: [[root, contract, side, quantity left], …]
 --     intents    [[task, time], …]: when its entries of the last minute were sent, the latest thousand
@@ -60,11 +61,21 @@ BEGIN
                                        t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
                                        (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),
                                        t.payload ->> 'symbol', t.payload ->> 'direction', t.payload ->> 'quantity')), '[]')
-                            FROM execution_tasks t
+                            FROM (SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                  UNION ALL
+                                  SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status = 'PENDING' AND x.attempts > 0
+                                    AND (SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
+                                         WHERE e.task_id = x.id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
+                                         ORDER BY e.seq DESC LIMIT 1)
+                                    -- what works of it is counted below
+                                    AND NOT EXISTS (SELECT FROM broker_orders b
+                                                    WHERE b.task_id = x.id AND b.role = 'entry' AND b.state IN ('WORKING', 'UNCLEAR'))) t
                             LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
-                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
-                            WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                              AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
+                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE),
                 'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_array(b.root, b.contract, b.side, (b.quantity - b.filled)::TEXT)), '[]')
                            FROM broker_orders b
                            WHERE b.account = w.account AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR')

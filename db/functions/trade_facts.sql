@@ -1,6 +1,6 @@
 -- What a decision about a task must know of its trade's other tasks on the account, of its orders and of what it holds. Each
 -- fact is one index probe, so a trade with thousands of tasks costs no more than one with two. p_task_id 0 is no task's.
---   sending   a task that is being sent, an exit whose outcome is not known, or (live) a reduction of that kind: [id]
+--   sending   a task that is being sent (not an entry whose order the broker has shown already), an exit whose outcome is not known, or (live) a reduction of that kind: [id]
 --   closed    an exit that was executed: [id, status]
 --   opened    an entry that was executed, or works: [id, symbol]
 --   exit      an exit that was not cancelled, one that is on its way before any other: [id, status]
@@ -14,6 +14,7 @@
 -- In live mode also, else empty:
 --   unknown   an entry of which nobody knows whether the broker has it: [id, status]
 --   working   its orders that may still fill, brackets too, and what was asked of each last: see working_orders()
+--   closing   whether an exit or a reduction waits, or may be at the broker
 --   hidden    a task that the broker accepted and whose order is not shown as working: [id]
 --   unsettled an order of which more is filled than its recorded fills: [order id, filled, recorded]
 --   unshown   an executed entry that asked for a bracket of which no order was ever shown: [id]
@@ -33,7 +34,8 @@ BEGIN
     v_facts := (SELECT jsonb_build_object(
                 'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
-                              AND (o.status = 'SENDING' OR o.status IN ('UNKNOWN', 'REVIEW')
+                              AND (o.status = 'SENDING' AND NOT (p_mode = 'live' AND o.opening AND order_is_shown(o.id, p_account))
+                                   OR o.status IN ('UNKNOWN', 'REVIEW')
                                    AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%' AND p_mode = 'live'))
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
@@ -109,6 +111,11 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('UNKNOWN', 'REVIEW')
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'working', working_orders(p_trade_id, p_account, p_mode, p_task_id),
+                'closing', EXISTS (SELECT FROM execution_tasks o
+                                   WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening
+                                     AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%')
+                                     AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                     AND o.mode = p_mode AND o.id <> p_task_id),
                 'hidden', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening IN (TRUE, FALSE) AND o.status = 'ACCEPTED'
                              AND o.mode = p_mode AND o.id <> p_task_id
@@ -121,7 +128,8 @@ BEGIN
                               WHERE b.trade_id = p_trade_id COLLATE "default" AND b.account = p_account COLLATE "C" AND b.mode = p_mode
                                 AND b.role <> 'foreign' AND b.filled > r.recorded LIMIT 1),
                 'unshown', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening
+                              AND (o.status = 'SUCCESS' OR o.status = 'SENDING' AND order_is_shown(o.id, p_account))
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
                             ORDER BY o.id DESC LIMIT 1),

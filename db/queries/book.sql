@@ -131,6 +131,30 @@ WHERE h.account = ANY (:accounts) AND h.mode = 'live' AND h.quantity <> 0
                     AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED'))
 ORDER BY h.account, h.trade_id, t.id DESC;
 
+-- name: cleared_ways
+-- What closes a trade of which these orders are, is due only later, and waited last for orders that work no more (an exit), that
+-- changed (a reduction), or for fills that are recorded now. The lanes are locked, waiting for nobody.
+SELECT w.id, w.version
+FROM (SELECT DISTINCT t.id, t.version, t.lane
+      FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS n (account, order_id)
+      JOIN broker_orders b ON b.account = n.account COLLATE "C" AND b.order_id = n.order_id COLLATE "C"
+      JOIN execution_tasks t ON t.trade_id = b.trade_id AND t.account = b.account AND t.mode = b.mode AND NOT t.opening
+                            AND t.status = 'PENDING' AND t.run_at > clock_timestamp()
+      CROSS JOIN LATERAL (SELECT l.reason, l.created_at FROM execution_logs l WHERE l.task_id = t.id ORDER BY l.seq DESC LIMIT 1) last
+      WHERE last.reason IN ('CLEARING', 'STILL_CLEARING', 'TRADE_UNDECIDED')
+        AND CASE
+            WHEN last.reason <> 'TRADE_UNDECIDED' AND t.event_type NOT LIKE 'EXIT%%' THEN b.seen_at >= last.created_at
+            ELSE NOT EXISTS (SELECT FROM broker_orders o
+                             WHERE o.trade_id = b.trade_id AND o.account = b.account AND o.mode = b.mode AND o.role <> 'foreign'
+                               AND (o.state IN ('WORKING', 'UNCLEAR') AND last.reason <> 'TRADE_UNDECIDED'
+                                    OR o.filled > (SELECT COALESCE(sum(f.quantity), 0) FROM fills f
+                                                   WHERE f.account = o.account AND f.order_id = o.order_id)))
+            END
+      ORDER BY t.id
+      LIMIT 100) w
+WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGCLASS::OID::BIGINT))
+ORDER BY w.id;
+
 -- name: trades_with_brackets
 SELECT DISTINCT trade_id FROM broker_orders
 WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL

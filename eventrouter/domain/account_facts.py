@@ -71,9 +71,10 @@ class Facts:
     def with_entry(self, task_id: int, exposure: Exposure, at: datetime) -> "Facts":
         """The same after one more entry of an account was decided."""
         before = self.of(exposure.account)
+        others = None if before.exposures is None else [each for each in before.exposures if each.task != task_id]
         after = replace(
             before,
-            exposures=None if before.exposures is None else (*before.exposures, exposure),
+            exposures=None if others is None else (*others, exposure),
             intents=None if before.intents is None else (*before.intents, (task_id, at)),
         )
         return replace(self, accounts={**self.accounts, exposure.account: after})
@@ -124,10 +125,10 @@ def _held(account: str, held: Held) -> Exposure:
 
 def _entries(account: str, rows: Iterable[Sequence[Any]]) -> Iterable[Exposure]:
     """Entries that are sent or working. One whose intent names no size (it was moved by hand) has what its alert asked for."""
-    for _, root, side, quantity, filled, symbol, asked_side, asked in rows:
+    for task, root, side, quantity, filled, symbol, asked_side, asked in rows:
         left = figure("quantity", Decimal(str(quantity or asked or 1))) - figure("filled", Decimal(filled))
         if left > 0:
-            yield Exposure(account, root or root_of(symbol or "") or UNNAMED, side or asked_side or "", left)
+            yield Exposure(account, root or root_of(symbol or "") or UNNAMED, side or asked_side or "", left, task)
 
 
 def _orders(account: str, rows: Iterable[Sequence[Any]], holdings: Sequence[Held]) -> Iterable[Exposure]:

@@ -11,7 +11,18 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen, withdrawals
+from eventrouter.domain.clearing import (
+    NOBODY,
+    ZERO,
+    Asker,
+    Clearing,
+    Requests,
+    Wish,
+    fitting,
+    requests,
+    unseen,
+    withdrawals,
+)
 from eventrouter.domain.denials import plain, whole
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
@@ -57,27 +68,27 @@ def is_exit(event_type: str) -> bool:
     return event_type.startswith("EXIT")
 
 
-def close(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def close(task: "DueTask", now: datetime, lease_s: float, asker: Asker = NOBODY) -> Closing:
     """What becomes of a due task that opens nothing."""
     if task.event_type == "CANCEL":
         return _cancel(task, now, lease_s)
     if task.event_type == "MOVE_STOP":
         return _move_stop(task, now, lease_s)
     if task.event_type == "REDUCE":
-        return _reduce(task, now, lease_s)
-    return replace(_exit(task, now, lease_s), overtaken=_overtaken(task, task.trade.unsent))
+        return _reduce(task, now, lease_s, asker)
+    return replace(_exit(task, now, lease_s, asker), overtaken=_overtaken(task, task.trade.unsent))
 
 
 # exits
 
 
-def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closing:
     trade = task.trade
     if waits := _flattening(task, now) or _undecided(task, now):
         return Closing(waits)
     if trade.working:
         everything = [(order, ZERO) for order in trade.working]
-        return _clearing(task, everything, now, "Its trade's working orders are withdrawn first.")
+        return _clearing(task, everything, now, "Its trade's working orders are withdrawn first.", asker)
     if waits := _unsure(task, now):
         return Closing(waits)
     if not trade.is_open:
@@ -88,7 +99,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     return _send(task, _closing_order(task, "CLOSE", held, held.closable), lease_s, _figures(trade, held))
 
 
-def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def _reduce(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closing:
     trade = task.trade
     if waits := _flattening(task, now) or _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
         return Closing(waits)
@@ -105,9 +116,8 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     wishes = fitting(trade.working, held.contract, held.closable - quantity)
     if wishes:
         left = plain(held.closable - quantity)
-        return _clearing(
-            task, wishes, now, f"The orders that could close its trade are fitted to the {left} left first."
-        )
+        message = f"The orders that could close its trade are fitted to the {left} left first."
+        return _clearing(task, wishes, now, message, asker)
     figures = {**_figures(trade, held), "asked": plain(asked), "calculation": words}
     return _send(task, _closing_order(task, "REDUCE", held, quantity), lease_s, figures)
 
@@ -299,13 +309,12 @@ def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:
     return wait(task, now, "WAITS_FOR_ENTRY", message)
 
 
-def _clearing(task: "DueTask", wishes: Sequence[Wish], now: datetime, message: str) -> Closing:
-    asked: Requests = requests(task.account, task.id, wishes, now)
+def _clearing(task: "DueTask", wishes: Sequence[Wish], now: datetime, message: str, asker: Asker) -> Closing:
+    asked: Requests = requests(task.account, task.id, wishes, now, asker)
     names = ", ".join(order.order_id for order, _ in wishes)
     reason = "STILL_CLEARING" if asked.stuck else "CLEARING"
-    entry = LogEntry(
-        task.id, task.version, Status.PENDING, reason, f"{message} Still working: {names}.", run_in_s=asked.waits_s
-    )
+    said = " ".join([f"{message} Still working: {names}.", *asked.refused])
+    entry = LogEntry(task.id, task.version, Status.PENDING, reason, said, run_in_s=asked.waits_s)
     return Closing(entry, rows=asked.rows, clearings=asked.clearings)
 
 

@@ -87,7 +87,7 @@ class Gate:
         except _Left:
             return None
         self.facts = self.facts.with_entry(
-            task.id, Exposure(task.account, planned.root, planned.direction or "", planned.quantity), self.now
+            task.id, Exposure(task.account, planned.root, planned.direction or "", planned.quantity, task.id), self.now
         )
         detail = {
             "sizing": planned.sizing,
@@ -153,10 +153,13 @@ class Gate:
         """What the limits say: the figures they were held against, or the row that says why not."""
         book = self._book(task.account)
         price, priced_at = self._last_price(planned)
-        intents = self.facts.of(task.account).intents
+        known = self.facts.of(task.account)
+        intents = known.intents
+        # an attempt whose order the broker may have does not stand in its own way: its id is refused a second time
+        exposures = None if known.exposures is None else tuple(each for each in known.exposures if each.task != task.id)
         state = AccountState(
             standing=self._standing(task, book),
-            exposures=self.facts.of(task.account).exposures,
+            exposures=exposures,
             owner_exposures=self._owner_exposures(account),
             intents_at=None if intents is None else tuple(at for other, at in intents if other != task.id),
             balances=self._balances(account, book),

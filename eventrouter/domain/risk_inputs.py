@@ -46,12 +46,16 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A position, or an order that is sent or working and would open one: contracts of `root` on one side."""
+    """A position, or an order that is sent or working and would open one: contracts of `root` on one side.
+
+    `task`: the entry whose order it is, None for what is held or nobody's.
+    """
 
     account: str
     root: str
     side: str
     quantity: Decimal
+    task: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ class WorkingOrder:
     """An order that may still fill. `role` is entry, exit, stop or target; a stop's and target's task is the entry's.
 
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
-    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
+    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet; `said` is that in the broker's words.
+    `asker` is the router that asked, `times` how often the same task asked the same; `asked_by_status` that task's, and `was` what might
+    fill before, where it was made smaller.
     """
 
     task_id: int
@@ -56,6 +58,11 @@ class WorkingOrder:
     asked_at: datetime | None = None
     first_asked_at: datetime | None = None
     answer: str | None = None
+    asker: str | None = None
+    times: int = 0
+    said: str | None = None
+    asked_by_status: str | None = None
+    was: Decimal | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -92,7 +99,8 @@ class TradeFacts:
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
-    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`. `after`: the same of each trade
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated`, `told` and `closing`: an exit or a reduction waits or is
+    under way. `after`: the same of each trade
     that must be closed before this one may open.
     """
 
@@ -114,6 +122,7 @@ class TradeFacts:
     flattening: int | None = None
     outdated: int | None = None
     told: Told | None = None
+    closing: bool = False
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
     @property
@@ -151,6 +160,7 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         flattening=_first(facts.get("flattening")),
         outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
+        closing=bool(facts.get("closing")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 
@@ -200,6 +210,11 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         asked_at=_moment(row["asked_at"]),
         first_asked_at=_moment(row["first_at"]),
         answer=row["answer"],
+        asker=row.get("asker"),
+        times=row.get("times") or 0,
+        said=row.get("said"),
+        asked_by_status=row.get("by_status"),
+        was=_decimal(row.get("was")),
     )
 
 

@@ -26,6 +26,12 @@ def wait(task: "DueTask", now: datetime, reason: str, message: str, longest_s: f
     return LogEntry(task.id, task.version, Status.PENDING, reason, message, run_in_s=run_in_s)
 
 
+def way_cleared(task_id: int, version: int) -> LogEntry:
+    """The row of a task that waited for orders or fills at the broker, and is looked at again at once."""
+    message = "What it waited for at the broker has changed."
+    return LogEntry(task_id, version, Status.PENDING, "WAY_CLEARED", message, run_in_s=0.0)
+
+
 def ended(trade: TradeFacts) -> str:
     """How it came that nothing is left of a trade that filled."""
     if trade.held:

@@ -14,6 +14,7 @@ from eventrouter.domain import book as events
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
 from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, open_pnl, root_of_contract
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.verdicts import way_cleared
 from eventrouter.domain.working import (
     WorkingTask,
     ended,
@@ -201,6 +202,19 @@ async def trades_with_brackets(conn: Conn, account: str) -> list[str]:
     """Trades of which a stop or a target works."""
     cursor = await conn.execute(query("trades_with_brackets"), {"account": account})
     return [trade_id for (trade_id,) in await cursor.fetchall()]
+
+
+async def clear_ways(conn: Conn, actor: str, orders: Collection[tuple[str, str]]) -> int:
+    """Makes due what waited for orders of its trade to end: those of (account, order id) have changed. Returns how many.
+
+    Where a claim is just deciding about such a task nothing is done: it looks again by itself.
+    """
+    if not orders:
+        return 0
+    names = sorted(orders)
+    values = {"accounts": [account for account, _ in names], "order_ids": [order_id for _, order_id in names]}
+    rows = await (await conn.execute(query("cleared_ways"), values)).fetchall()
+    return len(await append(conn, actor, [way_cleared(task_id, version) for task_id, version in rows]))
 
 
 async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import fitting, leftovers, shrunk
+from eventrouter.domain.clearing import Asker, fitting, leftovers, regrown, shrunk
 from eventrouter.domain.decide import Decisions, DueTask, Send, decide
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.trade_facts import Held, LastFill, Told, TradeFacts, WorkingOrder
@@ -257,18 +257,86 @@ def test_an_exit_withdraws_what_works() -> None:
         (1.5, "gone", False),
         (9, None, False),
         (10, None, True),
-        (10, "rejected", True),
+        (0.5, "rejected", False),
+        (1, "rejected", True),
     ],
 )
 def test_what_was_asked_is_asked_again_after_a_while(age_s: float, answer: str | None, again: bool) -> None:
-    """Soon where the broker gave no answer, else after ten seconds; meanwhile the exit looks less and less often."""
+    """Soon where the broker gave no answer or refused it, else after ten seconds; meanwhile the exit looks less and less often."""
     at = NOW - timedelta(seconds=age_s)
     stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer)
     found = decided(due("EXIT", facts(held(), working=(stop,))))
     assert bool(found.cancels) == bool(found.asked) == again
     (waits,) = found.others
     assert waits.run_in_s == max(0.25, age_s / 4)
-    assert waits.reason == ("STILL_CLEARING" if age_s >= 10 else "CLEARING")
+    assert waits.reason == ("STILL_CLEARING" if age_s >= 10 or answer == "rejected" else "CLEARING")
+
+
+@pytest.mark.parametrize(("times", "pause_s"), [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (60, 30)])
+def test_a_refused_cancel_is_asked_again_less_and_less_often(times: int, pause_s: int) -> None:
+    """The exit says what the broker said."""
+    for age_s, again in ((pause_s - 0.1, False), (pause_s, True)):
+        at = NOW - timedelta(seconds=age_s)
+        stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer="rejected")
+        stop = replace(stop, times=times, said="Order stop1: rejected: The exchange is closed.")
+        found = decided(due("EXIT", facts(held(), working=(stop,))))
+        assert bool(found.cancels) == again
+        (waits,) = found.others
+        assert waits.reason == "STILL_CLEARING"
+        assert "The exchange is closed." in (waits.message or "")
+
+
+@pytest.mark.parametrize(
+    ("asker", "since_s", "age_s", "answer", "again"),
+    [
+        ("gone", 0.0, 0.1, None, True),  # asked before this router began
+        ("gone", 60.0, 0.5, None, False),  # by one beside it, whose question may be on its way
+        ("gone", 60.0, 1.0, None, True),
+        ("me", 60.0, 9.0, None, False),
+        ("gone", 0.0, 0.1, "accepted", False),
+    ],
+)
+def test_what_a_router_asked_that_may_be_gone(
+    asker: str, since_s: float, age_s: float, answer: str | None, again: bool
+) -> None:
+    """A router asks at once what one before it asked and has no answer to."""
+    at = NOW - timedelta(seconds=age_s)
+    stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer, asker=asker)
+    me = Asker("me", NOW - timedelta(seconds=since_s))
+    task = due("EXIT", facts(held(), working=(stop,)))
+    found = decide([task], now=NOW, dry_run=False, lease_s=30.0, limit=20, asker=me)
+    assert bool(found.cancels) == bool(found.asked) == again
+
+
+def shrunk_stop(quantity: int = 2, order_id: str = "s", **more: Any) -> WorkingOrder:
+    """A stop of 3 that was made smaller for task 7, which the broker refused."""
+    values: dict[str, Any] = {"asked": Decimal(2), "asked_by": 7, "asked_by_status": "FAILED", "was": Decimal(3)}
+    return working("stop", quantity, order_id, **{**values, **more})
+
+
+@pytest.mark.parametrize(
+    ("orders", "more", "grown"),
+    [
+        ((shrunk_stop(),), {}, {"s": 3}),
+        ((shrunk_stop(), working("target", 3)), {}, {"s": 3}),
+        ((shrunk_stop(asked_by_status="SUCCESS"),), {}, {}),
+        ((shrunk_stop(asked_by_status="PENDING"),), {}, {}),
+        ((shrunk_stop(status="ACCEPTED"),), {}, {}),
+        ((shrunk_stop(asked=Decimal(0)),), {}, {}),
+        ((shrunk_stop(),), {"closing": True}, {}),
+        ((shrunk_stop(),), {"exit": (9, "PENDING")}, {}),
+        ((shrunk_stop(),), {"unsettled": "s"}, {}),
+        ((shrunk_stop(),), {"held": (held(2),)}, {}),  # somebody else made it smaller
+        ((shrunk_stop(), working("stop", 1, "later", task_id=4)), {"held": (held(3),)}, {"s": 3}),
+        ((shrunk_stop(asked=Decimal(3), asked_by=None, was=None, answer="rejected"),), {}, {"s": 3}),
+    ],
+)
+def test_what_a_refused_reduction_made_smaller_grows_back(
+    orders: tuple[WorkingOrder, ...], more: dict[str, Any], grown: dict[str, int]
+) -> None:
+    """Up to what it was and to what the trade holds, once nothing of it is on its way."""
+    trade = facts(held(3), **{"working": orders, **more})
+    assert {order.order_id: int(left) for order, left in regrown(trade)} == grown
 
 
 def test_what_another_task_asked_is_asked_anew() -> None:

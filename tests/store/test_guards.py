@@ -273,7 +273,7 @@ async def test_objects_of_ours_cannot_be_shadowed(conn: Conn) -> None:
     await append(conn, "test", [LogEntry(task_id, 1, Status.SENDING, "INTENT", lease_s=60.0)])
     assert await value(conn, "SELECT array_agg(public.route_task(id, 'me', '{b,c}', NULL)::text) FROM"
                              " public.lock_unrouted_tasks(9)") == ["{2,3}"]  # fmt: skip
-    assert await value(conn, "SELECT count(*) FROM public.lock_due_tasks('{b}', 9, 9)") == 1
+    assert await value(conn, "SELECT count(*) FROM public.lock_due_tasks('{b}', 9, 9, 'dry')") == 1
     rows = await conn.execute("SELECT event_type, status, lane FROM public.execution_tasks ORDER BY id")
     entry = [("ENTRY", "SENDING", "a/NQ"), ("ENTRY", "PENDING", "b/-"), ("ENTRY", "PENDING", "c/-")]
     assert await rows.fetchall() == entry
@@ -307,6 +307,7 @@ CALLABLE = {
     "lock_books",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "order_is_shown",
     "note_broker_orders",
     "note_notifications",
     "note_prices",
