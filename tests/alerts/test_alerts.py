@@ -15,11 +15,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import marked, opened, out_of_sync
 from eventrouter.domain.risk_inputs import RiskLimits
+from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trading_day import TradingDays
 from eventrouter.store import notifications as store
 from eventrouter.store.books import append_event
 from eventrouter.store.connect import Conn, Database, Pool
 from eventrouter.store.controls import set_control
+from eventrouter.store.tasks import append
 from tests.alerts.conftest import Tell
 from tests.alerts.inbox import SECRET, Inbox
 from tests.processes import until_async
@@ -69,7 +71,9 @@ async def test_history_before_the_first_start_is_not_told(box: Inbox, tell: Tell
 async def test_every_kind_of_event_is_told(box: Inbox, tell: Tell, db: Conn) -> None:
     """FAILED, REVIEW, out of sync, halt and resume, an unprotected position: each as one notification, with its account."""
     await tell(box)
-    await bring(db, await enqueue(db, account="a"), "FAILED")
+    failed = await bring(db, await enqueue(db, account="a"), "FAILED")
+    version = await value(db, "SELECT version FROM execution_tasks WHERE id = %s", failed)
+    assert await append(db, "test", [LogEntry(failed, version, Status.FAILED, "LATE_FILL", "1 MNQ at 24000")])
     await bring(db, await enqueue(db, account="b"), "REVIEW")
     await enqueue(db, "EXIT_UNPROTECTED", account="c")
     await enqueue(db, "EXIT_LATE", account="d")
@@ -77,10 +81,11 @@ async def test_every_kind_of_event_is_told(box: Inbox, tell: Tell, db: Conn) -> 
     await set_control(db, "account:f", "halt", "operator", "lunch")
     await set_control(db, "account:f", "resume", "operator", None)
     await set_control(db, "account:f", "flatten", "guardian", "DAILY_LOSS: The day has lost 1000.")
-    await all_sent(db, 8)
+    await all_sent(db, 9)
     rows = await (await db.execute("SELECT kind, severity, account, title FROM notifications ORDER BY id")).fetchall()
     assert {tuple(row) for row in rows} == {
         ("dead_letter", "error", "a", "FAILED: ENTRY of T1 on a (dry run)"),
+        ("late_fill", "critical", "a", "Late fill: ENTRY of T1 on a (dry run)"),
         ("review", "critical", "b", "REVIEW: ENTRY of T1 on b (dry run)"),
         ("unprotected", "critical", "c", "Unprotected position: EXIT_UNPROTECTED of T1 on c (dry run)"),
         ("late_fill", "warning", "d", "Late fill: EXIT_LATE of T1 on d (dry run)"),
