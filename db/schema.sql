@@ -26,6 +26,21 @@ CREATE FUNCTION public.account_key(p_account text) RETURNS bigint
     SET search_path TO 'public', 'pg_temp'
     RETURN hashtextextended(('account:'::text || p_account), (0)::bigint);
 
+CREATE FUNCTION public.account_log_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    SELECT l.hash INTO v_previous FROM account_log l WHERE l.account = NEW.account AND l.mode = NEW.mode AND l.seq = NEW.seq - 1;
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.account, NEW.mode, NEW.seq, NEW.kind, NEW.actor, NEW.message, NEW.detail, NEW.state,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.account_mode(p_account text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -170,6 +185,21 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.controls_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    SELECT c.hash INTO v_previous FROM controls c WHERE c.id < NEW.id ORDER BY c.id DESC LIMIT 1;
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.id, NEW.scope, NEW.action, NEW.actor, NEW.reason,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.controls_guard() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -277,6 +307,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.execution_logs_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    IF NEW.seq > 1 THEN
+        SELECT l.hash INTO v_previous FROM execution_logs l WHERE l.task_id = NEW.task_id AND l.seq = NEW.seq - 1;
+    END IF;
+    -- JSON's text of a JSONB value has one form only: keys in order, no repeats
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.task_id, NEW.seq, NEW.prev_status, NEW.status, NEW.attempt, NEW.actor, NEW.reason, NEW.message,
+        NEW.response_code, NEW.response_body, encode(NEW.response_raw, 'hex'), NEW.detail,
+        (EXTRACT(EPOCH FROM NEW.run_at) * 1000000)::BIGINT, (EXTRACT(EPOCH FROM NEW.lease_until) * 1000000)::BIGINT,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.execution_logs_fold() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -297,6 +347,7 @@ BEGIN
     UPDATE execution_tasks t
     SET status = n.status,
         version = n.seq,
+        head = n.hash,
         attempts = n.attempt,
         last_error = CASE WHEN n.status IN ('SENDING', 'ACCEPTED', 'SUCCESS', 'HELD') THEN NULL
                           WHEN n.status = n.prev_status THEN t.last_error
@@ -1074,6 +1125,80 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.seal_history() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    c_zero   CONSTANT BYTEA := decode(repeat('00', 32), 'hex');
+    v_last   seals;
+    v_new    seals;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('eventrouter.seal'), 'seals'::REGCLASS::OID::INTEGER) THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO v_last FROM seals s ORDER BY s.id DESC LIMIT 1;
+    v_new.id := COALESCE(v_last.id, 0) + 1;
+    v_new.previous := COALESCE(v_last.hash, c_zero);
+    v_new.made_at := clock_timestamp();
+    -- every transaction below this one is finished, so the statements below see all that it wrote
+    v_new.to_xid := pg_snapshot_xmin(pg_current_snapshot());
+    -- in a cluster that counts from a lower number (a restored dump) everything is sealed anew
+    v_new.from_xid := CASE WHEN v_last.to_xid <= v_new.to_xid THEN v_last.to_xid ELSE '0' END;
+
+    INSERT INTO sealed_heads (seal_id, kind, name, seq, hash)
+    SELECT DISTINCT ON (l.task_id) v_new.id, 'task', l.task_id::TEXT, l.seq, l.hash
+    FROM execution_logs l
+    WHERE l.xid >= v_new.from_xid AND (l.xid < v_new.to_xid OR v_new.from_xid = '0')
+    ORDER BY l.task_id, l.seq DESC;
+
+    INSERT INTO sealed_heads (seal_id, kind, name, seq, hash)
+    WITH RECURSIVE accounts AS (
+        (SELECT l.account, l.mode FROM account_log l ORDER BY l.account, l.mode LIMIT 1)
+        UNION ALL
+        SELECT n.account, n.mode
+        FROM accounts a
+        CROSS JOIN LATERAL (SELECT l.account, l.mode FROM account_log l WHERE (l.account, l.mode) > (a.account, a.mode)
+                            ORDER BY l.account, l.mode LIMIT 1) n
+    ), heads AS (
+        SELECT 'account' AS kind, a.mode || ':' || a.account AS name, h.seq::BIGINT AS seq, h.hash
+        FROM accounts a
+        CROSS JOIN LATERAL (SELECT l.seq, l.hash FROM account_log l WHERE l.account = a.account AND l.mode = a.mode
+                            ORDER BY l.seq DESC LIMIT 1) h
+        UNION ALL
+        (SELECT 'controls', '', c.id, c.hash FROM controls c ORDER BY c.id DESC LIMIT 1)
+    )
+    SELECT v_new.id, h.kind, h.name, h.seq, h.hash
+    FROM heads h
+    WHERE NOT EXISTS (SELECT FROM sealed_heads s WHERE s.kind <> 'task' AND s.kind = h.kind COLLATE "C" AND s.name = h.name COLLATE "C"
+                                                   AND s.seq = h.seq AND s.hash = h.hash);
+
+    SELECT count(*), sha256(string_agg(convert_to(json_build_array(s.kind, s.name, s.seq, encode(s.hash, 'hex'))::TEXT, 'UTF8'), ''
+                                       ORDER BY s.kind, s.name))
+    INTO v_new.heads, v_new.digest
+    FROM sealed_heads s WHERE s.seal_id = v_new.id;
+    IF v_new.heads = 0 THEN
+        RETURN NULL;
+    END IF;
+    v_new.hash := sha256(v_new.previous || convert_to(json_build_array(
+        1, v_new.id, (EXTRACT(EPOCH FROM v_new.made_at) * 1000000)::BIGINT, v_new.from_xid::TEXT, v_new.to_xid::TEXT, v_new.heads,
+        encode(v_new.digest, 'hex'))::TEXT, 'UTF8'));
+    INSERT INTO seals SELECT v_new.*;
+    RETURN v_new.id;
+END
+$$;
+
+CREATE FUNCTION public.seals_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'A seal is followed by the next one, and never changed.';
+END
+$$;
+
 CREATE FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) RETURNS TABLE(control bigint, set_at timestamp with time zone, task_id bigint, account text, mode text, trade_id text, event_type text, status text, client_order_id text, since timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1393,7 +1518,9 @@ CREATE TABLE public.account_log (
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
     state jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    hash bytea NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT account_log_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT account_log_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT account_log_seq_check CHECK ((seq >= 1))
 );
@@ -1478,8 +1605,10 @@ CREATE TABLE public.controls (
     actor text NOT NULL,
     reason text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    hash bytea NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT controls_action_check CHECK ((action = ANY (ARRAY['halt'::text, 'reduce'::text, 'resume'::text, 'flatten'::text]))),
+    CONSTRAINT controls_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT controls_scope_check CHECK (((scope = 'all'::text) OR (scope ~ '^(account|strategy):.'::text)))
 );
 
@@ -1510,8 +1639,10 @@ CREATE TABLE public.execution_logs (
     lease_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    hash bytea NOT NULL,
     CONSTRAINT execution_logs_counts CHECK (((seq >= 1) AND (attempt >= 0))),
     CONSTRAINT execution_logs_first CHECK (((seq = 1) = (prev_status IS NULL))),
+    CONSTRAINT execution_logs_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT execution_logs_leased CHECK (((((status)::text = 'SENDING'::text) AND ((prev_status)::text = 'PENDING'::text)) = (lease_until IS NOT NULL))),
     CONSTRAINT execution_logs_legal CHECK ((((COALESCE(prev_status, ''::character varying))::text = (status)::text) OR ((((COALESCE(prev_status, ''::character varying))::text || '>'::text) || (status)::text) = ANY (ARRAY['>PENDING'::text, 'PENDING>HELD'::text, 'PENDING>EXPIRED'::text, 'PENDING>DENIED'::text, 'PENDING>CANCELLED'::text, 'PENDING>SENDING'::text, 'PENDING>ACCEPTED'::text, 'PENDING>SUCCESS'::text, 'HELD>PENDING'::text, 'HELD>CANCELLED'::text, 'HELD>EXPIRED'::text, 'SENDING>PENDING'::text, 'SENDING>FAILED'::text, 'SENDING>EXPIRED'::text, 'SENDING>ACCEPTED'::text, 'SENDING>SUCCESS'::text, 'SENDING>UNKNOWN'::text, 'UNKNOWN>ACCEPTED'::text, 'UNKNOWN>SUCCESS'::text, 'UNKNOWN>FAILED'::text, 'UNKNOWN>PENDING'::text, 'UNKNOWN>REVIEW'::text, 'ACCEPTED>SUCCESS'::text, 'ACCEPTED>CANCELLED'::text, 'ACCEPTED>FAILED'::text, 'ACCEPTED>UNKNOWN'::text, 'REVIEW>ACCEPTED'::text, 'REVIEW>SUCCESS'::text, 'REVIEW>PENDING'::text, 'REVIEW>CANCELLED'::text, 'FAILED>PENDING'::text, 'FAILED>CANCELLED'::text, 'FAILED>SUCCESS'::text]))))
 );
@@ -1549,8 +1680,10 @@ CREATE TABLE public.execution_tasks (
     worker text,
     lease_until timestamp with time zone,
     plan jsonb,
+    head bytea,
     CONSTRAINT execution_tasks_account_check CHECK (((length(account) >= 1) AND (length(account) <= 100))),
     CONSTRAINT execution_tasks_expires_at_check CHECK (((expires_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT execution_tasks_head_check CHECK ((octet_length(head) = 32)),
     CONSTRAINT execution_tasks_leased CHECK ((((status)::text = 'SENDING'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT execution_tasks_mode CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT execution_tasks_named CHECK ((((trade_id)::text <> ''::text) AND ((event_type)::text <> ''::text))),
@@ -1705,6 +1838,31 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.sealed_heads (
+    seal_id bigint NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT sealed_heads_kind_check CHECK ((kind = ANY (ARRAY['task'::text, 'account'::text, 'controls'::text])))
+);
+
+CREATE TABLE public.seals (
+    id bigint NOT NULL,
+    previous bytea NOT NULL,
+    hash bytea NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    from_xid xid8 NOT NULL,
+    to_xid xid8 NOT NULL,
+    heads integer NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT seals_digest_check CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT seals_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT seals_heads_check CHECK ((heads >= 1)),
+    CONSTRAINT seals_id_check CHECK ((id >= 1)),
+    CONSTRAINT seals_previous_check CHECK ((octet_length(previous) = 32))
+);
+
 CREATE TABLE public.settings (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -1812,6 +1970,12 @@ ALTER TABLE ONLY public.product_families
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.sealed_heads
+    ADD CONSTRAINT sealed_heads_pkey PRIMARY KEY (seal_id, kind, name);
+
+ALTER TABLE ONLY public.seals
+    ADD CONSTRAINT seals_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.settings
     ADD CONSTRAINT settings_kind_name_version_key UNIQUE (kind, name, version);
 
@@ -1889,15 +2053,23 @@ CREATE INDEX holdings_open ON public.holdings USING btree (account, mode) WHERE 
 
 CREATE INDEX notifications_waiting ON public.notifications USING btree (id) WHERE (due_at IS NOT NULL);
 
+CREATE INDEX sealed_heads_few ON public.sealed_heads USING btree (kind, name, seq) WHERE (kind <> 'task'::text);
+
 CREATE INDEX settings_owner ON public.settings USING btree (((body ->> 'owner'::text))) WHERE (kind = 'account'::text);
 
 CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strategy, root, ended_at DESC) WHERE (ended_at IS NOT NULL);
 
 CREATE INDEX strategy_trades_open ON public.strategy_trades USING btree (strategy, root) WHERE (ended_at IS NULL);
 
+CREATE TRIGGER account_log_chain BEFORE INSERT ON public.account_log FOR EACH ROW EXECUTE FUNCTION public.account_log_chain();
+
 CREATE TRIGGER account_log_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.account_log FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
+CREATE TRIGGER controls_chain BEFORE INSERT ON public.controls FOR EACH ROW EXECUTE FUNCTION public.controls_chain();
+
 CREATE TRIGGER controls_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.controls FOR EACH STATEMENT EXECUTE FUNCTION public.controls_guard();
+
+CREATE TRIGGER execution_logs_chain BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.execution_logs_chain();
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
@@ -1925,6 +2097,10 @@ CREATE TRIGGER holdings_guard BEFORE INSERT OR UPDATE ON public.holdings FOR EAC
 
 CREATE TRIGGER holdings_guard_removal BEFORE DELETE OR TRUNCATE ON public.holdings FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
+CREATE TRIGGER sealed_heads_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.sealed_heads FOR EACH STATEMENT EXECUTE FUNCTION public.seals_guard();
+
+CREATE TRIGGER seals_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.seals FOR EACH STATEMENT EXECUTE FUNCTION public.seals_guard();
+
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.automated_signals(signal_uid);
 
@@ -1949,6 +2125,8 @@ REVOKE ALL ON FUNCTION public.account_history_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.account_key(p_account text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.account_log_chain() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.account_mode(p_account text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.active_lanes() FROM PUBLIC;
@@ -1966,6 +2144,8 @@ GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids
 REVOKE ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.controls_chain() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
@@ -1978,6 +2158,8 @@ GRANT ALL ON FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_s
 
 REVOKE ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.execution_logs_chain() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_logs_fold() FROM PUBLIC;
 
@@ -2049,6 +2231,11 @@ GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint
 
 REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.seal_history() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.seal_history() TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.seals_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) TO eventrouter_app;
@@ -2127,6 +2314,10 @@ GRANT SELECT ON TABLE public.product_families TO eventrouter_app;
 GRANT SELECT ON TABLE public.recent_execution_logs TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.schema_migrations TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.sealed_heads TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.seals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.settings TO eventrouter_app;
 

@@ -23,6 +23,7 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.publishing import publish_configuration
 from eventrouter.router import ExecutionRouter
+from eventrouter.sealing import keep_sealing
 from eventrouter.silence import watch_silence
 from eventrouter.store.connect import Pool, identity, translated
 from eventrouter.store.embedded_home import default_home
@@ -172,6 +173,7 @@ class Service:
         with suppress(StoreUnavailable):
             await self.context.tokens.load()
         self._chores.append(asyncio.create_task(self._purge(pool), name="purge"))
+        self._chores.append(asyncio.create_task(keep_sealing(pool), name="seal"))
         expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
         if expected:
             self._chores.append(

@@ -28,6 +28,7 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
 from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
+from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
@@ -167,7 +168,8 @@ class ExecutionRouter:
 
     def _loops(self) -> list[Loop]:
         """What runs once in a router."""
-        return [("explain", self._explain_until_stopped)] if self._claims_all else []
+        explaining: list[Loop] = [("explain", self._explain_until_stopped)] if self._claims_all else []
+        return [("seal", partial(keep_sealing, self._pool)), *explaining]
 
     async def stop(self) -> None:
         """Claims nothing more, waits for sends in flight (at most `grace` seconds), closes. Idempotent."""

@@ -20,6 +20,7 @@ BEGIN
     UPDATE execution_tasks t
     SET status = n.status,
         version = n.seq,
+        head = n.hash,
         attempts = n.attempt,
         last_error = CASE WHEN n.status IN ('SENDING', 'ACCEPTED', 'SUCCESS', 'HELD') THEN NULL
                           WHEN n.status = n.prev_status THEN t.last_error

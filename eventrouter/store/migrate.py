@@ -34,6 +34,8 @@ _TABLES = (
     "account_log",
     "last_prices",
     "controls",
+    "seals",
+    "sealed_heads",
     "notifications",
     "notification_state",
 )

@@ -269,3 +269,45 @@ def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:
     assert gone in {task_id for task_id, _ in found}
     text = command("verify", env=environment(dsn))
     assert (text.returncode, f"task {hole}: hole" in text.stdout.decode()) == (1, True)
+
+
+def test_verify_of_the_chain(dsn: str, sql: Sql, tmp_path: Path) -> None:
+    """`--chain` finds a changed row, `--export` keeps the latest seal of a clean history, `--against` holds the database to it."""
+    file = tmp_path / "seal.json"
+    walk(sql, enqueue(sql, "T-1"), "SENDING", "SUCCESS")
+    early = command("verify", "--export", str(file), env=environment(dsn))
+    assert (early.returncode, file.exists(), "no seal yet" in said(early)[-1]) == (1, False, True)
+    sql.execute("SELECT seal_history()")
+    assert command("verify", "--export", str(file), env=environment(dsn)).returncode == 0
+    clean = shown("verify", "--against", str(file), dsn=dsn)
+    assert (clean["violations"], clean["chain"]["rows"], clean["chain"]["seals"]) == ([], 3, 1)
+    assert clean["chain"]["latest_seal"] == json.loads(file.read_text())
+    sql.execute("SET session_replication_role = replica")
+    sql.execute("UPDATE execution_logs SET message = 'another' WHERE seq = 2")
+    assert shown("verify", dsn=dsn)["violations"] == []
+    assert [each["rule"] for each in shown("verify", "--chain", dsn=dsn, status=1)["violations"]] == ["row_changed"]
+    other = tmp_path / "other.json"
+    assert command("verify", "--export", str(other), env=environment(dsn)).returncode == 1
+    assert not other.exists()
+    sql.execute("DELETE FROM seals")
+    sql.execute("DELETE FROM sealed_heads")
+    against = shown("verify", "--against", str(file), dsn=dsn, status=1)["violations"]
+    assert [each["rule"] for each in against] == ["row_changed", "seal_missing"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "eventrouter seal 1", "id": 1}', "\xff"])
+def test_a_file_that_is_no_seal(tmp_path: Path, content: str) -> None:
+    """A file given to `--against` that no export wrote is wrong usage, told in one line before anything is read."""
+    file = tmp_path / "seal.json"
+    file.write_bytes(content.encode("latin-1"))
+    result = command("verify", "--against", str(file), env=environment())
+    assert (result.returncode, len(said(result)), "verify --export" in said(result)[0]) == (2, 1, True)
+
+
+@pytest.mark.parametrize("half", ["ingress", "router"])
+def test_each_half_seals(dsn: str, sql: Sql, tmp_path: Path, half: str) -> None:
+    """Whoever takes alerts or routes seals what stands when it starts."""
+    enqueue(sql, "T-1", account="nobody's")
+    with service(half, env=environment(dsn), log=tmp_path / "log"):
+        until(lambda: sql.execute("SELECT FROM seals").fetchone() is not None, what="a seal")
+    assert shown("verify", "--chain", dsn=dsn)["violations"] == []

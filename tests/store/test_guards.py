@@ -91,6 +91,8 @@ FORBIDDEN: list[str | sql.Composed] = [
     "DELETE FROM account_log",
     "UPDATE broker_orders SET state = 'FILLED'",
     "UPDATE last_prices SET price = 1",
+    "UPDATE seals SET heads = 1",
+    "INSERT INTO sealed_heads VALUES (1, 'task', '1', 1, '')",
     "SELECT draw_client_order_id()",
     "SELECT lane_of('a', 'ES', 'T')",
     "SELECT setval('execution_tasks_id_seq', 1)",
@@ -161,6 +163,11 @@ GUARDED: list[tuple[str, str]] = [
         (statement.format(table), table)
         for table in ("fills", "account_log", "holdings")
         for statement in ("UPDATE {} SET account = 'b'", "DELETE FROM {}", "TRUNCATE {}")
+    ),
+    *(
+        (statement.format(table), table)
+        for table in ("seals", "sealed_heads")
+        for statement in ("UPDATE {} SET hash = ''", "DELETE FROM {}", "TRUNCATE {}")
     ),
     (
         "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at)"
@@ -319,6 +326,7 @@ CALLABLE = {
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
+    "seal_history",
     "set_control",
     "settle_notifications",
     "strategy_of",

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from psycopg.types.json import Jsonb
 
 from eventrouter.domain.tasks import LogEntry, Status, is_legal
+from eventrouter.store.chain import verify_chain
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.history import verify
 from eventrouter.store.tasks import append
@@ -153,6 +154,7 @@ class Histories(RuleBasedStateMachine):
         """Verify finds nothing, and has seen everything."""
         found = self.run(verify(self.conn))
         assert not found.violations
+        assert not self.run(verify_chain(self.conn)).violations
         counts = "SELECT (SELECT count(*) FROM execution_tasks), (SELECT count(*) FROM execution_logs)"
         assert self.owner.execute(counts).fetchone() == (found.tasks, found.log_rows)
 

@@ -35,6 +35,8 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "seals",
+    "sealed_heads",
     "notifications",
     "notification_state",
 ]
