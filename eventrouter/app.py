@@ -96,18 +96,16 @@ class Service:
             return
         self._started = True
         try:
-            receivers = await asyncio.to_thread(
-                receivers_of, self.config.alerts
-            )  # a wrong URL is told before anything runs
+            receivers = await asyncio.to_thread(receivers_of, self.config.alerts)
             await publish_configuration(
                 self.opened.database, self.config, self.name, with_web=self.with_web, with_router=self.with_router
             )
+            if receivers:  # before all others: they may have something to tell at once
+                await self._start_alerts(receivers)
             if self.with_web:
                 await self._start_ingest()
             if self.with_router:
                 await self._start_router(self.opened)
-            if receivers:
-                await self._start_alerts(receivers)
             if self.opened.server is not None:
                 self._chores.append(asyncio.create_task(self._keep_server(), name="embedded-server"))
         except BaseException:
@@ -218,7 +216,7 @@ class Service:
 
     async def _start_alerts(self, receivers: Sequence[Receiver]) -> None:
         """Tells them what happens from now on."""
-        settings, router = self.config.alerts, self.router
+        settings, context = self.config.alerts, self.context
         self.alerts = Alerts(
             await self._pool("alerts", size=2),
             receivers,
@@ -227,8 +225,8 @@ class Service:
             metrics=self.metrics,
             accounts=[account_of(account) for account in self.config.accounts],
             dry_run=self.config.router.dry_run,
-            connections=None if router is None else router.connection_states,
-            listener_healthy=self.context.listener_healthy,
+            connections=lambda: {} if context.connections is None else context.connections(),
+            listener_healthy=lambda: context.listener_healthy is None or context.listener_healthy(),
         )
         self.context.alerts = self.alerts.state
         self.alerts.start()

@@ -49,6 +49,15 @@ async def test_a_halt_at_the_desk_reaches_a_person(dsn: str, box: Inbox) -> None
     assert "Halted: all" in (await run("alerts", "list", dsn=dsn, urls=[]))[1]
 
 
+async def test_a_strategy_that_is_silent_at_the_start_is_told(dsn: str, box: Inbox) -> None:
+    """The first look at the strategies may find it before anything else has begun."""
+    strategies = [{"name": "orb", "expect_every": 0.001}]
+    config = configuration(dsn, alerts={"urls": [box.url()], "group": 0.0}, strategies=strategies)
+    async with running(config, with_router=False):
+        await asyncio.wait_for(box.came.wait(), 30)
+    assert box.titles == ["eventrouter: Strategy orb is silent"]
+
+
 async def test_without_a_url_nothing_is_read(dsn: str) -> None:
     """Alerts are off, and say so."""
     async with running(configuration(dsn)) as site:
