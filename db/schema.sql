@@ -130,7 +130,10 @@ BEGIN
     SELECT t.id, t.version + 1, t.status, e.status,
            t.attempts + (t.status = 'PENDING' AND e.status = 'SENDING')::INTEGER,
            p_actor, e.reason, e.message, e.response_code, e.response_body, e.response_raw,
-           COALESCE(e.detail::JSONB, '{}'),
+           COALESCE(e.detail::JSONB, '{}')
+               -- a new generation: what was sent before and what is sent now can be told apart at the broker
+               || CASE WHEN e.reason = 'OPERATOR_RETRY' AND e.status = 'PENDING' AND t.status IN ('FAILED', 'REVIEW')
+                       THEN jsonb_build_object('client_order_id', draw_client_order_id()) ELSE '{}' END,
            CASE WHEN e.run_in IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.run_in, 0), 31536000)) END,
            CASE WHEN e.lease IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.lease, 0), 86400)) END
     FROM unnest(p_task_ids, p_versions, p_statuses, p_reasons, p_messages, p_response_codes, p_response_bodies,
@@ -208,6 +211,61 @@ BEGIN
     RAISE EXCEPTION 'controls is append-only: % refused', TG_OP
         USING ERRCODE = 'object_not_in_prerequisite_state',
               HINT = 'What stands is changed by a further row: halt, resume or flatten again.';
+END
+$$;
+
+CREATE FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_sent execution_logs;
+BEGIN
+    SELECT * INTO v_sent FROM execution_logs l
+    WHERE l.task_id = p_task_id AND l.seq < p_opened_seq AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+    ORDER BY l.seq DESC LIMIT 1;
+    RETURN jsonb_build_object(
+        'sent', CASE WHEN v_sent.seq IS NOT NULL THEN jsonb_build_object(
+            'seq', v_sent.seq, 'at', v_sent.created_at, 'attempt', v_sent.attempt,
+            'client_order_id', v_sent.detail -> 'client_order_id', 'contract', v_sent.detail -> 'contract',
+            'direction', v_sent.detail -> 'direction', 'quantity', v_sent.detail -> 'quantity',
+            'request_hash', v_sent.detail -> 'request_hash') END,
+        'steps', (SELECT COALESCE(jsonb_agg(s.step ORDER BY s.seq), '[]') FROM (
+            SELECT l.seq, jsonb_build_object('seq', l.seq, 'at', l.created_at, 'status', l.status, 'reason', l.reason, 'message', l.message,
+                                             'response_code', l.response_code, 'response_body', left(l.response_body, 2000),
+                                             'detail', l.detail) AS step
+            FROM execution_logs l
+            WHERE l.task_id = p_task_id AND l.seq > COALESCE(v_sent.seq, 1) AND (p_closed_seq IS NULL OR l.seq < p_closed_seq)
+            ORDER BY l.seq DESC LIMIT 20) s),
+        'look_ups', (SELECT count(*) FROM execution_logs l
+                     WHERE l.task_id = p_task_id AND l.seq > COALESCE(v_sent.seq, 1) AND (p_closed_seq IS NULL OR l.seq < p_closed_seq)
+                       AND l.reason IN ('NOT_FOUND', 'NOT_PROVEN')),
+        'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                              'order_id', b.order_id, 'client_order_id', b.client_order_id, 'role', b.role, 'contract', b.contract, 'side', b.side,
+                              'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'state', b.state, 'placed_at', b.placed_at)
+                              ORDER BY b.placed_at, b.order_id), '[]')
+                   FROM broker_orders b
+                   JOIN execution_tasks t ON t.id = p_task_id AND t.trade_id = b.trade_id AND t.account = b.account
+                   WHERE b.task_id = p_task_id),
+        'fills', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                             'fill_id', f.fill_id, 'order_id', f.order_id, 'contract', f.contract, 'side', f.side, 'quantity', f.quantity::TEXT,
+                             'price', f.price::TEXT, 'at', f.filled_at) ORDER BY f.filled_at, f.fill_id), '[]')
+                  FROM fills f
+                  JOIN execution_tasks t ON t.id = p_task_id AND t.trade_id = f.trade_id AND t.account = f.account
+                  WHERE f.task_id = p_task_id));
+END
+$$;
+
+CREATE FUNCTION public.dead_letters_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'dead_letters is written only by the log of its tasks: % refused', TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'Act on the task, and its letter follows: eventrouter retry | discard | resolve TASK.';
 END
 $$;
 
@@ -307,6 +365,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_id BIGINT;
+BEGIN
+    INSERT INTO execution_tasks (trade_id, event_type, payload, account, place, mode, signal_id, expires_at, plan, retry_of)
+    SELECT t.trade_id, t.event_type, p_payload::JSONB, t.account, t.place, t.mode, t.signal_id, p_expires_at, t.plan, t.id
+    FROM execution_tasks t
+    JOIN execution_logs l ON l.task_id = t.id AND l.seq = t.version
+    WHERE t.id = p_task_id AND t.status = 'CANCELLED' AND l.reason = 'OPERATOR_REPLACE' AND l.xid = pg_current_xact_id()
+    RETURNING id INTO STRICT v_id;
+    RETURN v_id;
+END
+$$;
+
 CREATE FUNCTION public.execution_logs_chain() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -339,8 +414,11 @@ DECLARE
     v_wanted  BIGINT;
     v_applied BIGINT;
     v_routed  BOOLEAN;
+    v_retried BOOLEAN;
 BEGIN
-    SELECT count(*), bool_or(n.reason = 'ROUTED') INTO v_wanted, v_routed FROM fresh n WHERE n.seq > 1;
+    SELECT count(*), bool_or(n.reason = 'ROUTED'), bool_or(n.reason = 'OPERATOR_RETRY')
+    INTO v_wanted, v_routed, v_retried
+    FROM fresh n WHERE n.seq > 1;
     IF v_wanted = 0 THEN
         RETURN NULL;
     END IF;
@@ -379,6 +457,13 @@ BEGIN
         FROM fresh n
         WHERE t.id = n.task_id AND n.reason = 'ROUTED';
     END IF;
+    IF v_retried THEN
+        UPDATE execution_tasks t
+        SET client_order_id = n.detail ->> 'client_order_id',
+            expires_at = COALESCE((n.detail ->> 'expires_at')::TIMESTAMPTZ, t.expires_at)
+        FROM fresh n
+        WHERE t.id = n.task_id AND n.reason = 'OPERATOR_RETRY' AND n.prev_status IN ('FAILED', 'REVIEW') AND n.detail ? 'client_order_id';
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -394,6 +479,33 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.execution_logs_letters() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM fresh n WHERE n.status <> n.prev_status
+                                         AND (n.status IN ('FAILED', 'REVIEW') OR n.prev_status IN ('FAILED', 'REVIEW'))) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE dead_letters d
+    SET closed_seq = n.seq, closed_at = n.created_at, closed_by = n.actor, closed_how = n.reason, closed_reason = n.message
+    FROM fresh n
+    WHERE d.task_id = n.task_id AND d.closed_seq IS NULL AND n.status <> n.prev_status AND n.prev_status IN ('FAILED', 'REVIEW');
+    INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)
+    SELECT n.task_id, n.seq, n.status, n.reason, t.client_order_id, n.created_at
+    FROM fresh n
+    JOIN execution_tasks t ON t.id = n.task_id
+    WHERE n.status <> n.prev_status AND n.status IN ('FAILED', 'REVIEW')
+    ORDER BY n.task_id;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.execution_tasks_born() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -403,7 +515,8 @@ BEGIN
     SELECT n.id, 1, NULL, n.status, n.attempts, 'enqueue', 'ENQUEUED',
            jsonb_build_object('trade_id', n.trade_id, 'event_type', n.event_type, 'payload', n.payload, 'signal_id', n.signal_id,
                               'account', n.account, 'lane', n.lane, 'place', n.place, 'mode', n.mode,
-                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at, 'plan', n.plan)
+                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at, 'plan', n.plan,
+                              'retry_of', n.retry_of)
     FROM born n
     ORDER BY n.id;
     RETURN NULL;
@@ -577,6 +690,27 @@ BEGIN
     RETURN (SELECT COALESCE(
                 (SELECT t.lane FROM execution_tasks t WHERE t.trade_id = p_trade_id COLLATE "default" AND t.account = p_account COLLATE "C" LIMIT 1),
                 p_account || '/' || COALESCE(product_of(p_symbol), '-')));
+END
+$$;
+
+CREATE FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) RETURNS numeric
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT sum(GREATEST((i.detail ->> 'quantity')::NUMERIC - r.filled, 0))
+            FROM execution_tasks o
+            CROSS JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                                ORDER BY l.seq DESC LIMIT 1) i
+            CROSS JOIN LATERAL (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
+                                       AS filled
+                                FROM fills f WHERE f.task_id = o.id) r
+            WHERE o.account = p_account COLLATE "C" AND o.mode = 'live' AND NOT o.opening
+              AND o.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+              AND o.trade_id <> p_trade_id COLLATE "default"
+              AND i.detail ->> 'contract' = p_contract AND sign((i.detail ->> 'held')::NUMERIC) = p_sign);
 END
 $$;
 
@@ -760,6 +894,12 @@ BEGIN
             WHERE t.account = v_given.account COLLATE "C" AND t.mode = p_mode
               AND (p_ours AND t.id = v_given.task_id
                    OR p_mode = 'live' AND t.mode = 'live' AND t.client_order_id = v_given.client_order_id COLLATE "C");
+            IF NOT FOUND AND p_mode = 'live' AND v_given.client_order_id IS NOT NULL THEN  -- sent before somebody had it sent again
+                SELECT t.id AS task_id, t.trade_id::TEXT AS trade_id, CASE WHEN t.opening THEN 'entry' ELSE 'exit' END AS role
+                INTO v_task FROM dead_letters d JOIN execution_tasks t ON t.id = d.task_id
+                WHERE d.client_order_id = v_given.client_order_id COLLATE "C" AND t.account = v_given.account COLLATE "C" AND t.mode = 'live'
+                LIMIT 1;
+            END IF;
         END IF;
         INSERT INTO broker_orders AS b (account, order_id, mode, task_id, trade_id, role, contract, root, side, quantity, filled, state,
                                         limit_price, stop_price, client_order_id, parent_id, linked_id, placed_at, updated_at)
@@ -1328,7 +1468,8 @@ BEGIN
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
                                     SELECT sum(n.quantity)::TEXT FROM holdings n
                                     WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
-                                    h.root, h.average_price::TEXT)
+                                    h.root, h.average_price::TEXT,
+                                    CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
                                 ORDER BY abs(h.quantity) DESC, h.contract), '[]')
                          FROM holdings h
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
@@ -1621,6 +1762,32 @@ ALTER TABLE public.controls ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.dead_letters (
+    id bigint NOT NULL,
+    task_id bigint NOT NULL,
+    opened_seq integer NOT NULL,
+    status text NOT NULL,
+    code text NOT NULL,
+    client_order_id text NOT NULL COLLATE pg_catalog."C",
+    opened_at timestamp with time zone NOT NULL,
+    closed_seq integer,
+    closed_at timestamp with time zone,
+    closed_by text,
+    closed_how text,
+    closed_reason text,
+    CONSTRAINT dead_letters_closed CHECK ((((closed_seq > opened_seq) AND (closed_at IS NOT NULL) AND (closed_by IS NOT NULL) AND (closed_how IS NOT NULL)) OR ((closed_seq IS NULL) AND (closed_at IS NULL) AND (closed_by IS NULL) AND (closed_how IS NULL) AND (closed_reason IS NULL)))),
+    CONSTRAINT dead_letters_status_check CHECK ((status = ANY (ARRAY['FAILED'::text, 'REVIEW'::text])))
+);
+
+ALTER TABLE public.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.dead_letters_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.execution_logs (
     id bigint NOT NULL,
     task_id bigint NOT NULL,
@@ -1681,6 +1848,7 @@ CREATE TABLE public.execution_tasks (
     lease_until timestamp with time zone,
     plan jsonb,
     head bytea,
+    retry_of bigint,
     CONSTRAINT execution_tasks_account_check CHECK (((length(account) >= 1) AND (length(account) <= 100))),
     CONSTRAINT execution_tasks_expires_at_check CHECK (((expires_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT execution_tasks_head_check CHECK ((octet_length(head) = 32)),
@@ -1796,6 +1964,27 @@ ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE VIEW public.open_dead_letters AS
+ SELECT d.id,
+    d.task_id,
+    d.opened_seq,
+    d.status,
+    d.code,
+    l.message,
+    d.client_order_id,
+    d.opened_at,
+    t.trade_id,
+    t.event_type,
+    t.account,
+    t.mode,
+    t.attempts,
+    public.dead_letter_evidence(d.task_id, d.opened_seq, d.closed_seq) AS evidence
+   FROM ((public.dead_letters d
+     JOIN public.execution_tasks t ON ((t.id = d.task_id)))
+     JOIN public.execution_logs l ON (((l.task_id = d.task_id) AND (l.seq = d.opened_seq))))
+  WHERE (d.closed_seq IS NULL)
+  ORDER BY d.id DESC;
 
 CREATE VIEW public.pending_tasks AS
  SELECT count(*) AS pending_count
@@ -1937,6 +2126,12 @@ ALTER TABLE ONLY public.broker_orders
 ALTER TABLE ONLY public.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_once UNIQUE (task_id, opened_seq);
+
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (id);
 
@@ -1991,6 +2186,8 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
+CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) WHERE (kind = 'RESYNC_ASKED'::text);
+
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
@@ -2013,6 +2210,10 @@ CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
 
 CREATE INDEX controls_xid ON public.controls USING btree (xid);
 
+CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (client_order_id);
+
+CREATE UNIQUE INDEX dead_letters_open ON public.dead_letters USING btree (task_id) WHERE (closed_seq IS NULL);
+
 CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
 CREATE INDEX execution_tasks_attention ON public.execution_tasks USING btree (status, created_at) WHERE ((status)::text = ANY ((ARRAY['HELD'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'FAILED'::character varying])::text[]));
@@ -2028,6 +2229,8 @@ CREATE INDEX execution_tasks_exposed ON public.execution_tasks USING btree (acco
 CREATE INDEX execution_tasks_held ON public.execution_tasks USING btree (account, id) WHERE ((status)::text = 'HELD'::text);
 
 CREATE INDEX execution_tasks_intents ON public.execution_tasks USING btree (account, mode, last_attempt_at) WHERE (opening AND (last_attempt_at IS NOT NULL));
+
+CREATE INDEX execution_tasks_leaving ON public.execution_tasks USING btree (account, mode, id) WHERE ((NOT opening) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying])::text[])));
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
@@ -2069,11 +2272,17 @@ CREATE TRIGGER controls_chain BEFORE INSERT ON public.controls FOR EACH ROW EXEC
 
 CREATE TRIGGER controls_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.controls FOR EACH STATEMENT EXECUTE FUNCTION public.controls_guard();
 
+CREATE TRIGGER dead_letters_guard BEFORE INSERT OR UPDATE ON public.dead_letters FOR EACH STATEMENT WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION public.dead_letters_guard();
+
+CREATE TRIGGER dead_letters_guard_removal BEFORE DELETE OR TRUNCATE ON public.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION public.dead_letters_guard();
+
 CREATE TRIGGER execution_logs_chain BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.execution_logs_chain();
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
 CREATE TRIGGER execution_logs_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.execution_logs FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_guard();
+
+CREATE TRIGGER execution_logs_letters AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_letters();
 
 CREATE TRIGGER execution_tasks_born AFTER INSERT ON public.execution_tasks REFERENCING NEW TABLE AS born FOR EACH STATEMENT EXECUTE FUNCTION public.execution_tasks_born();
 
@@ -2107,8 +2316,14 @@ ALTER TABLE ONLY public.automated_signals
 ALTER TABLE ONLY public.broker_orders
     ADD CONSTRAINT broker_orders_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
+
+ALTER TABLE ONLY public.execution_tasks
+    ADD CONSTRAINT execution_tasks_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES public.execution_tasks(id);
 
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES public.automated_signals(id);
@@ -2148,6 +2363,11 @@ REVOKE ALL ON FUNCTION public.controls_chain() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.dead_letters_guard() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) FROM PUBLIC;
@@ -2159,11 +2379,16 @@ GRANT ALL ON FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_s
 REVOKE ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.execution_logs_chain() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_logs_fold() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_logs_guard() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.execution_logs_letters() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_tasks_born() FROM PUBLIC;
 
@@ -2184,6 +2409,9 @@ REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[],
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) FROM PUBLIC;
 
@@ -2271,6 +2499,8 @@ GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.controls TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.dead_letters TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.execution_logs TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.execution_tasks TO eventrouter_app;
@@ -2304,6 +2534,8 @@ GRANT SELECT ON TABLE public.last_prices TO eventrouter_app;
 GRANT SELECT ON TABLE public.notification_state TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.notifications TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.open_dead_letters TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.pending_tasks TO eventrouter_app;
 

@@ -13,13 +13,15 @@ from decimal import Decimal
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.book import compared
 from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Fill, Gap, Position
 from eventrouter.errors import StoreError
 from eventrouter.leftovers import Leftovers
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
+from eventrouter.store import adopting
 from eventrouter.store import resync as looks
-from eventrouter.store.books import lock_books, read_books, read_holdings
+from eventrouter.store.books import append_event, lock_books, read_books, read_holdings
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.fills import (
     Moved,
@@ -43,7 +45,7 @@ class Timing:
     """Seconds. `look_every_s`: between two looks when nothing happens; `again_s`: before the second look at a difference, or
     at a fill whose order nobody knows; `lost_after_s`: how long an order may be missing from what the broker lists;
     `ask_within_s`: for one look; `grace_s`: how long a stop or target may be larger than its trade before it is withdrawn;
-    `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
+    `asked_every_s`: between two looks whether somebody asked for one; `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
     earlier than known events a look begins, since what happens may show late.
     """
 
@@ -53,6 +55,7 @@ class Timing:
     ask_within_s: float = 60.0
     grace_s: float = 0.5
     retry_s: float = 1.0
+    asked_every_s: float = 1.0
     look_back: timedelta = timedelta(minutes=15)
 
 
@@ -68,6 +71,8 @@ class _Look:
     last: Compared | None = None
     tried: bool = False
     pause_s: float | None = None  # set: the last look failed
+    asked: int | None = None  # set: somebody asked for a look and waits for the answer
+    answered: int = 0
 
 
 class Bookkeeper:
@@ -108,6 +113,7 @@ class Bookkeeper:
         """Reads the connector's events until they end; looks at every account at first."""
         followers = [asyncio.create_task(self._follow(look)) for look in self._looks.values()]
         followers += [asyncio.create_task(self._leftovers.run(account)) for account in self._looks]
+        followers.append(asyncio.create_task(self._hear()))
         digesting = asyncio.create_task(self._digest())
         try:
             async for event in self._connector.events():
@@ -209,7 +215,10 @@ class Bookkeeper:
             look.due = loop.time() + self._timing.look_every_s
             try:
                 async with asyncio.timeout(self._timing.ask_within_s):
-                    await self.resync(look.account.name)
+                    number = look.asked
+                    settled = await self.resync(look.account.name)
+                    if settled and number is not None:
+                        await self._answer(look, number)
             except Exception as error:
                 if look.pause_s is None:
                     said = f"{type(error).__name__}: {error}"
@@ -223,6 +232,30 @@ class Bookkeeper:
             look.tried = True
             if all(each.tried for each in self._looks.values()):
                 self._on_look()
+
+    async def _hear(self) -> None:
+        """Looks at the accounts for which somebody asks, for ever. What was asked before the start is answered by the first look."""
+        while True:
+            with suppress(StoreError):
+                async with session(self._pool, "asked") as conn:
+                    found = await adopting.asked(conn, list(self._looks))
+                for account, number in found.items():
+                    look = self._looks[account]
+                    if number > look.answered and look.asked != number:
+                        look.asked, look.last = number, None
+                        self.look_soon(account)
+            await asyncio.sleep(self._timing.asked_every_s)
+
+    async def _answer(self, look: _Look, number: int) -> None:
+        """Writes down what the look found that somebody asked for."""
+        if look.last is None:
+            return
+        account = look.account.name
+        async with session(self._pool, "answer") as conn, conn.transaction():
+            event = compared(number, looks.told(look.last.positions, look.last.prices))
+            await append_event(conn, self._actor, account, "live", event)
+        look.answered = number
+        look.asked = None if look.asked == number else look.asked
 
     async def resync(self, account: str) -> bool:
         """Reads an account's orders, fills, positions and balance, and writes down what they say; True when nothing is left

@@ -7,8 +7,9 @@
 --   unsent    entries not sent yet: [[id, version], …], the first hundred
 --   entries   how the latest entries ended: [[id, status], …], at most three
 --   filled    whether anything of the trade was ever executed
---   held      what it holds, the most first, and the account's net in that contract over all trades:
---             [[contract, quantity, net, root, average price], …]
+--   held      what it holds, the most first, and the account's net in that contract over all trades; of that net, in live mode,
+--             what exits of other trades that are sent or working may still close, null for none:
+--             [[contract, quantity, net, root, average price, leaving], …]
 --   last      its last fill: [task id, role of its order, order id, price, recorded at]
 --   sized     for a reduction, and for no task: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
 -- In live mode also, else empty:
@@ -67,7 +68,8 @@ BEGIN
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
                                     SELECT sum(n.quantity)::TEXT FROM holdings n
                                     WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
-                                    h.root, h.average_price::TEXT)
+                                    h.root, h.average_price::TEXT,
+                                    CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
                                 ORDER BY abs(h.quantity) DESC, h.contract), '[]')
                          FROM holdings h
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));

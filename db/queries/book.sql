@@ -54,18 +54,20 @@ FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS g (account, order_id)
 JOIN broker_orders o ON o.account = g.account AND o.order_id = g.order_id;
 
 -- name: tasks_with_orders
--- How these tasks stand, and the order of each one that counts: a repeat that the broker rejected may bear the same id.
+-- How these tasks stand, and the order of each one that counts: that of the latest retry, where it has one. A repeat that the broker
+-- rejected may bear the same id.
 SELECT t.id, t.version, t.status, o.order_id, o.state, o.quantity, o.filled,
        (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
         FROM fills f WHERE f.account = o.account AND f.order_id = o.order_id),
-       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'
+                 AND NOT EXISTS (SELECT FROM execution_logs r WHERE r.task_id = t.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY')),
        t.trade_id, t.account, COALESCE(s.received_at, t.created_at)
 FROM unnest(:task_ids::BIGINT[]) AS g (id)
 JOIN execution_tasks t ON t.id = g.id
 CROSS JOIN LATERAL (
     SELECT b.* FROM broker_orders b
     WHERE b.task_id = t.id AND b.role IN ('entry', 'exit')
-    ORDER BY b.state = 'REJECTED', b.placed_at, b.order_id
+    ORDER BY b.client_order_id IS DISTINCT FROM t.client_order_id, b.state = 'REJECTED', b.placed_at, b.order_id
     LIMIT 1
 ) o
 LEFT JOIN automated_signals s ON s.id = t.signal_id
@@ -93,11 +95,16 @@ WHERE e.id = ANY (:task_ids) AND e.opening
 ORDER BY e.id;
 
 -- name: left_by_exits
--- Exits among these tasks whose trade still holds something. What a cancel withdrew is left out: somebody wanted that.
+-- Exits among these tasks whose trade still holds something that can be closed: an exit closes one contract, and maybe not all of
+-- it. What a cancel withdrew is left out: somebody wanted that.
 SELECT t.id
 FROM execution_tasks t
 WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EXIT')
-  AND EXISTS (SELECT FROM holdings h WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0)
+  AND EXISTS (SELECT FROM holdings h
+              WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0
+                AND sign(h.quantity) = sign((SELECT sum(n.quantity) FROM holdings n
+                                             WHERE n.account = h.account AND n.mode = h.mode AND n.contract = h.contract
+                                               AND n.quantity <> 0)))
   AND NOT EXISTS (
       SELECT FROM execution_tasks c
       JOIN execution_logs l ON l.task_id = c.id AND l.reason = 'INTENT'
@@ -172,6 +179,9 @@ SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
 
 -- name: realised_since^
 SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
+
+-- name: traded_since^
+SELECT EXISTS (SELECT FROM fills WHERE account = :account AND mode = 'live' AND filled_at >= :since);
 
 -- name: working_orders
 SELECT task_id, order_id FROM broker_orders

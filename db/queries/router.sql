@@ -3,8 +3,11 @@
 -- name: lock_due_tasks
 SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
        created_at, received_at, trade, plan, strategy, approved, intent, db_now,
-       -- an earlier attempt may have reached the broker
-       attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN')
+       -- an earlier attempt may have reached the broker under this id
+       attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN'
+                                  AND NOT EXISTS (SELECT FROM execution_logs r
+                                                  WHERE r.task_id = d.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY'
+                                                    AND r.detail ? 'client_order_id'))
 FROM lock_due_tasks(:accounts, :limit, :depth, :mode) d;
 
 -- name: account_facts^
@@ -55,6 +58,7 @@ FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 LEFT JOIN LATERAL (SELECT l.created_at FROM execution_logs l
                    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+                     AND COALESCE(l.detail ->> 'client_order_id' = t.client_order_id, TRUE)
                    ORDER BY l.seq LIMIT 1) first ON TRUE
 LEFT JOIN LATERAL (SELECT l.seq, l.detail FROM execution_logs l
                    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'

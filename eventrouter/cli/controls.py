@@ -94,7 +94,7 @@ def flatten(
             known = await _known(conn, scope, loaded)
             if not yes:
                 _ask(known)
-            control = await controls.set_control(conn, known, "flatten", _actor(), reason)
+            control = await controls.set_control(conn, known, "flatten", actor_name(), reason)
             if not as_json:
                 _print_control(control)
             found = await _proof(conn, control, loaded, wait)
@@ -113,7 +113,7 @@ def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json
     async def change() -> None:
         async with connected(loaded) as conn:
             known = await _known(conn, scope, loaded)
-            control = await controls.set_control(conn, known, action, _actor(), reason)
+            control = await controls.set_control(conn, known, action, actor_name(), reason)
             others = [row for row in await controls.standings(conn) if row["action"] != "resume"]
         if as_json:
             show_json({**asdict(control), "standing": others})
@@ -203,7 +203,8 @@ def _at(moment: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _actor() -> str:
+def actor_name() -> str:
+    """Who acts, for the record."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):

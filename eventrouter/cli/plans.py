@@ -154,6 +154,11 @@ def _state(row: Mapping[str, Any]) -> Iterator[str]:
 def _print_account(row: Mapping[str, Any]) -> None:
     told = "; ".join(_state(row))
     typer.echo(f"Account {row['name']}, {row['mode']} mode{f', {told}' if told else ''}")
+    if differs := row["out_of_sync"]:
+        typer.echo(f"\nOut of sync since {cell(differs['since'])} UTC: {differs['why']}")
+        if differs["differences"]:
+            table(differs["differences"], ("contract", "ours", "broker"))
+        typer.echo(differs["what_to_do"])
     if row["published"]:
         typer.echo(f"\nSettings, version {row['version']}, by {row['changed_by']} at {cell(row['changed_at'])} UTC")
         for key, value in sorted(row["settings"].items()):

@@ -122,9 +122,9 @@ def leftovers(trade: TradeFacts) -> list[Wish]:
     if trade.exit is not None and Status(trade.exit[1]) in _CLEARS_ITSELF:
         return []
     brackets = [order for order in trade.working if order.role in ("stop", "target") and Status(order.status) in FINAL]
-    closable = {held.contract: held.closable for held in trade.held}
+    room = {held.contract: held.room for held in trade.held}
     contracts = dict.fromkeys(order.contract for order in brackets)
-    return [wish for each in contracts for wish in fitting(brackets, each, closable.get(each, ZERO))]
+    return [wish for each in contracts for wish in fitting(brackets, each, room.get(each, ZERO))]
 
 
 def regrown(trade: TradeFacts) -> list[Wish]:

@@ -96,6 +96,8 @@ def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closi
     if not trade.filled:
         return _send(task, _unfilled_order(task, "CLOSE"), lease_s)
     held = _largest(trade)
+    if waits := _others_close(task, held, now):
+        return Closing(waits)
     return _send(task, _closing_order(task, "CLOSE", held, held.closable), lease_s, _figures(trade, held))
 
 
@@ -108,6 +110,8 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Clo
     if not trade.filled:
         return _send(task, _unfilled_order(task, "REDUCE"), lease_s)
     held = _largest(trade)
+    if waits := _others_close(task, held, now):
+        return Closing(waits)
     whole = task.mode == "live" or held.root in PRODUCTS
     asked, words = _asked(task.payload or {}, held.closable, whole=whole, scale=trade.scale)
     if not asked:
@@ -140,7 +144,7 @@ def _asked(payload: Mapping[str, Any], held: Decimal, *, whole: bool, scale: Dec
 
 
 def _largest(trade: TradeFacts) -> Held:
-    return max(trade.held, key=lambda held: held.closable)
+    return max(trade.held, key=lambda held: (held.closable, held.room))
 
 
 def _closing_order(task: "DueTask", action: str, held: Held, quantity: Decimal) -> Order:
@@ -272,7 +276,7 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
     if trade.sending is not None:
         message = f"Task {trade.sending} of the same trade is being sent or looked up; what is open is not known yet."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
-    if trade.unknown is not None and not trade.working and not any(held.closable for held in trade.held):
+    if trade.unknown is not None and not trade.working and not any(held.room for held in trade.held):
         entry, status = trade.unknown
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
@@ -296,6 +300,17 @@ def _flattening(task: "DueTask", now: datetime) -> LogEntry | None:
 def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:
     message = unseen(task.trade, now) if task.mode == "live" else None
     return None if message is None else wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
+
+
+def _others_close(task: "DueTask", held: Held, now: datetime) -> LogEntry | None:
+    """Waits while the exits of other trades may close all that the account holds: one more would open the other side."""
+    if held.closable:
+        return None
+    message = (
+        f"Exits of other trades that are sent or working may close {plain(held.leaving)} {held.contract},"
+        f" and the account holds {plain(held.net)} in all."
+    )
+    return wait(task, now, "OTHERS_CLOSING", message, RECHECK_EXIT_S)
 
 
 def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:

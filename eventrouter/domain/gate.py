@@ -117,7 +117,7 @@ class Gate:
             raise Denied(Denial("SIDE_WRONG", "The alert names no direction: it must be LONG or SHORT."))
         if task.intent is not None and "sizing" in task.intent and task.intent.get("root") in PRODUCTS:
             return _as_before(task.intent, direction)
-        rule, why = _rule(account, wish)
+        rule, why = _by_hand(account, wish) if _is_by_hand(task) else _rule(account, wish)
         found = size(rule, self._request(task, account, wish, rule, product, direction))
         if isinstance(found, Denial):
             raise Denied(replace(found, detail={**found.detail, "rule": why}))
@@ -339,7 +339,18 @@ def _rule(account: Account, wish: Wish) -> tuple[SizingRule, str]:
     return replace(rule, by=_BY_KIND[wish.kind], value=value), why
 
 
+def _is_by_hand(task: DueTask) -> bool:
+    return bool((task.payload or {}).get("quantity_by_hand"))
+
+
+def _by_hand(account: Account, wish: Wish) -> tuple[SizingRule, str]:
+    """So many contracts, as a person said who had a dead letter sent again with this quantity."""
+    return replace(account.sizing, by=SizeBy.FIXED, value=wish.quantity), "A person set the quantity."
+
+
 def _multiplier(task: DueTask) -> Decimal:
+    if _is_by_hand(task):
+        return Decimal(1)
     value = (task.plan or {}).get("multiplier", "1")
     try:
         return Decimal(str(value))

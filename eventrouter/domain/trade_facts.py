@@ -11,7 +11,7 @@ from typing import Any
 class Held:
     """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades.
 
-    `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
+    `leaving`: how much of that net the exits of other trades, sent or working, may still close. `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
     """
 
     contract: str
@@ -19,12 +19,18 @@ class Held:
     net: Decimal
     root: str = "-"
     average_price: Decimal | None = None
+    leaving: Decimal = Decimal(0)
+
+    @property
+    def room(self) -> Decimal:
+        """How many contracts of it the account's net covers, never below zero: more would open the other side."""
+        same_side = (self.quantity > 0) == (self.net > 0)
+        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
 
     @property
     def closable(self) -> Decimal:
-        """How many contracts may be closed, never below zero: more would open the other side."""
-        same_side = (self.quantity > 0) == (self.net > 0)
-        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
+        """How many contracts may be closed now: what the exits of other trades leave of the account's net."""
+        return max(Decimal(0), min(self.room, abs(self.net) - self.leaving))
 
     @property
     def direction(self) -> str:
@@ -135,7 +141,7 @@ class TradeFacts:
     def is_open(self) -> bool:
         """Whether there is something to close: holdings decide, and without any fill the tasks."""
         if self.filled:
-            return any(held.closable for held in self.held)
+            return any(held.room for held in self.held)
         return self.opened is not None and self.closed is None
 
 
@@ -174,8 +180,8 @@ def _pair(row: Sequence[Any] | None) -> Any:
 
 
 def _held(row: Sequence[Any]) -> Held:
-    contract, quantity, net, root, average = row
-    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average))
+    contract, quantity, net, root, average, leaving = row
+    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average), Decimal(leaving or 0))
 
 
 def _last(row: Sequence[Any] | None) -> LastFill | None:

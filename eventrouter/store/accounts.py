@@ -6,6 +6,7 @@ from typing import Any
 from eventrouter.domain.controls import ALL, Control, account_scope, standing_of
 from eventrouter.domain.risk_inputs import Standing
 from eventrouter.errors import UnknownAccount
+from eventrouter.store.adopting import out_of_sync
 from eventrouter.store.connect import Conn
 from eventrouter.store.reports import Row, open_counts, rows_of
 
@@ -40,7 +41,8 @@ async def accounts(conn: Conn) -> list[Row]:
 
 
 async def account(conn: Conn, name: str) -> Row:
-    """One account as above, and `versions` (of its settings), `held` and `events` (of account_log), the latest first.
+    """One account as above, and `versions` (of its settings), `held` and `events` (of account_log), the latest first;
+    `out_of_sync`: what differs from the broker, since when, and what to do; None while nothing does.
 
     Raises UnknownAccount.
     """
@@ -53,6 +55,7 @@ async def account(conn: Conn, name: str) -> Row:
         "versions": await rows_of(conn, "account_versions", values),
         "held": await rows_of(conn, "open_holdings", values),
         "events": await rows_of(conn, "account_events", values),
+        "out_of_sync": await out_of_sync(conn, name),
     }
 
 

@@ -51,6 +51,7 @@ async def verify(conn: Conn) -> Verification:
             violations.append(Violation(ids[0], "order_id_repeated", f"{order_id} belongs to the tasks {ids}"))
         violations += [violation async for violation in _accounts(conn)]
         violations += [violation async for violation in _fills(conn)]
+        violations += [violation async for violation in _dead_letters(conn)]
     return Verification(tasks, log_rows, tuple(violations))
 
 
@@ -102,6 +103,13 @@ async def _fills(conn: Conn) -> AsyncIterator[Violation]:
         yield Violation(task_id, "fill_not_in_log" if told is None else "log_not_the_fill", said)
     async for task_id, filled, quantity in stream(conn, "overfilled"):
         yield Violation(task_id, "filled_too_much", f"{filled} filled of an order of {quantity}")
+
+
+async def _dead_letters(conn: Conn) -> AsyncIterator[Violation]:
+    """Where dead letters are not what the logs of their tasks say."""
+    async for task_id, seq, told, stands in stream(conn, "letters_astray"):
+        said = f"log row {seq} says {told or 'nothing of it'}, the letter {stands or 'is missing'}"
+        yield Violation(task_id, "letter_not_the_log", said)
 
 
 async def stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:

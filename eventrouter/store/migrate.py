@@ -36,6 +36,7 @@ _TABLES = (
     "controls",
     "seals",
     "sealed_heads",
+    "dead_letters",
     "notifications",
     "notification_state",
 )

@@ -1,15 +1,13 @@
-"""What people and programs look at: lists paged by id, one task with its log, counts; and an operator's actions."""
+"""What people and programs look at: lists paged by id, one task with its log, counts."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from psycopg.rows import dict_row
 
-from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import IllegalTransition, UnknownSignal, UnknownTask
+from eventrouter.errors import UnknownSignal
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
-from eventrouter.store.tasks import append, task_state
 
 Row = dict[str, Any]
 MOST_ROWS = 500
@@ -104,11 +102,6 @@ def _outcome(planned: Mapping[str, Any], task: Mapping[str, Any] | None) -> Row:
     }
 
 
-async def dead_letters(conn: Conn, *, before: int | None = None, limit: int = 100) -> list[Row]:
-    """Tasks that wait for a person: FAILED and REVIEW, newest first."""
-    return await rows_of(conn, "dead_letters", {"before": before, "limit": min(limit, MOST_ROWS)})
-
-
 async def open_counts(conn: Conn) -> list[Row]:
     """Open tasks: account (None: not routed yet), status, count, and when the oldest was created."""
     async with translated("counts"):
@@ -116,26 +109,3 @@ async def open_counts(conn: Conn) -> list[Row]:
         return [
             dict(zip(("account", "status", "count", "oldest"), row, strict=True)) for row in await cursor.fetchall()
         ]
-
-
-async def act(conn: Conn, task_id: int, action: str, *, actor: str, reason: str | None = None) -> Row:
-    """An operator's action on a task (approve, refuse, retry, discard, hold); returns the task after it.
-
-    Raises UnknownTask, and IllegalTransition when the action is not possible for it now.
-    """
-    async with translated(action), conn.transaction():
-        state = await task_state(conn, task_id)
-        if state is None:
-            raise UnknownTask(f"There is no task {task_id}.")
-        status = after_action(action, state.status)
-        entry = LogEntry(
-            task_id,
-            state.version,
-            status,
-            f"OPERATOR_{action.upper()}",
-            reason or f"{action} by {actor}",
-            run_in_s=0.0 if status == Status.PENDING else None,
-        )
-        if not await append(conn, actor, [entry], wake=True):
-            raise IllegalTransition(f"Task {task_id} changed at this very moment. Look again.")
-    return await task(conn, task_id) or {}

@@ -1,6 +1,10 @@
 """The command line: help that teaches, exit statuses, and one clear message for whatever is wrong."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +45,18 @@ def test_help(words: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert usage.startswith("Usage: ")
     assert len(rest[0].split()) >= 4
-    assert len(words) == 0 or words in {("token",), ("credentials",), ("alerts",)} or "--config" in result.output
+    assert (
+        len(words) == 0
+        or words in {("token",), ("credentials",), ("accounts",), ("alerts",)}
+        or "--config" in result.output
+    )
 
 
 def test_the_commands_of_the_contract() -> None:
     """The names that users and scripts rely on are there, in a real process too."""
     result = command("--help", env=environment())
     assert result.returncode == 0
-    looking = ["accounts", "signals", "tasks", "logs", "dead", "retry", "discard", "verify"]
+    looking = ["accounts", "signals", "tasks", "logs", "dead", "retry", "discard", "resolve", "verify"]
     expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", "explain", *looking]
     assert set(expected) <= {words[0] for words in all_commands() if words}
     assert all(f"  {name} " in result.stdout.decode() for name in expected)
@@ -236,6 +244,64 @@ def test_acting_on_a_task(dsn: str, sql: Sql) -> None:
         assert (result.returncode, len(said(result))) == (1, 1)
         assert hint in said(result)[0]
     assert statuses(sql, failed) == ["PENDING", "SENDING", "FAILED", "PENDING"]
+
+
+def test_a_dead_letter(dsn: str, sql: Sql) -> None:
+    """`dead` lists why and what to do, `dead TASK` shows what is known; with --all also what somebody dealt with."""
+    failed, review = enqueue(sql, "T-1"), enqueue(sql, "T-2")
+    walk(sql, failed, "SENDING", "FAILED")
+    walk(sql, review, "SENDING", "UNKNOWN", "REVIEW")
+    assert shown("resolve", str(failed), "--reason", "by hand", dsn=dsn)["status"] == "SUCCESS"
+    assert [row["id"] for row in shown("dead", dsn=dsn)] == [review]
+    assert [row["closed_how"] for row in shown("dead", "--all", dsn=dsn)] == [None, "OPERATOR_RESOLVE"]
+    (letter,) = shown("dead", str(failed), dsn=dsn)
+    assert letter["closed_reason"] == "by hand"
+    text = command("dead", str(review), env=environment(dsn)).stdout.decode()
+    assert all(word in text for word in ("T-2", "REVIEW by a test", "to do: Look at the broker"))
+    assert "to do" not in command("dead", str(failed), env=environment(dsn)).stdout.decode()
+    listed = command("dead", env=environment(dsn)).stdout.decode()
+    assert "TEST: Look at the broker" in listed
+    result = command("dead", "999", env=environment(dsn))
+    assert (result.returncode, len(said(result))) == (1, 1)
+
+
+def test_a_retry_after_review_by_a_script(dsn: str, sql: Sql) -> None:
+    """Without a terminal nothing is asked: it needs --confirm with the task's id, and says so; --set makes another task."""
+    task_id = enqueue(sql, "T-1")
+    walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
+    for words in ([], ["--confirm", str(task_id + 1)]):
+        result = command("retry", str(task_id), *words, env=environment(dsn), stdin=f"{task_id}\n".encode())
+        assert (result.returncode, len(said(result))) == (1, 1)
+        assert f"--confirm {task_id}" in said(result)[0]
+    for wrong in ("quantity", "symbol=ES", "quantity=none"):
+        result = command("retry", str(task_id), "--confirm", str(task_id), "--set", wrong, env=environment(dsn))
+        assert (result.returncode, len(said(result))) == (2, 1)
+    assert statuses(sql, task_id)[-1] == "REVIEW"
+    made = shown("retry", str(task_id), "--confirm", str(task_id), "--set", "quantity=1", dsn=dsn)
+    assert (made["retry_of"], made["status"]) == (task_id, "PENDING")
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_retry_after_review_at_a_terminal(dsn: str, sql: Sql, right: bool) -> None:
+    """What is not known is said, and the task's id must be typed; another one changes nothing."""
+    task_id = enqueue(sql, "T-1")
+    walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, f"{task_id if right else task_id + 1}\n".encode())
+        ran = subprocess.run(
+            [sys.executable, "-m", "eventrouter", "retry", str(task_id)],
+            env=environment(dsn),
+            cwd="/",
+            stdin=terminal,
+            capture_output=True,
+            timeout=60,
+        )
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert "may be executed twice" in ran.stderr.decode()
+    assert (ran.returncode, statuses(sql, task_id)[-1]) == ((0, "PENDING") if right else (1, "REVIEW"))
 
 
 def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:

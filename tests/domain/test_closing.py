@@ -695,3 +695,37 @@ def test_nothing_ever_closes_more_than_is_held(steps: list[tuple[str, str, int, 
     desk = Desk()
     desk.fill(desk.add("A", "entry", 4), 4)
     run(desk, steps)
+
+
+@given(
+    st.lists(st.integers(-4, 4), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["EXIT", "REDUCE", "fill", "refuse"])), max_size=12),
+)
+def test_exits_of_several_trades_never_turn_the_account(trades: list[int], steps: list[tuple[int, str]]) -> None:
+    """However many are on their way at once, filled or refused in whatever order: all of them filled leave no opposite position."""
+    sent: dict[int, Decimal] = {}  # trade -> what its exit may still move, below zero a sale
+    holdings = [Decimal(each) for each in trades]
+    for place, step in steps:
+        trade = place % len(holdings)
+        net = sum(holdings, Decimal(0))
+        if step in ("fill", "refuse"):
+            moved = sent.pop(trade, Decimal(0))
+            holdings[trade] += moved if step == "fill" else 0
+        elif trade not in sent and holdings[trade]:
+            sign = 1 if holdings[trade] > 0 else -1
+            leaving = sum((-each * sign for each in sent.values() if each * sign < 0), Decimal(0))
+            mine = Held(MNQ, holdings[trade], net, "MNQ", Decimal(100), leaving)
+            for send in decided(due(step, facts(mine), payload={"symbol": "NQ1!", "quantity": "1"})).sends:
+                assert send.order.quantity is not None
+                sent[trade] = -sign * Decimal(send.order.quantity)
+        net = sum(holdings, Decimal(0))
+        for sign in (1, -1):
+            selling = sum((-each * sign for each in sent.values() if each * sign < 0), Decimal(0))
+            assert selling <= max(net * sign, Decimal(0))
+
+
+def test_an_exit_waits_for_those_of_other_trades() -> None:
+    """While they may close all that the account holds; it is not denied, since one of them may yet be refused."""
+    mine = replace(held(2), leaving=Decimal(2))
+    for event in ("EXIT", "REDUCE"):
+        assert other(event, facts(mine)).reason == "OTHERS_CLOSING"

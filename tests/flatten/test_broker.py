@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from eventrouter.domain.book import out_of_sync
 from eventrouter.domain.tasks import Status
 from eventrouter.store import controls
-from eventrouter.store.books import read_books
+from eventrouter.store.books import append_event, read_books
 from eventrouter.store.connect import Database
 from eventrouter.store.tasks import trade_facts
 from tests.flatten.conftest import Desk
@@ -327,3 +328,14 @@ async def test_a_router_that_dies_lets_go(desk: Desk) -> None:
 async def net_of_all_fills(desk: Desk) -> int:
     """Contracts bought less contracts sold, as the broker's ledger of executions has them."""
     return sum((1 if each["side"] == 0 else -1) * each["size"] for each in await desk.rig.control.trades())
+
+
+async def test_an_account_that_is_out_of_sync_is_flattened(desk: Desk) -> None:
+    """The broker's positions are closed, whatever our fills add up to."""
+    async with desk.db.transaction():
+        await append_event(desk.db, "test", "one", "live", out_of_sync("The broker holds something else."))
+    await desk.rig.control.placed(2)
+    await desk.start()
+    await desk.flatten("account:one")
+    await desk.reaches("FLAT")
+    assert await desk.is_flat()

@@ -21,8 +21,8 @@ from eventrouter.domain.risk_inputs import Automation
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.store import tasks as store
+from eventrouter.store.actions import act
 from eventrouter.store.connect import Conn, Database, Pool
-from eventrouter.store.reports import act
 from tests.processes import until_async
 from tests.router.book import LANES, enqueue, is_sound, move, reaches, row_of, status_of, value
 from tests.router.broker import Broker, live

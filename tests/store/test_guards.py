@@ -164,6 +164,14 @@ GUARDED: list[tuple[str, str]] = [
         for table in ("fills", "account_log", "holdings")
         for statement in ("UPDATE {} SET account = 'b'", "DELETE FROM {}", "TRUNCATE {}")
     ),
+    ("UPDATE dead_letters SET closed_seq = 9 WHERE false", "dead_letters"),
+    ("DELETE FROM dead_letters", "dead_letters"),
+    ("TRUNCATE dead_letters", "dead_letters"),
+    (
+        "INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)"
+        " VALUES (1, 1, 'FAILED', 'R', 'x', now())",
+        "dead_letters",
+    ),
     *(
         (statement.format(table), table)
         for table in ("seals", "sealed_heads")
@@ -306,6 +314,8 @@ CALLABLE = {
     "append_account_log",
     "append_log",
     "claim_notifications",
+    "dead_letter_evidence",
+    "enqueue_retry",
     "enqueue_execution_task",
     "enqueue_protection",
     "enqueue_flattening",
@@ -334,6 +344,7 @@ CALLABLE = {
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "leaving",
     "trades_to_flatten",
 }
 

@@ -41,6 +41,9 @@ ATTACKS = st.sampled_from(
         "INSERT INTO execution_logs (task_id, seq, prev_status, status, attempt, actor, reason)"
         " SELECT id, version + 2, status, status, attempts, 'me', 'R' FROM execution_tasks",
         "INSERT INTO execution_tasks (trade_id, event_type, status, attempts) VALUES ('T9', 'ENTRY', 'SUCCESS', 9)",
+        "UPDATE dead_letters SET closed_seq = opened_seq + 1",
+        "DELETE FROM dead_letters",
+        "SELECT enqueue_retry(id, '{}', NULL) FROM execution_tasks",
         "SELECT route_task(id, 'me', '{}', NULL) FROM execution_tasks",
         "SELECT route_task(max(id), 'me', '{a,NULL,b}', -5) FROM execution_tasks",
         "SELECT enqueue_execution_task('T9', 'ENTRY', '{\"symbol\": \"ES\"}', 'a'), 1 / 0",
@@ -117,7 +120,7 @@ class Histories(RuleBasedStateMachine):
             task_id,
             version + off,
             status,
-            "TEST",
+            data.draw(st.sampled_from(["TEST", "OPERATOR_RETRY"])),
             data.draw(TEXTS),
             detail=data.draw(st.sampled_from([{}, {"price": 1.5}])),
             run_in_s=data.draw(SECONDS),

@@ -37,6 +37,7 @@ TABLES = [
     "controls",
     "seals",
     "sealed_heads",
+    "dead_letters",
     "notifications",
     "notification_state",
 ]

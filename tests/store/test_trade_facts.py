@@ -248,3 +248,38 @@ async def test_each_account_counts(db: Conn) -> None:
     await fill(db, theirs, "out-other", -1, account="other")
     assert (await stands(db))[0] == "closed"
     assert await value(db, "SELECT count(*) FROM holdings WHERE quantity <> 0") == 0
+
+
+async def intent(db: Conn, task_id: int, held: int, quantity: int, *then: Status) -> None:
+    """An exit goes out for so many of what its trade holds, and stands there."""
+    state = await task_state(db, task_id)
+    assert state is not None
+    detail = {"contract": MNQ, "held": str(held), "quantity": str(quantity)}
+    assert await append(
+        db, "test", [LogEntry(task_id, state.version, Status.SENDING, "INTENT", lease_s=60.0, detail=detail)]
+    )
+    await move(db, task_id, *then)
+
+
+@pytest.mark.parametrize("then", [(), (Status.ACCEPTED,), (Status.UNKNOWN,), (Status.UNKNOWN, Status.REVIEW)])
+@pytest.mark.parametrize("event", ["EXIT", "REDUCE"])
+async def test_exits_of_other_trades_come_off_the_net(db: Conn, then: tuple[Status, ...], event: str) -> None:
+    """Sent, working or unknown, less what filled of them; not one that is over, nor one that closes the other side."""
+    long, short, more = [await task(db, "ENTRY", *SENT, Status.SUCCESS, trade=each) for each in ("T", "U", "V")]
+    await fill(db, long, "1", 3)
+    await fill(db, short, "2", -2)
+    await fill(db, more, "3", 2)
+    other = await task(db, event, trade="V")
+    await intent(db, await task(db, event, trade="U"), -2, 2, *then)
+    (held,) = (await facts(db)).held
+    assert [held.net, held.leaving, held.closable] == [3, 0, 3]
+    await intent(db, other, 2, 2, *then)
+    (held,) = (await facts(db)).held
+    assert [held.leaving, held.closable, held.room] == [2, 1, 3]
+    await fill(db, other, "4", -1)
+    (held,) = (await facts(db)).held
+    assert [held.net, held.leaving, held.closable] == [2, 1, 1]
+    if then == (Status.ACCEPTED,):
+        await move(db, other, Status.CANCELLED)
+        (held,) = (await facts(db)).held
+        assert [held.leaving, held.closable] == [0, 2]
