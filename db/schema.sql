@@ -151,6 +151,43 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) RETURNS TABLE(id bigint, kind text, severity text, title text, body text, account text, task_id bigint, created_at timestamp with time zone, attempts integer, reached text[], waiting bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_now    TIMESTAMPTZ;
+    v_rounds TIMESTAMPTZ[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('eventrouter.notifications', 0));
+    v_now := clock_timestamp();
+    IF NOT EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.due_at <= v_now)
+       OR EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.claimed_until > v_now) THEN
+        RETURN;
+    END IF;
+    SELECT COALESCE(array_agg(r ORDER BY r), '{}') INTO v_rounds
+    FROM notification_state s, unnest(s.rounds) r WHERE r > v_now - INTERVAL '1 minute';
+    IF cardinality(v_rounds) >= p_per_minute THEN
+        RETURN;
+    END IF;
+    UPDATE notification_state SET rounds = v_rounds || v_now;
+    DELETE FROM notifications n WHERE n.due_at IS NULL AND n.created_at < v_now - INTERVAL '90 days';
+    RETURN QUERY
+    WITH taken AS (
+        UPDATE notifications n
+        SET worker = p_worker, claimed_until = v_now + make_interval(secs => p_lease_s)
+        WHERE n.id IN (SELECT m.id FROM notifications m
+                       WHERE m.due_at IS NOT NULL AND (m.attempts = 0 OR m.due_at <= v_now) ORDER BY m.id LIMIT p_most)
+        RETURNING n.*
+    )
+    SELECT t.id, t.kind, t.severity, t.title, t.body, t.account, t.task_id, t.created_at, t.attempts, t.reached,
+           (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL)
+    FROM taken t
+    ORDER BY t.id;
+END
+$$;
+
 CREATE FUNCTION public.connection_of(p_account text) RETURNS TABLE(account text, router text, connection text, mode text, state text, code text, message text, since timestamp with time zone, seen_at timestamp with time zone, fresh boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -961,6 +998,33 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_written INTEGER;
+BEGIN
+    IF p_after IS NOT NULL THEN
+        INSERT INTO notification_state AS s (position) VALUES (p_after)
+        ON CONFLICT (single) DO UPDATE SET position = EXCLUDED.position WHERE s.position = p_before;
+        IF NOT FOUND THEN
+            RETURN -1;
+        END IF;
+    END IF;
+    INSERT INTO notifications (kind, severity, title, body, account, task_id, topic, created_at, due_at, reached)
+    SELECT n.kind, n.severity, n.title, n.body, n.account, n.task_id, n.topic, COALESCE(n.at, clock_timestamp()),
+           clock_timestamp() + make_interval(secs => p_wait_s), COALESCE(n.reached, '{}')
+    FROM ROWS FROM (jsonb_to_recordset(p_notices)
+        AS (kind TEXT, severity TEXT, title TEXT, body TEXT, account TEXT, task_id BIGINT, topic TEXT, at TIMESTAMPTZ, reached TEXT[]))
+        WITH ORDINALITY AS n (kind, severity, title, body, account, task_id, topic, at, reached, ord)
+    ORDER BY n.ord
+    ON CONFLICT (topic) DO NOTHING;
+    GET DIAGNOSTICS v_written = ROW_COUNT;
+    RETURN v_written;
+END
+$$;
+
 CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1374,6 +1438,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.settle_notifications(p_worker text, p_results jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE notifications n
+    SET attempts = n.attempts + 1,
+        reached = ARRAY(SELECT DISTINCT u FROM unnest(n.reached || r.reached) u ORDER BY u),
+        last_error = COALESCE(r.error, n.last_error),
+        due_at = clock_timestamp() + make_interval(secs => r.again_in_s),
+        sent_at = CASE WHEN r.sent THEN clock_timestamp() END,
+        worker = NULL,
+        claimed_until = NULL
+    FROM jsonb_to_recordset(p_results) AS r (id BIGINT, reached TEXT[], error TEXT, again_in_s FLOAT8, sent BOOLEAN)
+    WHERE n.id = r.id AND n.worker = p_worker;
+    RETURN (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL);
+END
+$$;
+
 CREATE FUNCTION public.strategy_of(p_task_id bigint) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1662,6 +1745,7 @@ CREATE TABLE public.account_log (
     state jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT account_log_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT account_log_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT account_log_seq_check CHECK ((seq >= 1))
@@ -1762,6 +1846,7 @@ CREATE TABLE public.controls (
     reason text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT controls_action_check CHECK ((action = ANY (ARRAY['halt'::text, 'reduce'::text, 'resume'::text, 'flatten'::text]))),
     CONSTRAINT controls_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT controls_scope_check CHECK (((scope = 'all'::text) OR (scope ~ '^(account|strategy):.'::text)))
@@ -1940,6 +2025,43 @@ CREATE TABLE public.last_prices (
     source text NOT NULL,
     at timestamp with time zone NOT NULL,
     CONSTRAINT last_prices_price_check CHECK (((price > '-1000000000000000000000000000000'::numeric) AND (price < '1000000000000000000000000000000'::numeric)))
+);
+
+CREATE TABLE public.notification_state (
+    single boolean DEFAULT true NOT NULL,
+    "position" text NOT NULL,
+    rounds timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    CONSTRAINT notification_state_single_check CHECK (single)
+);
+
+CREATE TABLE public.notifications (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    account text COLLATE pg_catalog."C",
+    task_id bigint,
+    topic text COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    reached text[] DEFAULT '{}'::text[] NOT NULL,
+    sent_at timestamp with time zone,
+    last_error text,
+    worker text,
+    claimed_until timestamp with time zone,
+    CONSTRAINT notifications_claimed CHECK (((worker IS NULL) = (claimed_until IS NULL))),
+    CONSTRAINT notifications_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text, 'critical'::text])))
+);
+
+ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE VIEW public.open_dead_letters AS
@@ -2130,6 +2252,15 @@ ALTER TABLE ONLY public.holdings
 ALTER TABLE ONLY public.last_prices
     ADD CONSTRAINT last_prices_pkey PRIMARY KEY (root);
 
+ALTER TABLE ONLY public.notification_state
+    ADD CONSTRAINT notification_state_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_topic_key UNIQUE (topic);
+
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
 
@@ -2161,6 +2292,8 @@ CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) 
 
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
+CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
+
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
 CREATE INDEX automated_signals_strategy ON public.automated_signals USING btree (strategy, received_at);
@@ -2176,6 +2309,8 @@ CREATE INDEX broker_orders_working ON public.broker_orders USING btree (account,
 CREATE INDEX controls_flattening ON public.controls USING btree (scope, id DESC) WHERE (action = 'flatten'::text);
 
 CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
+
+CREATE INDEX controls_xid ON public.controls USING btree (xid);
 
 CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (client_order_id);
 
@@ -2220,6 +2355,8 @@ CREATE INDEX fills_task ON public.fills USING btree (task_id);
 CREATE INDEX fills_trade ON public.fills USING btree (trade_id, account);
 
 CREATE INDEX holdings_open ON public.holdings USING btree (account, mode) WHERE (quantity <> (0)::numeric);
+
+CREATE INDEX notifications_waiting ON public.notifications USING btree (id) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX sealed_heads_few ON public.sealed_heads USING btree (kind, name, seq) WHERE (kind <> 'task'::text);
 
@@ -2321,6 +2458,9 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.connection_of(p_account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.connection_of(p_account text) TO eventrouter_app;
 
@@ -2401,6 +2541,9 @@ GRANT ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_o
 REVOKE ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
 
@@ -2438,6 +2581,9 @@ REVOKE ALL ON FUNCTION public.seals_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.strategy_of(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.strategy_of(p_task_id bigint) TO eventrouter_app;
@@ -2500,6 +2646,10 @@ GRANT SELECT ON TABLE public.fills TO eventrouter_app;
 GRANT SELECT ON TABLE public.holdings TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.last_prices TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.notification_state TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.notifications TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.open_dead_letters TO eventrouter_app;
 

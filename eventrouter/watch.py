@@ -103,3 +103,14 @@ def told(links: Mapping[str, Link]) -> dict[str, Any]:
         for name, link in links.items()
     }
     return {"state": state, "accounts": accounts}
+
+
+def fault_of(standing: Mapping[str, Any]) -> str | None:
+    """What is wrong with a connection, in a sentence; None while nothing is known to be. `standing` is what `told` made."""
+    faults: dict[str, list[str]] = {}
+    for name, account in standing["accounts"].items():
+        if account["state"] == LinkState.DOWN:
+            faults.setdefault(f"{account['code']}: {account['message']}", []).append(name)
+    everywhere = len(faults) == 1 and standing["state"] == "down"
+    said = [fault if everywhere else f"{', '.join(names)}: {fault}" for fault, names in faults.items()]
+    return " ".join(said) or None

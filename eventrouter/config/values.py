@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr
 
 from eventrouter.domain.denials import LARGEST_EXPONENT, MOST_DIGITS
+from eventrouter.domain.notices import Kind
 from eventrouter.domain.trading_day import Window
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -168,6 +169,18 @@ def _dsn(value: SecretStr) -> SecretStr:
     return value
 
 
+def _alert_kind(value: str) -> str:
+    if value not in list(Kind):
+        raise ValueError(f"must be one of {', '.join(Kind)}")
+    return value
+
+
+def _alert_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}://[!-~]+", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('must be an apprise URL such as "tgram://TOKEN/CHAT" or "mailto://USER:PASSWORD@HOST"')
+    return value
+
+
 def directory(value: object) -> object:
     """A path with ~ resolved. Raises ValueError."""
     if value == "":
@@ -234,6 +247,8 @@ Schema = Annotated[str, matching("[a-z_][a-z0-9_]{0,62}", "must be 1 to 63 of a-
 Symbol = Annotated[str, matching("[!-~]{1,64}", "must be 1 to 64 visible ASCII characters without spaces")]
 Listen = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+AlertKind = Annotated[str, AfterValidator(_alert_kind)]
+AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url)]
 
 
 Real = Annotated[float, BeforeValidator(_as_float)]

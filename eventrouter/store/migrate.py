@@ -38,6 +38,8 @@ _TABLES = (
     "seals",
     "sealed_heads",
     "dead_letters",
+    "notifications",
+    "notification_state",
 )
 
 

@@ -28,6 +28,7 @@ async def readyz(request: web.Request) -> web.Response:
 
     `guard` says how far the service is held back, `connections` for each login and its accounts whether the broker takes
     them, or why not. An account that cannot trade takes nothing from the others: only where none can, nothing is ready.
+    `alerts`: how the last message to each receiver ended.
     """
     context = request.app[CONTEXT]
     state: dict[str, Any] = {
@@ -36,6 +37,7 @@ async def readyz(request: web.Request) -> web.Response:
         "listener": _listener(context),
         "spool": _spool(context),
         "connections": "not here" if context.connections is None else dict(context.connections()),
+        "alerts": {"state": "off"} if context.alerts is None else dict(context.alerts()),
     }
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:

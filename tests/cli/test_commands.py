@@ -45,7 +45,11 @@ def test_help(words: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert usage.startswith("Usage: ")
     assert len(rest[0].split()) >= 4
-    assert len(words) == 0 or words in {("token",), ("credentials",), ("accounts",)} or "--config" in result.output
+    assert (
+        len(words) == 0
+        or words in {("token",), ("credentials",), ("accounts",), ("alerts",)}
+        or "--config" in result.output
+    )
 
 
 def test_the_commands_of_the_contract() -> None:

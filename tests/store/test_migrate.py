@@ -39,6 +39,8 @@ TABLES = [
     "sealed_heads",
     "dead_letters",
     "connection_states",
+    "notifications",
+    "notification_state",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 

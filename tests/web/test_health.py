@@ -45,6 +45,7 @@ async def test_readyz(site: Site, sql: Sql) -> None:
             "listener": "not here",
             "spool": NO_SPOOL,
             "connections": "not here",
+            "alerts": {"state": "off"},
             "guard": "role",
         },
     )
