@@ -151,6 +151,24 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.connection_of(p_account text) RETURNS TABLE(account text, router text, connection text, mode text, state text, code text, message text, since timestamp with time zone, seen_at timestamp with time zone, fresh boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT c.account, c.router, c.connection, c.mode, c.state, c.code, c.message, c.since, c.seen_at,
+           c.seen_at > clock_timestamp() - INTERVAL '1 minute' AS fresh
+    FROM connection_states c
+    WHERE c.account = p_account COLLATE "C"
+    ORDER BY c.seen_at > clock_timestamp() - INTERVAL '1 minute' DESC, c.state <> 'open' DESC, c.seen_at DESC
+    LIMIT 1;
+END
+$$;
+
 CREATE FUNCTION public.controls_chain() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -583,6 +601,35 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('action', c.action, 'scope', c.scope, 'actor', c.actor, 'reason', c.reason, 'at', c.created_at)
+        FROM (SELECT l.seq, (l.detail ->> 'control')::BIGINT AS control FROM account_log l
+              WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLATTEN_STARTED'
+                AND l.created_at <= p_at
+              ORDER BY l.seq DESC LIMIT 1) s
+        JOIN controls c ON c.id = s.control
+        WHERE NOT EXISTS (SELECT FROM account_log e
+                          WHERE e.account = p_account COLLATE "C" AND e.mode = p_mode AND e.kind LIKE 'FLAT%' AND e.seq > s.seq
+                            AND e.kind IN ('FLAT', 'FLATTEN_WITHDRAWN') AND e.created_at < p_at - INTERVAL '1 minute'));
+END
+$$;
+
+CREATE FUNCTION public.forget_connections(p_router text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states WHERE router = p_router;
+END
+$$;
+
 CREATE FUNCTION public.halt_key() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -896,6 +943,24 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states
+    WHERE account = ANY (p_accounts) AND router <> p_router AND seen_at < clock_timestamp() - INTERVAL '1 hour';
+    INSERT INTO connection_states AS c (account, router, connection, mode, state, code, message)
+    SELECT u.account, p_router, p_connection, p_mode, u.state, u.code, u.message
+    FROM unnest(p_accounts, p_states, p_codes, p_messages) AS u (account, state, code, message)
+    ORDER BY u.account
+    ON CONFLICT (account, router) DO UPDATE
+    SET connection = EXCLUDED.connection, mode = EXCLUDED.mode, state = EXCLUDED.state, code = EXCLUDED.code,
+        message = EXCLUDED.message, seen_at = EXCLUDED.seen_at,
+        since = CASE WHEN (c.state, c.code) IS NOT DISTINCT FROM (EXCLUDED.state, EXCLUDED.code) THEN c.since ELSE EXCLUDED.since END;
+END
+$$;
+
 CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1068,12 +1133,12 @@ CREATE FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_
     AS $$
 BEGIN
     RETURN (
-        WITH RECURSIVE latest (scope, action, id) AS (
-            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
+        WITH RECURSIVE latest (scope, action, id, actor, reason, created_at) AS (
+            (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
             UNION ALL
-            SELECT n.scope, n.action, n.id
+            SELECT n.scope, n.action, n.id, n.actor, n.reason, n.created_at
             FROM latest l
-            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
+            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c WHERE c.scope > l.scope
                                 ORDER BY c.scope, c.id DESC LIMIT 1) n
         ), owned (owner, account) AS (
             SELECT o.owner, s.name
@@ -1088,7 +1153,7 @@ BEGIN
             SELECT w.account FROM owned w
         )
         SELECT jsonb_build_object(
-            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
+            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id, l.actor, l.reason, l.created_at)), '[]') FROM latest l),
             'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
                        FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
             'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
@@ -1131,7 +1196,8 @@ BEGIN
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
                                     AND t.last_attempt_at > now() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
-                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
+                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1),
+                'connection', (SELECT jsonb_build_array(k.state, k.code, k.message, k.since) FROM connection_of(w.account) k WHERE k.fresh)
             )), '{}') FROM wanted w)));
 END
 $$;
@@ -1403,8 +1469,12 @@ BEGIN
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
     IF (v_facts ->> 'filled')::BOOLEAN THEN
         v_facts := v_facts || jsonb_build_object('last', (
-            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at,
+                                     CASE WHEN f.task_id IS NULL OR t.event_type = 'EXIT_FLATTEN'
+                                          THEN flattening_at(f.account, f.mode, f.created_at) END)
+            FROM fills f
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            LEFT JOIN execution_tasks t ON t.id = f.task_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
@@ -1668,6 +1738,20 @@ CREATE TABLE public.broker_orders (
     CONSTRAINT broker_orders_role_check CHECK ((role = ANY (ARRAY['entry'::text, 'exit'::text, 'stop'::text, 'target'::text, 'foreign'::text]))),
     CONSTRAINT broker_orders_side_check CHECK ((side = ANY (ARRAY['BUY'::text, 'SELL'::text]))),
     CONSTRAINT broker_orders_state_check CHECK ((state = ANY (ARRAY['WORKING'::text, 'FILLED'::text, 'CANCELLED'::text, 'EXPIRED'::text, 'REJECTED'::text, 'UNCLEAR'::text])))
+);
+
+CREATE TABLE public.connection_states (
+    account text NOT NULL COLLATE pg_catalog."C",
+    router text NOT NULL,
+    connection text NOT NULL,
+    mode text NOT NULL,
+    state text NOT NULL,
+    code text,
+    message text,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT connection_states_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT connection_states_state_check CHECK ((state = ANY (ARRAY['opening'::text, 'open'::text, 'down'::text])))
 );
 
 CREATE TABLE public.controls (
@@ -2016,6 +2100,9 @@ ALTER TABLE ONLY public.automated_signals
 ALTER TABLE ONLY public.broker_orders
     ADD CONSTRAINT broker_orders_pkey PRIMARY KEY (account, order_id);
 
+ALTER TABLE ONLY public.connection_states
+    ADD CONSTRAINT connection_states_pkey PRIMARY KEY (account, router);
+
 ALTER TABLE ONLY public.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
@@ -2234,6 +2321,9 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.connection_of(p_account text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.connection_of(p_account text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.controls_chain() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
@@ -2277,6 +2367,12 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.forget_connections(p_router text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forget_connections(p_router text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
@@ -2301,6 +2397,9 @@ GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter
 
 REVOKE ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
@@ -2365,6 +2464,8 @@ GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 GRANT SELECT ON TABLE public.automated_signals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.connection_states TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.controls TO eventrouter_app;
 

@@ -199,7 +199,7 @@ class Service:
         )
         listener = self.router.listener
         self.context.listener_healthy = lambda: listener.healthy
-        self.context.connections = self.router.connection_states
+        self.context.connections = self.router.standings
         await self.router.start()
 
     async def _purge(self, pool: Pool) -> None:

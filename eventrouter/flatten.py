@@ -255,7 +255,8 @@ class Flattener:
     async def _start(self, request: FlattenRequest) -> None:
         """Once this is committed no exit is sent, and every one that was decided before is in SENDING."""
         detail = {"control": request.control, "scope": request.scope, "reason": request.reason}
-        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}.")
+        why = f": {request.reason}" if request.reason else "."
+        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}{why}")
         async with session(self._pool, "flatten") as conn, conn.transaction():
             await store.wait_for_claims(conn)
             await append_event(conn, self._name, request.account, self._mode, event)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from eventrouter.bookkeeper import Bookkeeper
 from eventrouter.connection import Connection, connections_of
@@ -32,7 +33,9 @@ from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
+from eventrouter.store.connections import forget_connections
 from eventrouter.store.settings import TableCache
+from eventrouter.watch import Watch, told
 
 _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
@@ -105,6 +108,7 @@ class ExecutionRouter:
         self._gatekeeper = Gatekeeper(self._accounts)
         self._executors = {each.name: self._executor(each, batch_size) for each in self.connections}
         self._bookkeepers: dict[str, Bookkeeper] = {}
+        self._watches = {each.name: Watch(self._pool, each, name=self.name) for each in self.connections}
         self._flatteners = {
             connection.name: Flattener(database, self._pool, connection, name=self.name, lease_s=lease)
             for connection in self.connections
@@ -137,6 +141,10 @@ class ExecutionRouter:
             for connection in self.connections
         }
 
+    def standings(self) -> dict[str, dict[str, Any]]:
+        """Each connection's name → how its broker stands, as its accounts' logins were last answered; see watch.told."""
+        return {name: told(watch.links) for name, watch in self._watches.items()}
+
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
         if self._stop.is_set():
@@ -161,6 +169,7 @@ class ExecutionRouter:
         return [
             *books,
             (f"open {connection.name}", connection.open),
+            (f"watch {connection.name}", self._watches[connection.name].run),
             (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
             (f"flatten {connection.name}", self._flatteners[connection.name].run),
             (f"guard {connection.name}", self._guardians[connection.name].run),
@@ -187,6 +196,7 @@ class ExecutionRouter:
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
             async with translated("stop"), asyncio.timeout(1.0), self._pool.connection() as conn:
+                await forget_connections(conn, self.name)
                 await notify(conn)
         await self._pool.close()
         await self._outcome_pool.close()

@@ -49,9 +49,9 @@ def parse_address(value: object) -> Address:
     return Address(host, int(port))
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of the words, or nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
+def did_you_mean(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`; did you mean X?` for the nearest of the words, or nothing. Names of the user's choice need a higher `cutoff` than keys."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -125,8 +125,11 @@ def _weekdays(days: str) -> Iterator[int]:
 
 
 def _window(value: str) -> str:
-    if parse_window(value) is None:
+    window = parse_window(value)
+    if window is None:
         raise ValueError('must be like "08:30-15:00" or "mon-fri 08:30-15:00"')
+    if window.opens == window.closes != time():
+        raise ValueError("must close at another time than it opens; a whole day is 00:00-00:00")
     return value
 
 

@@ -33,6 +33,7 @@ _TABLES = (
     "holdings",
     "account_log",
     "last_prices",
+    "connection_states",
     "controls",
     "seals",
     "sealed_heads",

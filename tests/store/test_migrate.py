@@ -38,6 +38,7 @@ TABLES = [
     "seals",
     "sealed_heads",
     "dead_letters",
+    "connection_states",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
