@@ -44,6 +44,7 @@ _RECONCILE_SHORTEST_S = 0.1
 _PAUSE_FIRST_S = 0.1
 _PAUSE_LONGEST_S = 2.0
 _MOST_SESSIONS = 10
+_CANCEL_AGAIN_S = 0.5
 
 Loop = tuple[str, Callable[[], Awaitable[None]]]
 """What runs again and again until the router stops: a name, and one run of it, which may last as long as the router."""
@@ -319,6 +320,9 @@ class ExecutionRouter:
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancels until they have ended: until Python 3.12 the pool's wait for a connection can lose a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
