@@ -17,6 +17,7 @@ from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.parsers import MOST_BYTES
+from eventrouter.ending import ended
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.logs import get_logger
@@ -116,9 +117,7 @@ class Service:
     async def stop(self) -> None:
         """Stops everything that was started, the database last. Idempotent."""
         self.context.stopping.set()
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await ended(self._chores)
         if self.context.ingest is not None:
             await self.context.ingest.stop()
         if self.router is not None:

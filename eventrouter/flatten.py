@@ -17,6 +17,7 @@ from eventrouter.closing_out import Round, close_out, is_flat
 from eventrouter.connection import Connection
 from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, BrokerUnavailable, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
@@ -75,10 +76,7 @@ class Flattener:
                     async with asyncio.timeout(self._poll_s):
                         await self.wake.wait()
         finally:
-            running = list(self._running.values())
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await ended(self._running.values())
             if self._locks is not None:
                 await self._locks.close()
 

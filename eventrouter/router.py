@@ -19,6 +19,7 @@ from eventrouter.connection import Connection, connections_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.routing import Candidate, RoutingTable
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.flatten import Flattener
@@ -44,7 +45,6 @@ _RECONCILE_SHORTEST_S = 0.1
 _PAUSE_FIRST_S = 0.1
 _PAUSE_LONGEST_S = 2.0
 _MOST_SESSIONS = 10
-_CANCEL_AGAIN_S = 0.5
 
 Loop = tuple[str, Callable[[], Awaitable[None]]]
 """What runs again and again until the router stops: a name, and one run of it, which may last as long as the router."""
@@ -187,9 +187,9 @@ class ExecutionRouter:
             return
         self._stop.set()
         self.wake()
-        await _cancelled(self._others)
+        await ended(self._others)
         await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
-        await _cancelled(self._claiming)
+        await ended(self._claiming)
         await self._gatekeeper.stop()
         await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
         await self._outcomes.stop()
@@ -317,12 +317,3 @@ class ExecutionRouter:
             await explain_unclaimed(self._pool, actor=self.name, accounts=names, metrics=self.metrics)
             self._pauses.pop("explain", None)
             await asyncio.sleep(_RECONCILE_LONGEST_S)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels until they have ended: until Python 3.12 the pool's wait for a connection can lose a cancellation."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)

@@ -19,6 +19,7 @@ from eventrouter.config import AlertsConfig
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.nearness import limit_notices
 from eventrouter.domain.notices import Kind, Notice, Severity, left_out, message_of, notice_of, plain_notice
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.logs import get_logger, redact_text
 from eventrouter.metrics import Metrics
@@ -91,9 +92,7 @@ class Alerts:
         self._stop.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_STOP_WITHIN_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     def state(self) -> dict[str, Any]:
         """For /readyz: how the last message to each receiver ended here, and how many notifications wait."""

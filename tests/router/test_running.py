@@ -200,21 +200,3 @@ async def test_a_fault_that_passed_does_not_slow_the_next_one_down(
         await reaches(db, await enqueue(db, f"t{number}", account=None), Status.SUCCESS)
         await asleep(router)
     assert pauses == [pauses[0]] * 3
-
-
-async def test_a_loop_that_loses_a_cancellation_is_cancelled_again() -> None:
-    """Until Python 3.12 the pool's wait for a connection can lose one; stopping must not wait for ever because of it."""
-    lost = asyncio.Event()
-
-    async def loses_one() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            lost.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(loses_one())
-    await asyncio.sleep(0)
-    await router_module._cancelled([task])
-    assert lost.is_set()
-    assert task.cancelled()
