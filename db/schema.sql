@@ -26,6 +26,21 @@ CREATE FUNCTION public.account_key(p_account text) RETURNS bigint
     SET search_path TO 'public', 'pg_temp'
     RETURN hashtextextended(('account:'::text || p_account), (0)::bigint);
 
+CREATE FUNCTION public.account_log_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    SELECT l.hash INTO v_previous FROM account_log l WHERE l.account = NEW.account AND l.mode = NEW.mode AND l.seq = NEW.seq - 1;
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.account, NEW.mode, NEW.seq, NEW.kind, NEW.actor, NEW.message, NEW.detail, NEW.state,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.account_mode(p_account text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -115,7 +130,10 @@ BEGIN
     SELECT t.id, t.version + 1, t.status, e.status,
            t.attempts + (t.status = 'PENDING' AND e.status = 'SENDING')::INTEGER,
            p_actor, e.reason, e.message, e.response_code, e.response_body, e.response_raw,
-           COALESCE(e.detail::JSONB, '{}'),
+           COALESCE(e.detail::JSONB, '{}')
+               -- a new generation: what was sent before and what is sent now can be told apart at the broker
+               || CASE WHEN e.reason = 'OPERATOR_RETRY' AND e.status = 'PENDING' AND t.status IN ('FAILED', 'REVIEW')
+                       THEN jsonb_build_object('client_order_id', draw_client_order_id()) ELSE '{}' END,
            CASE WHEN e.run_in IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.run_in, 0), 31536000)) END,
            CASE WHEN e.lease IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.lease, 0), 86400)) END
     FROM unnest(p_task_ids, p_versions, p_statuses, p_reasons, p_messages, p_response_codes, p_response_bodies,
@@ -133,6 +151,76 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) RETURNS TABLE(id bigint, kind text, severity text, title text, body text, account text, task_id bigint, created_at timestamp with time zone, attempts integer, reached text[], waiting bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_now    TIMESTAMPTZ;
+    v_rounds TIMESTAMPTZ[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('eventrouter.notifications', 0));
+    v_now := clock_timestamp();
+    IF NOT EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.due_at <= v_now)
+       OR EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.claimed_until > v_now) THEN
+        RETURN;
+    END IF;
+    SELECT COALESCE(array_agg(r ORDER BY r), '{}') INTO v_rounds
+    FROM notification_state s, unnest(s.rounds) r WHERE r > v_now - INTERVAL '1 minute';
+    IF cardinality(v_rounds) >= p_per_minute THEN
+        RETURN;
+    END IF;
+    UPDATE notification_state SET rounds = v_rounds || v_now;
+    DELETE FROM notifications n WHERE n.due_at IS NULL AND n.created_at < v_now - INTERVAL '90 days';
+    RETURN QUERY
+    WITH taken AS (
+        UPDATE notifications n
+        SET worker = p_worker, claimed_until = v_now + make_interval(secs => p_lease_s)
+        WHERE n.id IN (SELECT m.id FROM notifications m
+                       WHERE m.due_at IS NOT NULL AND (m.attempts = 0 OR m.due_at <= v_now) ORDER BY m.id LIMIT p_most)
+        RETURNING n.*
+    )
+    SELECT t.id, t.kind, t.severity, t.title, t.body, t.account, t.task_id, t.created_at, t.attempts, t.reached,
+           (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL)
+    FROM taken t
+    ORDER BY t.id;
+END
+$$;
+
+CREATE FUNCTION public.connection_of(p_account text) RETURNS TABLE(account text, router text, connection text, mode text, state text, code text, message text, since timestamp with time zone, seen_at timestamp with time zone, fresh boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT c.account, c.router, c.connection, c.mode, c.state, c.code, c.message, c.since, c.seen_at,
+           c.seen_at > clock_timestamp() - INTERVAL '1 minute' AS fresh
+    FROM connection_states c
+    WHERE c.account = p_account COLLATE "C"
+    ORDER BY c.seen_at > clock_timestamp() - INTERVAL '1 minute' DESC, c.state <> 'open' DESC, c.seen_at DESC
+    LIMIT 1;
+END
+$$;
+
+CREATE FUNCTION public.controls_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    SELECT c.hash INTO v_previous FROM controls c WHERE c.id < NEW.id ORDER BY c.id DESC LIMIT 1;
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.id, NEW.scope, NEW.action, NEW.actor, NEW.reason,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.controls_guard() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -141,6 +229,61 @@ BEGIN
     RAISE EXCEPTION 'controls is append-only: % refused', TG_OP
         USING ERRCODE = 'object_not_in_prerequisite_state',
               HINT = 'What stands is changed by a further row: halt, resume or flatten again.';
+END
+$$;
+
+CREATE FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    v_sent execution_logs;
+BEGIN
+    SELECT * INTO v_sent FROM execution_logs l
+    WHERE l.task_id = p_task_id AND l.seq < p_opened_seq AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+    ORDER BY l.seq DESC LIMIT 1;
+    RETURN jsonb_build_object(
+        'sent', CASE WHEN v_sent.seq IS NOT NULL THEN jsonb_build_object(
+            'seq', v_sent.seq, 'at', v_sent.created_at, 'attempt', v_sent.attempt,
+            'client_order_id', v_sent.detail -> 'client_order_id', 'contract', v_sent.detail -> 'contract',
+            'direction', v_sent.detail -> 'direction', 'quantity', v_sent.detail -> 'quantity',
+            'request_hash', v_sent.detail -> 'request_hash') END,
+        'steps', (SELECT COALESCE(jsonb_agg(s.step ORDER BY s.seq), '[]') FROM (
+            SELECT l.seq, jsonb_build_object('seq', l.seq, 'at', l.created_at, 'status', l.status, 'reason', l.reason, 'message', l.message,
+                                             'response_code', l.response_code, 'response_body', left(l.response_body, 2000),
+                                             'detail', l.detail) AS step
+            FROM execution_logs l
+            WHERE l.task_id = p_task_id AND l.seq > COALESCE(v_sent.seq, 1) AND (p_closed_seq IS NULL OR l.seq < p_closed_seq)
+            ORDER BY l.seq DESC LIMIT 20) s),
+        'look_ups', (SELECT count(*) FROM execution_logs l
+                     WHERE l.task_id = p_task_id AND l.seq > COALESCE(v_sent.seq, 1) AND (p_closed_seq IS NULL OR l.seq < p_closed_seq)
+                       AND l.reason IN ('NOT_FOUND', 'NOT_PROVEN')),
+        'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                              'order_id', b.order_id, 'client_order_id', b.client_order_id, 'role', b.role, 'contract', b.contract, 'side', b.side,
+                              'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'state', b.state, 'placed_at', b.placed_at)
+                              ORDER BY b.placed_at, b.order_id), '[]')
+                   FROM broker_orders b
+                   JOIN execution_tasks t ON t.id = p_task_id AND t.trade_id = b.trade_id AND t.account = b.account
+                   WHERE b.task_id = p_task_id),
+        'fills', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
+                             'fill_id', f.fill_id, 'order_id', f.order_id, 'contract', f.contract, 'side', f.side, 'quantity', f.quantity::TEXT,
+                             'price', f.price::TEXT, 'at', f.filled_at) ORDER BY f.filled_at, f.fill_id), '[]')
+                  FROM fills f
+                  JOIN execution_tasks t ON t.id = p_task_id AND t.trade_id = f.trade_id AND t.account = f.account
+                  WHERE f.task_id = p_task_id));
+END
+$$;
+
+CREATE FUNCTION public.dead_letters_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'dead_letters is written only by the log of its tasks: % refused', TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'Act on the task, and its letter follows: eventrouter retry | discard | resolve TASK.';
 END
 $$;
 
@@ -240,6 +383,43 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_id BIGINT;
+BEGIN
+    INSERT INTO execution_tasks (trade_id, event_type, payload, account, place, mode, signal_id, expires_at, plan, retry_of)
+    SELECT t.trade_id, t.event_type, p_payload::JSONB, t.account, t.place, t.mode, t.signal_id, p_expires_at, t.plan, t.id
+    FROM execution_tasks t
+    JOIN execution_logs l ON l.task_id = t.id AND l.seq = t.version
+    WHERE t.id = p_task_id AND t.status = 'CANCELLED' AND l.reason = 'OPERATOR_REPLACE' AND l.xid = pg_current_xact_id()
+    RETURNING id INTO STRICT v_id;
+    RETURN v_id;
+END
+$$;
+
+CREATE FUNCTION public.execution_logs_chain() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_previous BYTEA;
+BEGIN
+    IF NEW.seq > 1 THEN
+        SELECT l.hash INTO v_previous FROM execution_logs l WHERE l.task_id = NEW.task_id AND l.seq = NEW.seq - 1;
+    END IF;
+    -- JSON's text of a JSONB value has one form only: keys in order, no repeats
+    NEW.hash := sha256(COALESCE(v_previous, '\x0000000000000000000000000000000000000000000000000000000000000000') || convert_to(json_build_array(
+        1, NEW.task_id, NEW.seq, NEW.prev_status, NEW.status, NEW.attempt, NEW.actor, NEW.reason, NEW.message,
+        NEW.response_code, NEW.response_body, encode(NEW.response_raw, 'hex'), NEW.detail,
+        (EXTRACT(EPOCH FROM NEW.run_at) * 1000000)::BIGINT, (EXTRACT(EPOCH FROM NEW.lease_until) * 1000000)::BIGINT,
+        (EXTRACT(EPOCH FROM NEW.created_at) * 1000000)::BIGINT)::TEXT, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.execution_logs_fold() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -252,14 +432,18 @@ DECLARE
     v_wanted  BIGINT;
     v_applied BIGINT;
     v_routed  BOOLEAN;
+    v_retried BOOLEAN;
 BEGIN
-    SELECT count(*), bool_or(n.reason = 'ROUTED') INTO v_wanted, v_routed FROM fresh n WHERE n.seq > 1;
+    SELECT count(*), bool_or(n.reason = 'ROUTED'), bool_or(n.reason = 'OPERATOR_RETRY')
+    INTO v_wanted, v_routed, v_retried
+    FROM fresh n WHERE n.seq > 1;
     IF v_wanted = 0 THEN
         RETURN NULL;
     END IF;
     UPDATE execution_tasks t
     SET status = n.status,
         version = n.seq,
+        head = n.hash,
         attempts = n.attempt,
         last_error = CASE WHEN n.status IN ('SENDING', 'ACCEPTED', 'SUCCESS', 'HELD') THEN NULL
                           WHEN n.status = n.prev_status THEN t.last_error
@@ -291,6 +475,13 @@ BEGIN
         FROM fresh n
         WHERE t.id = n.task_id AND n.reason = 'ROUTED';
     END IF;
+    IF v_retried THEN
+        UPDATE execution_tasks t
+        SET client_order_id = n.detail ->> 'client_order_id',
+            expires_at = COALESCE((n.detail ->> 'expires_at')::TIMESTAMPTZ, t.expires_at)
+        FROM fresh n
+        WHERE t.id = n.task_id AND n.reason = 'OPERATOR_RETRY' AND n.prev_status IN ('FAILED', 'REVIEW') AND n.detail ? 'client_order_id';
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -306,6 +497,33 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.execution_logs_letters() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM fresh n WHERE n.status <> n.prev_status
+                                         AND (n.status IN ('FAILED', 'REVIEW') OR n.prev_status IN ('FAILED', 'REVIEW'))) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE dead_letters d
+    SET closed_seq = n.seq, closed_at = n.created_at, closed_by = n.actor, closed_how = n.reason, closed_reason = n.message
+    FROM fresh n
+    WHERE d.task_id = n.task_id AND d.closed_seq IS NULL AND n.status <> n.prev_status AND n.prev_status IN ('FAILED', 'REVIEW');
+    INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)
+    SELECT n.task_id, n.seq, n.status, n.reason, t.client_order_id, n.created_at
+    FROM fresh n
+    JOIN execution_tasks t ON t.id = n.task_id
+    WHERE n.status <> n.prev_status AND n.status IN ('FAILED', 'REVIEW')
+    ORDER BY n.task_id;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.execution_tasks_born() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -315,7 +533,8 @@ BEGIN
     SELECT n.id, 1, NULL, n.status, n.attempts, 'enqueue', 'ENQUEUED',
            jsonb_build_object('trade_id', n.trade_id, 'event_type', n.event_type, 'payload', n.payload, 'signal_id', n.signal_id,
                               'account', n.account, 'lane', n.lane, 'place', n.place, 'mode', n.mode,
-                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at, 'plan', n.plan)
+                              'client_order_id', n.client_order_id, 'expires_at', n.expires_at, 'plan', n.plan,
+                              'retry_of', n.retry_of)
     FROM born n
     ORDER BY n.id;
     RETURN NULL;
@@ -419,6 +638,35 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('action', c.action, 'scope', c.scope, 'actor', c.actor, 'reason', c.reason, 'at', c.created_at)
+        FROM (SELECT l.seq, (l.detail ->> 'control')::BIGINT AS control FROM account_log l
+              WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLATTEN_STARTED'
+                AND l.created_at <= p_at
+              ORDER BY l.seq DESC LIMIT 1) s
+        JOIN controls c ON c.id = s.control
+        WHERE NOT EXISTS (SELECT FROM account_log e
+                          WHERE e.account = p_account COLLATE "C" AND e.mode = p_mode AND e.kind LIKE 'FLAT%' AND e.seq > s.seq
+                            AND e.kind IN ('FLAT', 'FLATTEN_WITHDRAWN') AND e.created_at < p_at - INTERVAL '1 minute'));
+END
+$$;
+
+CREATE FUNCTION public.forget_connections(p_router text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states WHERE router = p_router;
+END
+$$;
+
 CREATE FUNCTION public.halt_key() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -492,6 +740,27 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) RETURNS numeric
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (SELECT sum(GREATEST((i.detail ->> 'quantity')::NUMERIC - r.filled, 0))
+            FROM execution_tasks o
+            CROSS JOIN LATERAL (SELECT l.detail FROM execution_logs l WHERE l.task_id = o.id AND l.reason = 'INTENT'
+                                ORDER BY l.seq DESC LIMIT 1) i
+            CROSS JOIN LATERAL (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
+                                       AS filled
+                                FROM fills f WHERE f.task_id = o.id) r
+            WHERE o.account = p_account COLLATE "C" AND o.mode = 'live' AND NOT o.opening
+              AND o.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+              AND o.trade_id <> p_trade_id COLLATE "default"
+              AND i.detail ->> 'contract' = p_contract AND sign((i.detail ->> 'held')::NUMERIC) = p_sign);
+END
+$$;
+
 CREATE FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -524,7 +793,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
+CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -549,17 +818,23 @@ BEGIN
             CROSS JOIN LATERAL (
                 (SELECT x.place, x.id, x.account FROM execution_tasks x
                  WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+                   AND (x.mode = p_mode OR x.mode = 'dry')
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                                     AND NOT (s.opening AND order_is_shown(s.id, s.account)))
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
                  FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                         AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
-                 WHERE h.status = 'PENDING' AND h.run_at <= v_now)
+                 WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
             ) first
             WHERE first.account = ANY (p_accounts)
-              AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
             ORDER BY first.place, first.id
             OFFSET 0
         ) c
@@ -592,18 +867,22 @@ BEGIN
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x
          WHERE x.lane = v.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+           AND (x.mode = p_mode OR x.mode = 'dry')
          ORDER BY x.place, x.id LIMIT v_depth)
         UNION ALL
         (SELECT w.id
          FROM (SELECT o.id, o.opening, bool_and(o.status = 'PENDING' AND o.run_at <= v_now) OVER (ORDER BY o.place, o.id) AS clear
                FROM (SELECT n.id, n.place, n.opening, n.status, n.run_at FROM execution_tasks n
                      WHERE n.lane = v.lane AND n.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                       AND (n.mode = p_mode OR n.status = 'PENDING' AND (n.opening OR n.mode = 'dry'))
                      ORDER BY n.place, n.id LIMIT v_depth) o) w
          WHERE w.clear AND w.opening)
     ) due
     JOIN execution_tasks t ON t.id = due.id
     LEFT JOIN automated_signals g ON g.id = t.signal_id
-    WHERE NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = v.lane AND s.status = 'SENDING')
+    WHERE NOT EXISTS (SELECT FROM execution_tasks s
+                      WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                        AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
     ORDER BY t.place, t.id;
 END
 $$;
@@ -662,6 +941,12 @@ BEGIN
             WHERE t.account = v_given.account COLLATE "C" AND t.mode = p_mode
               AND (p_ours AND t.id = v_given.task_id
                    OR p_mode = 'live' AND t.mode = 'live' AND t.client_order_id = v_given.client_order_id COLLATE "C");
+            IF NOT FOUND AND p_mode = 'live' AND v_given.client_order_id IS NOT NULL THEN  -- sent before somebody had it sent again
+                SELECT t.id AS task_id, t.trade_id::TEXT AS trade_id, CASE WHEN t.opening THEN 'entry' ELSE 'exit' END AS role
+                INTO v_task FROM dead_letters d JOIN execution_tasks t ON t.id = d.task_id
+                WHERE d.client_order_id = v_given.client_order_id COLLATE "C" AND t.account = v_given.account COLLATE "C" AND t.mode = 'live'
+                LIMIT 1;
+            END IF;
         END IF;
         INSERT INTO broker_orders AS b (account, order_id, mode, task_id, trade_id, role, contract, root, side, quantity, filled, state,
                                         limit_price, stop_price, client_order_id, parent_id, linked_id, placed_at, updated_at)
@@ -695,6 +980,51 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states
+    WHERE account = ANY (p_accounts) AND router <> p_router AND seen_at < clock_timestamp() - INTERVAL '1 hour';
+    INSERT INTO connection_states AS c (account, router, connection, mode, state, code, message)
+    SELECT u.account, p_router, p_connection, p_mode, u.state, u.code, u.message
+    FROM unnest(p_accounts, p_states, p_codes, p_messages) AS u (account, state, code, message)
+    ORDER BY u.account
+    ON CONFLICT (account, router) DO UPDATE
+    SET connection = EXCLUDED.connection, mode = EXCLUDED.mode, state = EXCLUDED.state, code = EXCLUDED.code,
+        message = EXCLUDED.message, seen_at = EXCLUDED.seen_at,
+        since = CASE WHEN (c.state, c.code) IS NOT DISTINCT FROM (EXCLUDED.state, EXCLUDED.code) THEN c.since ELSE EXCLUDED.since END;
+END
+$$;
+
+CREATE FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_written INTEGER;
+BEGIN
+    IF p_after IS NOT NULL THEN
+        INSERT INTO notification_state AS s (position) VALUES (p_after)
+        ON CONFLICT (single) DO UPDATE SET position = EXCLUDED.position WHERE s.position = p_before;
+        IF NOT FOUND THEN
+            RETURN -1;
+        END IF;
+    END IF;
+    INSERT INTO notifications (kind, severity, title, body, account, task_id, topic, created_at, due_at, reached)
+    SELECT n.kind, n.severity, n.title, n.body, n.account, n.task_id, n.topic, COALESCE(n.at, clock_timestamp()),
+           clock_timestamp() + make_interval(secs => p_wait_s), COALESCE(n.reached, '{}')
+    FROM ROWS FROM (jsonb_to_recordset(p_notices)
+        AS (kind TEXT, severity TEXT, title TEXT, body TEXT, account TEXT, task_id BIGINT, topic TEXT, at TIMESTAMPTZ, reached TEXT[]))
+        WITH ORDINALITY AS n (kind, severity, title, body, account, task_id, topic, at, reached, ord)
+    ORDER BY n.ord
+    ON CONFLICT (topic) DO NOTHING;
+    GET DIAGNOSTICS v_written = ROW_COUNT;
+    RETURN v_written;
+END
+$$;
+
 CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -706,6 +1036,19 @@ CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numer
     ORDER BY e.root COLLATE "C", e.at DESC, e.ord DESC
     ON CONFLICT (root) DO UPDATE SET price = EXCLUDED.price, source = EXCLUDED.source, at = EXCLUDED.at
     WHERE EXCLUDED.at >= l.at
+$$;
+
+CREATE FUNCTION public.order_is_shown(p_task_id bigint, p_account text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM execution_tasks t
+                   JOIN broker_orders b ON b.task_id = t.id AND b.account = p_account COLLATE "C" AND b.role IN ('entry', 'exit')
+                   WHERE t.id = p_task_id AND t.attempts = 1);
+END
 $$;
 
 CREATE FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) RETURNS TABLE(signal_uid uuid, stored boolean, duplicate_of uuid, opened_at timestamp with time zone, trades jsonb)
@@ -854,12 +1197,12 @@ CREATE FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_
     AS $$
 BEGIN
     RETURN (
-        WITH RECURSIVE latest (scope, action, id) AS (
-            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
+        WITH RECURSIVE latest (scope, action, id, actor, reason, created_at) AS (
+            (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
             UNION ALL
-            SELECT n.scope, n.action, n.id
+            SELECT n.scope, n.action, n.id, n.actor, n.reason, n.created_at
             FROM latest l
-            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
+            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c WHERE c.scope > l.scope
                                 ORDER BY c.scope, c.id DESC LIMIT 1) n
         ), owned (owner, account) AS (
             SELECT o.owner, s.name
@@ -874,7 +1217,7 @@ BEGIN
             SELECT w.account FROM owned w
         )
         SELECT jsonb_build_object(
-            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
+            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id, l.actor, l.reason, l.created_at)), '[]') FROM latest l),
             'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
                        FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
             'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
@@ -890,11 +1233,21 @@ BEGIN
                                        t.id, i.detail ->> 'root', i.detail ->> 'direction', i.detail ->> 'quantity',
                                        (SELECT COALESCE(sum(f.quantity), 0)::TEXT FROM fills f WHERE f.task_id = t.id),
                                        t.payload ->> 'symbol', t.payload ->> 'direction', t.payload ->> 'quantity')), '[]')
-                            FROM execution_tasks t
+                            FROM (SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                  UNION ALL
+                                  SELECT x.* FROM execution_tasks x
+                                  WHERE x.account = w.account AND x.mode = p_mode AND x.opening
+                                    AND x.status = 'PENDING' AND x.attempts > 0
+                                    AND (SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
+                                         WHERE e.task_id = x.id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
+                                         ORDER BY e.seq DESC LIMIT 1)
+                                    -- what works of it is counted below
+                                    AND NOT EXISTS (SELECT FROM broker_orders b
+                                                    WHERE b.task_id = x.id AND b.role = 'entry' AND b.state IN ('WORKING', 'UNCLEAR'))) t
                             LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
-                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
-                            WHERE t.account = w.account AND t.mode = p_mode AND t.opening
-                              AND t.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')),
+                                               WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE),
                 'orders', (SELECT COALESCE(jsonb_agg(jsonb_build_array(b.root, b.contract, b.side, (b.quantity - b.filled)::TEXT)), '[]')
                            FROM broker_orders b
                            WHERE b.account = w.account AND b.mode = p_mode AND b.state IN ('WORKING', 'UNCLEAR')
@@ -907,7 +1260,8 @@ BEGIN
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
                                     AND t.last_attempt_at > now() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
-                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
+                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1),
+                'connection', (SELECT jsonb_build_array(k.state, k.code, k.message, k.since) FROM connection_of(w.account) k WHERE k.fresh)
             )), '{}') FROM wanted w)));
 END
 $$;
@@ -977,6 +1331,80 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.seal_history() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    c_zero   CONSTANT BYTEA := decode(repeat('00', 32), 'hex');
+    v_last   seals;
+    v_new    seals;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('eventrouter.seal'), 'seals'::REGCLASS::OID::INTEGER) THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO v_last FROM seals s ORDER BY s.id DESC LIMIT 1;
+    v_new.id := COALESCE(v_last.id, 0) + 1;
+    v_new.previous := COALESCE(v_last.hash, c_zero);
+    v_new.made_at := clock_timestamp();
+    -- every transaction below this one is finished, so the statements below see all that it wrote
+    v_new.to_xid := pg_snapshot_xmin(pg_current_snapshot());
+    -- in a cluster that counts from a lower number (a restored dump) everything is sealed anew
+    v_new.from_xid := CASE WHEN v_last.to_xid <= v_new.to_xid THEN v_last.to_xid ELSE '0' END;
+
+    INSERT INTO sealed_heads (seal_id, kind, name, seq, hash)
+    SELECT DISTINCT ON (l.task_id) v_new.id, 'task', l.task_id::TEXT, l.seq, l.hash
+    FROM execution_logs l
+    WHERE l.xid >= v_new.from_xid AND (l.xid < v_new.to_xid OR v_new.from_xid = '0')
+    ORDER BY l.task_id, l.seq DESC;
+
+    INSERT INTO sealed_heads (seal_id, kind, name, seq, hash)
+    WITH RECURSIVE accounts AS (
+        (SELECT l.account, l.mode FROM account_log l ORDER BY l.account, l.mode LIMIT 1)
+        UNION ALL
+        SELECT n.account, n.mode
+        FROM accounts a
+        CROSS JOIN LATERAL (SELECT l.account, l.mode FROM account_log l WHERE (l.account, l.mode) > (a.account, a.mode)
+                            ORDER BY l.account, l.mode LIMIT 1) n
+    ), heads AS (
+        SELECT 'account' AS kind, a.mode || ':' || a.account AS name, h.seq::BIGINT AS seq, h.hash
+        FROM accounts a
+        CROSS JOIN LATERAL (SELECT l.seq, l.hash FROM account_log l WHERE l.account = a.account AND l.mode = a.mode
+                            ORDER BY l.seq DESC LIMIT 1) h
+        UNION ALL
+        (SELECT 'controls', '', c.id, c.hash FROM controls c ORDER BY c.id DESC LIMIT 1)
+    )
+    SELECT v_new.id, h.kind, h.name, h.seq, h.hash
+    FROM heads h
+    WHERE NOT EXISTS (SELECT FROM sealed_heads s WHERE s.kind <> 'task' AND s.kind = h.kind COLLATE "C" AND s.name = h.name COLLATE "C"
+                                                   AND s.seq = h.seq AND s.hash = h.hash);
+
+    SELECT count(*), sha256(string_agg(convert_to(json_build_array(s.kind, s.name, s.seq, encode(s.hash, 'hex'))::TEXT, 'UTF8'), ''
+                                       ORDER BY s.kind, s.name))
+    INTO v_new.heads, v_new.digest
+    FROM sealed_heads s WHERE s.seal_id = v_new.id;
+    IF v_new.heads = 0 THEN
+        RETURN NULL;
+    END IF;
+    v_new.hash := sha256(v_new.previous || convert_to(json_build_array(
+        1, v_new.id, (EXTRACT(EPOCH FROM v_new.made_at) * 1000000)::BIGINT, v_new.from_xid::TEXT, v_new.to_xid::TEXT, v_new.heads,
+        encode(v_new.digest, 'hex'))::TEXT, 'UTF8'));
+    INSERT INTO seals SELECT v_new.*;
+    RETURN v_new.id;
+END
+$$;
+
+CREATE FUNCTION public.seals_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'A seal is followed by the next one, and never changed.';
+END
+$$;
+
 CREATE FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) RETURNS TABLE(control bigint, set_at timestamp with time zone, task_id bigint, account text, mode text, trade_id text, event_type text, status text, client_order_id text, since timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1007,6 +1435,25 @@ BEGIN
         ORDER BY t.id
         LIMIT 500
     ) f ON TRUE;
+END
+$$;
+
+CREATE FUNCTION public.settle_notifications(p_worker text, p_results jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE notifications n
+    SET attempts = n.attempts + 1,
+        reached = ARRAY(SELECT DISTINCT u FROM unnest(n.reached || r.reached) u ORDER BY u),
+        last_error = COALESCE(r.error, n.last_error),
+        due_at = clock_timestamp() + make_interval(secs => r.again_in_s),
+        sent_at = CASE WHEN r.sent THEN clock_timestamp() END,
+        worker = NULL,
+        claimed_until = NULL
+    FROM jsonb_to_recordset(p_results) AS r (id BIGINT, reached TEXT[], error TEXT, again_in_s FLOAT8, sent BOOLEAN)
+    WHERE n.id = r.id AND n.worker = p_worker;
+    RETURN (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL);
 END
 $$;
 
@@ -1050,11 +1497,23 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
     AS $$
 DECLARE
     v_facts JSONB;
+    v_out_of_sync TEXT;
+    v_differs JSONB;  -- contract → how much more the broker showed than our fills add up to
 BEGIN
+    v_out_of_sync := (SELECT l.state ->> 'out_of_sync' FROM account_log l
+                      WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode ORDER BY l.seq DESC LIMIT 1);
+    IF v_out_of_sync IS NOT NULL THEN
+        v_differs := (SELECT jsonb_object_agg(d.value ->> 0, (d.value ->> 1)::NUMERIC - (d.value ->> 2)::NUMERIC)
+                      FROM (SELECT l.detail -> 'differences' AS differences FROM account_log l
+                            WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind = 'OUT_OF_SYNC'
+                            ORDER BY l.seq DESC LIMIT 1) o
+                      CROSS JOIN LATERAL jsonb_array_elements(COALESCE(o.differences, '[]')) d);
+    END IF;
     v_facts := (SELECT jsonb_build_object(
                 'sending', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C"
-                              AND (o.status = 'SENDING' OR o.status IN ('UNKNOWN', 'REVIEW')
+                              AND (o.status = 'SENDING' AND NOT (p_mode = 'live' AND o.opening AND order_is_shown(o.id, p_account))
+                                   OR o.status IN ('UNKNOWN', 'REVIEW')
                                    AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%' AND p_mode = 'live'))
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'closed', (SELECT jsonb_build_array(o.id, o.status) FROM execution_tasks o
@@ -1084,16 +1543,21 @@ BEGIN
                             ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e),
                 'filled', EXISTS (SELECT FROM fills f WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode),
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
-                                    SELECT sum(n.quantity)::TEXT FROM holdings n
+                                    SELECT (sum(n.quantity) + COALESCE((v_differs ->> h.contract)::NUMERIC, 0))::TEXT FROM holdings n
                                     WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
-                                    h.root, h.average_price::TEXT)
+                                    h.root, h.average_price::TEXT,
+                                    CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
                                 ORDER BY abs(h.quantity) DESC, h.contract), '[]')
                          FROM holdings h
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
     IF (v_facts ->> 'filled')::BOOLEAN THEN
         v_facts := v_facts || jsonb_build_object('last', (
-            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at,
+                                     CASE WHEN f.task_id IS NULL OR t.event_type = 'EXIT_FLATTEN'
+                                          THEN flattening_at(f.account, f.mode, f.created_at) END)
+            FROM fills f
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            LEFT JOIN execution_tasks t ON t.id = f.task_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
@@ -1130,6 +1594,11 @@ BEGIN
                             WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('UNKNOWN', 'REVIEW')
                               AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1),
                 'working', working_orders(p_trade_id, p_account, p_mode, p_task_id),
+                'closing', EXISTS (SELECT FROM execution_tasks o
+                                   WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening
+                                     AND (o.event_type LIKE 'EXIT%' OR o.event_type LIKE 'REDUCE%')
+                                     AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED')
+                                     AND o.mode = p_mode AND o.id <> p_task_id),
                 'hidden', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening IN (TRUE, FALSE) AND o.status = 'ACCEPTED'
                              AND o.mode = p_mode AND o.id <> p_task_id
@@ -1142,10 +1611,12 @@ BEGIN
                               WHERE b.trade_id = p_trade_id COLLATE "default" AND b.account = p_account COLLATE "C" AND b.mode = p_mode
                                 AND b.role <> 'foreign' AND b.filled > r.recorded LIMIT 1),
                 'unshown', (SELECT jsonb_build_array(o.id) FROM execution_tasks o
-                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status = 'SUCCESS'
+                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening
+                              AND (o.status = 'SUCCESS' OR o.status = 'SENDING' AND order_is_shown(o.id, p_account))
                               AND o.mode = p_mode AND o.id <> p_task_id AND (o.payload ? 'stop_loss' OR o.payload ? 'take_profit')
                               AND NOT EXISTS (SELECT FROM broker_orders b WHERE b.task_id = o.id AND b.role IN ('stop', 'target'))
                             ORDER BY o.id DESC LIMIT 1),
+                'out_of_sync', v_out_of_sync,
                 'flattening', (SELECT jsonb_build_array(c.id) FROM (
                                    SELECT l.state FROM account_log l WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode
                                    ORDER BY l.seq DESC LIMIT 1) s
@@ -1159,6 +1630,9 @@ BEGIN
                              WHERE EXISTS (SELECT FROM holdings h
                                            WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default"
                                              AND h.quantity <> 0
+                                             AND (SELECT sum(n.quantity) FROM holdings n  -- else our fills say flat too: two trades oppose each other
+                                                  WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract
+                                                    AND n.quantity <> 0) <> 0
                                              AND NOT EXISTS (SELECT FROM fills f
                                                              WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C"
                                                                AND f.mode = p_mode AND f.contract = h.contract AND f.created_at > p.created_at
@@ -1233,21 +1707,25 @@ BEGIN
     RETURN (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'task', t.id, 'version', t.version, 'status', t.status, 'order', b.order_id, 'role', b.role, 'contract', b.contract,
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
-                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer)
+                'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer,
+                'asker', q.asker, 'times', q.times, 'said', a.said, 'was', q.was,
+                'by_status', (SELECT y.status FROM execution_tasks y WHERE y.id = q.asked_by))
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
             JOIN execution_tasks t ON t.id = b.task_id
             LEFT JOIN LATERAL (
                 SELECT l.detail -> 'orders' ->> b.order_id AS asked, (l.detail ->> 'by')::BIGINT AS asked_by, l.created_at AS asked_at, l.seq,
-                       (SELECT min(f.created_at) FROM execution_logs f
-                        WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
-                          AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
-                          AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') AS first_at
+                       l.actor AS asker, l.detail -> 'from' ->> b.order_id AS was, x.first_at, x.times
                 FROM execution_logs l
+                CROSS JOIN LATERAL (
+                    SELECT min(f.created_at) AS first_at, count(*) AS times FROM execution_logs f
+                    WHERE f.task_id = t.id AND f.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED')
+                      AND f.detail -> 'orders' ->> b.order_id = l.detail -> 'orders' ->> b.order_id
+                      AND f.detail ->> 'by' IS NOT DISTINCT FROM l.detail ->> 'by') x
                 WHERE l.task_id = t.id AND l.reason IN ('CANCEL_REQUESTED', 'RESIZE_REQUESTED') AND l.detail -> 'orders' ? b.order_id
                 ORDER BY l.seq DESC LIMIT 1) q ON TRUE
             LEFT JOIN LATERAL (
-                SELECT l.detail ->> 'outcome' AS answer FROM execution_logs l
+                SELECT l.detail ->> 'outcome' AS answer, left(l.message, 300) AS said FROM execution_logs l
                 WHERE l.task_id = t.id AND l.seq > q.seq AND l.reason IN ('CANCEL_ANSWERED', 'RESIZE_ANSWERED')
                   AND l.detail ->> 'order' = b.order_id
                 ORDER BY l.seq DESC LIMIT 1) a ON TRUE
@@ -1266,6 +1744,9 @@ CREATE TABLE public.account_log (
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
     state jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT account_log_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT account_log_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT account_log_seq_check CHECK ((seq >= 1))
 );
@@ -1343,6 +1824,20 @@ CREATE TABLE public.broker_orders (
     CONSTRAINT broker_orders_state_check CHECK ((state = ANY (ARRAY['WORKING'::text, 'FILLED'::text, 'CANCELLED'::text, 'EXPIRED'::text, 'REJECTED'::text, 'UNCLEAR'::text])))
 );
 
+CREATE TABLE public.connection_states (
+    account text NOT NULL COLLATE pg_catalog."C",
+    router text NOT NULL,
+    connection text NOT NULL,
+    mode text NOT NULL,
+    state text NOT NULL,
+    code text,
+    message text,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT connection_states_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT connection_states_state_check CHECK ((state = ANY (ARRAY['opening'::text, 'open'::text, 'down'::text])))
+);
+
 CREATE TABLE public.controls (
     id bigint NOT NULL,
     scope text NOT NULL COLLATE pg_catalog."C",
@@ -1350,12 +1845,41 @@ CREATE TABLE public.controls (
     actor text NOT NULL,
     reason text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT controls_action_check CHECK ((action = ANY (ARRAY['halt'::text, 'reduce'::text, 'resume'::text, 'flatten'::text]))),
+    CONSTRAINT controls_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT controls_scope_check CHECK (((scope = 'all'::text) OR (scope ~ '^(account|strategy):.'::text)))
 );
 
 ALTER TABLE public.controls ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.controls_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.dead_letters (
+    id bigint NOT NULL,
+    task_id bigint NOT NULL,
+    opened_seq integer NOT NULL,
+    status text NOT NULL,
+    code text NOT NULL,
+    client_order_id text NOT NULL COLLATE pg_catalog."C",
+    opened_at timestamp with time zone NOT NULL,
+    closed_seq integer,
+    closed_at timestamp with time zone,
+    closed_by text,
+    closed_how text,
+    closed_reason text,
+    CONSTRAINT dead_letters_closed CHECK ((((closed_seq > opened_seq) AND (closed_at IS NOT NULL) AND (closed_by IS NOT NULL) AND (closed_how IS NOT NULL)) OR ((closed_seq IS NULL) AND (closed_at IS NULL) AND (closed_by IS NULL) AND (closed_how IS NULL) AND (closed_reason IS NULL)))),
+    CONSTRAINT dead_letters_status_check CHECK ((status = ANY (ARRAY['FAILED'::text, 'REVIEW'::text])))
+);
+
+ALTER TABLE public.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.dead_letters_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -1381,8 +1905,10 @@ CREATE TABLE public.execution_logs (
     lease_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    hash bytea NOT NULL,
     CONSTRAINT execution_logs_counts CHECK (((seq >= 1) AND (attempt >= 0))),
     CONSTRAINT execution_logs_first CHECK (((seq = 1) = (prev_status IS NULL))),
+    CONSTRAINT execution_logs_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT execution_logs_leased CHECK (((((status)::text = 'SENDING'::text) AND ((prev_status)::text = 'PENDING'::text)) = (lease_until IS NOT NULL))),
     CONSTRAINT execution_logs_legal CHECK ((((COALESCE(prev_status, ''::character varying))::text = (status)::text) OR ((((COALESCE(prev_status, ''::character varying))::text || '>'::text) || (status)::text) = ANY (ARRAY['>PENDING'::text, 'PENDING>HELD'::text, 'PENDING>EXPIRED'::text, 'PENDING>DENIED'::text, 'PENDING>CANCELLED'::text, 'PENDING>SENDING'::text, 'PENDING>ACCEPTED'::text, 'PENDING>SUCCESS'::text, 'HELD>PENDING'::text, 'HELD>CANCELLED'::text, 'HELD>EXPIRED'::text, 'SENDING>PENDING'::text, 'SENDING>FAILED'::text, 'SENDING>EXPIRED'::text, 'SENDING>ACCEPTED'::text, 'SENDING>SUCCESS'::text, 'SENDING>UNKNOWN'::text, 'UNKNOWN>ACCEPTED'::text, 'UNKNOWN>SUCCESS'::text, 'UNKNOWN>FAILED'::text, 'UNKNOWN>PENDING'::text, 'UNKNOWN>REVIEW'::text, 'ACCEPTED>SUCCESS'::text, 'ACCEPTED>CANCELLED'::text, 'ACCEPTED>FAILED'::text, 'ACCEPTED>UNKNOWN'::text, 'REVIEW>ACCEPTED'::text, 'REVIEW>SUCCESS'::text, 'REVIEW>PENDING'::text, 'REVIEW>CANCELLED'::text, 'FAILED>PENDING'::text, 'FAILED>CANCELLED'::text, 'FAILED>SUCCESS'::text]))))
 );
@@ -1420,8 +1946,11 @@ CREATE TABLE public.execution_tasks (
     worker text,
     lease_until timestamp with time zone,
     plan jsonb,
+    head bytea,
+    retry_of bigint,
     CONSTRAINT execution_tasks_account_check CHECK (((length(account) >= 1) AND (length(account) <= 100))),
     CONSTRAINT execution_tasks_expires_at_check CHECK (((expires_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at <= '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT execution_tasks_head_check CHECK ((octet_length(head) = 32)),
     CONSTRAINT execution_tasks_leased CHECK ((((status)::text = 'SENDING'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT execution_tasks_mode CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT execution_tasks_named CHECK ((((trade_id)::text <> ''::text) AND ((event_type)::text <> ''::text))),
@@ -1498,6 +2027,64 @@ CREATE TABLE public.last_prices (
     CONSTRAINT last_prices_price_check CHECK (((price > '-1000000000000000000000000000000'::numeric) AND (price < '1000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE public.notification_state (
+    single boolean DEFAULT true NOT NULL,
+    "position" text NOT NULL,
+    rounds timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    CONSTRAINT notification_state_single_check CHECK (single)
+);
+
+CREATE TABLE public.notifications (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    account text COLLATE pg_catalog."C",
+    task_id bigint,
+    topic text COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    reached text[] DEFAULT '{}'::text[] NOT NULL,
+    sent_at timestamp with time zone,
+    last_error text,
+    worker text,
+    claimed_until timestamp with time zone,
+    CONSTRAINT notifications_claimed CHECK (((worker IS NULL) = (claimed_until IS NULL))),
+    CONSTRAINT notifications_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text, 'critical'::text])))
+);
+
+ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW public.open_dead_letters AS
+ SELECT d.id,
+    d.task_id,
+    d.opened_seq,
+    d.status,
+    d.code,
+    l.message,
+    d.client_order_id,
+    d.opened_at,
+    t.trade_id,
+    t.event_type,
+    t.account,
+    t.mode,
+    t.attempts,
+    public.dead_letter_evidence(d.task_id, d.opened_seq, d.closed_seq) AS evidence
+   FROM ((public.dead_letters d
+     JOIN public.execution_tasks t ON ((t.id = d.task_id)))
+     JOIN public.execution_logs l ON (((l.task_id = d.task_id) AND (l.seq = d.opened_seq))))
+  WHERE (d.closed_seq IS NULL)
+  ORDER BY d.id DESC;
+
 CREATE VIEW public.pending_tasks AS
  SELECT count(*) AS pending_count
    FROM public.execution_tasks
@@ -1537,6 +2124,31 @@ CREATE TABLE public.schema_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.sealed_heads (
+    seal_id bigint NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT sealed_heads_kind_check CHECK ((kind = ANY (ARRAY['task'::text, 'account'::text, 'controls'::text])))
+);
+
+CREATE TABLE public.seals (
+    id bigint NOT NULL,
+    previous bytea NOT NULL,
+    hash bytea NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    from_xid xid8 NOT NULL,
+    to_xid xid8 NOT NULL,
+    heads integer NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT seals_digest_check CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT seals_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT seals_heads_check CHECK ((heads >= 1)),
+    CONSTRAINT seals_id_check CHECK ((id >= 1)),
+    CONSTRAINT seals_previous_check CHECK ((octet_length(previous) = 32))
 );
 
 CREATE TABLE public.settings (
@@ -1610,8 +2222,17 @@ ALTER TABLE ONLY public.automated_signals
 ALTER TABLE ONLY public.broker_orders
     ADD CONSTRAINT broker_orders_pkey PRIMARY KEY (account, order_id);
 
+ALTER TABLE ONLY public.connection_states
+    ADD CONSTRAINT connection_states_pkey PRIMARY KEY (account, router);
+
 ALTER TABLE ONLY public.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_once UNIQUE (task_id, opened_seq);
+
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (id);
@@ -1631,11 +2252,26 @@ ALTER TABLE ONLY public.holdings
 ALTER TABLE ONLY public.last_prices
     ADD CONSTRAINT last_prices_pkey PRIMARY KEY (root);
 
+ALTER TABLE ONLY public.notification_state
+    ADD CONSTRAINT notification_state_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_topic_key UNIQUE (topic);
+
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.sealed_heads
+    ADD CONSTRAINT sealed_heads_pkey PRIMARY KEY (seal_id, kind, name);
+
+ALTER TABLE ONLY public.seals
+    ADD CONSTRAINT seals_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.settings
     ADD CONSTRAINT settings_kind_name_version_key UNIQUE (kind, name, version);
@@ -1652,7 +2288,11 @@ ALTER TABLE ONLY public.strategy_tokens
 ALTER TABLE ONLY public.strategy_trades
     ADD CONSTRAINT strategy_trades_pkey PRIMARY KEY (strategy, trade_id);
 
+CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) WHERE (kind = 'RESYNC_ASKED'::text);
+
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
+
+CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
@@ -1670,6 +2310,12 @@ CREATE INDEX controls_flattening ON public.controls USING btree (scope, id DESC)
 
 CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
 
+CREATE INDEX controls_xid ON public.controls USING btree (xid);
+
+CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (client_order_id);
+
+CREATE UNIQUE INDEX dead_letters_open ON public.dead_letters USING btree (task_id) WHERE (closed_seq IS NULL);
+
 CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
 CREATE INDEX execution_tasks_attention ON public.execution_tasks USING btree (status, created_at) WHERE ((status)::text = ANY ((ARRAY['HELD'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'FAILED'::character varying])::text[]));
@@ -1686,9 +2332,13 @@ CREATE INDEX execution_tasks_held ON public.execution_tasks USING btree (account
 
 CREATE INDEX execution_tasks_intents ON public.execution_tasks USING btree (account, mode, last_attempt_at) WHERE (opening AND (last_attempt_at IS NOT NULL));
 
+CREATE INDEX execution_tasks_leaving ON public.execution_tasks USING btree (account, mode, id) WHERE ((NOT opening) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying])::text[])));
+
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
 CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[])));
+
+CREATE INDEX execution_tasks_resent ON public.execution_tasks USING btree (account, mode, id) WHERE (opening AND ((status)::text = 'PENDING'::text) AND (attempts > 0));
 
 CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane, lease_until) WHERE ((status)::text = 'SENDING'::text);
 
@@ -1706,19 +2356,35 @@ CREATE INDEX fills_trade ON public.fills USING btree (trade_id, account);
 
 CREATE INDEX holdings_open ON public.holdings USING btree (account, mode) WHERE (quantity <> (0)::numeric);
 
+CREATE INDEX notifications_waiting ON public.notifications USING btree (id) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX sealed_heads_few ON public.sealed_heads USING btree (kind, name, seq) WHERE (kind <> 'task'::text);
+
 CREATE INDEX settings_owner ON public.settings USING btree (((body ->> 'owner'::text))) WHERE (kind = 'account'::text);
 
 CREATE INDEX strategy_trades_ended ON public.strategy_trades USING btree (strategy, root, ended_at DESC) WHERE (ended_at IS NOT NULL);
 
 CREATE INDEX strategy_trades_open ON public.strategy_trades USING btree (strategy, root) WHERE (ended_at IS NULL);
 
+CREATE TRIGGER account_log_chain BEFORE INSERT ON public.account_log FOR EACH ROW EXECUTE FUNCTION public.account_log_chain();
+
 CREATE TRIGGER account_log_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.account_log FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
+CREATE TRIGGER controls_chain BEFORE INSERT ON public.controls FOR EACH ROW EXECUTE FUNCTION public.controls_chain();
+
 CREATE TRIGGER controls_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.controls FOR EACH STATEMENT EXECUTE FUNCTION public.controls_guard();
+
+CREATE TRIGGER dead_letters_guard BEFORE INSERT OR UPDATE ON public.dead_letters FOR EACH STATEMENT WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION public.dead_letters_guard();
+
+CREATE TRIGGER dead_letters_guard_removal BEFORE DELETE OR TRUNCATE ON public.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION public.dead_letters_guard();
+
+CREATE TRIGGER execution_logs_chain BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.execution_logs_chain();
 
 CREATE TRIGGER execution_logs_fold AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_fold();
 
 CREATE TRIGGER execution_logs_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.execution_logs FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_guard();
+
+CREATE TRIGGER execution_logs_letters AFTER INSERT ON public.execution_logs REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.execution_logs_letters();
 
 CREATE TRIGGER execution_tasks_born AFTER INSERT ON public.execution_tasks REFERENCING NEW TABLE AS born FOR EACH STATEMENT EXECUTE FUNCTION public.execution_tasks_born();
 
@@ -1742,14 +2408,24 @@ CREATE TRIGGER holdings_guard BEFORE INSERT OR UPDATE ON public.holdings FOR EAC
 
 CREATE TRIGGER holdings_guard_removal BEFORE DELETE OR TRUNCATE ON public.holdings FOR EACH STATEMENT EXECUTE FUNCTION public.account_history_guard();
 
+CREATE TRIGGER sealed_heads_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.sealed_heads FOR EACH STATEMENT EXECUTE FUNCTION public.seals_guard();
+
+CREATE TRIGGER seals_guard BEFORE DELETE OR UPDATE OR TRUNCATE ON public.seals FOR EACH STATEMENT EXECUTE FUNCTION public.seals_guard();
+
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.automated_signals(signal_uid);
 
 ALTER TABLE ONLY public.broker_orders
     ADD CONSTRAINT broker_orders_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
+ALTER TABLE ONLY public.dead_letters
+    ADD CONSTRAINT dead_letters_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
+
+ALTER TABLE ONLY public.execution_tasks
+    ADD CONSTRAINT execution_tasks_retry_of_fkey FOREIGN KEY (retry_of) REFERENCES public.execution_tasks(id);
 
 ALTER TABLE ONLY public.execution_tasks
     ADD CONSTRAINT execution_tasks_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES public.automated_signals(id);
@@ -1766,6 +2442,8 @@ REVOKE ALL ON FUNCTION public.account_history_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.account_key(p_account text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.account_log_chain() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.account_mode(p_account text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.active_lanes() FROM PUBLIC;
@@ -1780,7 +2458,20 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.connection_of(p_account text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.connection_of(p_account text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.controls_chain() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq integer, p_closed_seq integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.dead_letters_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
 
@@ -1793,9 +2484,16 @@ GRANT ALL ON FUNCTION public.enqueue_flattening(p_account text, p_mode text, p_s
 REVOKE ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_protection(p_task_id bigint, p_event_type text, p_reason text, p_once boolean) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_retry(p_task_id bigint, p_payload text, p_expires_at timestamp with time zone) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.execution_logs_chain() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.execution_logs_fold() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_logs_guard() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.execution_logs_letters() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.execution_tasks_born() FROM PUBLIC;
 
@@ -1809,6 +2507,12 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.forget_connections(p_router text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forget_connections(p_router text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
@@ -1817,13 +2521,16 @@ GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], 
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leaving(p_trade_id text, p_account text, p_contract text, p_sign numeric) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) TO eventrouter_app;
 
-REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;
@@ -1831,8 +2538,17 @@ GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter
 REVOKE ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.prepare_signals(p_uids uuid[], p_strategies text[], p_keys bytea[], p_windows double precision[], p_received timestamp with time zone[], p_asks boolean[], p_trade_ids text[], p_roots text[]) TO eventrouter_app;
@@ -1858,8 +2574,16 @@ GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint
 REVOKE ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.route_task(p_task_id bigint, p_actor text, p_accounts text[], p_max_age double precision, p_plans text[], p_others text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.seal_history() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.seal_history() TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.seals_guard() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.strategy_of(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.strategy_of(p_task_id bigint) TO eventrouter_app;
@@ -1887,7 +2611,11 @@ GRANT SELECT ON TABLE public.automated_signals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.connection_states TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.controls TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.dead_letters TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.execution_logs TO eventrouter_app;
 
@@ -1919,6 +2647,12 @@ GRANT SELECT ON TABLE public.holdings TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.last_prices TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.notification_state TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.notifications TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.open_dead_letters TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.pending_tasks TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.processing_rate TO eventrouter_app;
@@ -1928,6 +2662,10 @@ GRANT SELECT ON TABLE public.product_families TO eventrouter_app;
 GRANT SELECT ON TABLE public.recent_execution_logs TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.schema_migrations TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.sealed_heads TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.seals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.settings TO eventrouter_app;
 

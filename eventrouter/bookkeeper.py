@@ -13,17 +13,21 @@ from decimal import Decimal
 
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.book import compared
 from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Fill, Gap, Position
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.leftovers import Leftovers
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
+from eventrouter.store import adopting
 from eventrouter.store import resync as looks
-from eventrouter.store.books import lock_books, read_books, read_holdings
+from eventrouter.store.books import append_event, lock_books, read_books, read_holdings
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.fills import (
     Moved,
     Recording,
+    clear_ways,
     lost_orders,
     note_orders,
     protect,
@@ -42,7 +46,7 @@ class Timing:
     """Seconds. `look_every_s`: between two looks when nothing happens; `again_s`: before the second look at a difference, or
     at a fill whose order nobody knows; `lost_after_s`: how long an order may be missing from what the broker lists;
     `ask_within_s`: for one look; `grace_s`: how long a stop or target may be larger than its trade before it is withdrawn;
-    `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
+    `asked_every_s`: between two looks whether somebody asked for one; `retry_s`: after the first failure, doubled up to `look_every_s`. `look_back`: how much
     earlier than known events a look begins, since what happens may show late.
     """
 
@@ -52,6 +56,7 @@ class Timing:
     ask_within_s: float = 60.0
     grace_s: float = 0.5
     retry_s: float = 1.0
+    asked_every_s: float = 1.0
     look_back: timedelta = timedelta(minutes=15)
 
 
@@ -67,6 +72,8 @@ class _Look:
     last: Compared | None = None
     tried: bool = False
     pause_s: float | None = None  # set: the last look failed
+    asked: int | None = None  # set: somebody asked for a look and waits for the answer
+    answered: int = 0
 
 
 class Bookkeeper:
@@ -107,15 +114,14 @@ class Bookkeeper:
         """Reads the connector's events until they end; looks at every account at first."""
         followers = [asyncio.create_task(self._follow(look)) for look in self._looks.values()]
         followers += [asyncio.create_task(self._leftovers.run(account)) for account in self._looks]
+        followers.append(asyncio.create_task(self._hear()))
         digesting = asyncio.create_task(self._digest())
         try:
             async for event in self._connector.events():
                 self._waiting.append(event)
                 self._arrived.set()
         finally:
-            for task in (*followers, digesting):
-                task.cancel()
-            await asyncio.gather(*followers, digesting, return_exceptions=True)
+            await ended([*followers, digesting])
             await self._leftovers.stop()
 
     def look_soon(self, account: str, in_s: float = 0.0) -> None:
@@ -123,6 +129,10 @@ class Bookkeeper:
         look = self._looks[account]
         look.due = min(look.due, asyncio.get_running_loop().time() + in_s)
         look.changed.set()
+
+    def tidy_soon(self, account: str) -> None:
+        """Looks whether an account's stops and targets still fit what it holds."""
+        self._leftovers.look_soon(account)
 
     # events
 
@@ -151,6 +161,7 @@ class Bookkeeper:
             async with session(self._pool, "book") as conn, conn.transaction():
                 await lock_books(conn, {o.account for o in orders} | {f.account for f in fills}, "live")
                 moved, recording = await self._record(conn, orders, fills, frozenset())
+            await self._clear_ways(orders, fills)
             self._told(moved, recording)
             for account in {o.account for o in orders} | {f.account for f in fills}:
                 self._leftovers.look_soon(account)
@@ -160,6 +171,21 @@ class Bookkeeper:
             [each for each in batch if isinstance(each, Position) and each.account in self._looks],
             [each for each in batch if isinstance(each, BrokerAccount) and each.account in self._looks],
         )
+
+    async def _clear_ways(self, orders: Sequence[BrokerOrder], fills: Sequence[Fill]) -> None:
+        """Makes exits due that waited for these orders to be out of the way; their timers come later.
+
+        In a transaction of its own, after the books': what it appends must not keep a claim from being recorded.
+        """
+        names = {(each.account, each.id) for each in orders} | {(each.account, each.order_id) for each in fills}
+        try:
+            async with session(self._pool, "clear ways") as conn, conn.transaction():
+                cleared = await clear_ways(conn, self._actor, names)
+        except StoreError as error:
+            _log.warning("ways_not_cleared", error=str(error))
+        else:
+            if cleared:
+                self._on_change()
 
     async def _compare_told(self, positions: Sequence[Position], balances: Sequence[BrokerAccount]) -> None:
         """A position or balance that is not what our books say is looked at, after what is under way has come."""
@@ -188,7 +214,10 @@ class Bookkeeper:
             look.due = loop.time() + self._timing.look_every_s
             try:
                 async with asyncio.timeout(self._timing.ask_within_s):
-                    await self.resync(look.account.name)
+                    number = look.asked
+                    settled = await self.resync(look.account.name)
+                    if settled and number is not None:
+                        await self._answer(look, number)
             except Exception as error:
                 if look.pause_s is None:
                     said = f"{type(error).__name__}: {error}"
@@ -202,6 +231,30 @@ class Bookkeeper:
             look.tried = True
             if all(each.tried for each in self._looks.values()):
                 self._on_look()
+
+    async def _hear(self) -> None:
+        """Looks at the accounts for which somebody asks, for ever. What was asked before the start is answered by the first look."""
+        while True:
+            with suppress(StoreError):
+                async with session(self._pool, "asked") as conn:
+                    found = await adopting.asked(conn, list(self._looks))
+                for account, number in found.items():
+                    look = self._looks[account]
+                    if number > look.answered and look.asked != number:
+                        look.asked, look.last = number, None
+                        self.look_soon(account)
+            await asyncio.sleep(self._timing.asked_every_s)
+
+    async def _answer(self, look: _Look, number: int) -> None:
+        """Writes down what the look found that somebody asked for."""
+        if look.last is None:
+            return
+        account = look.account.name
+        async with session(self._pool, "answer") as conn, conn.transaction():
+            event = compared(number, looks.told(look.last.positions, look.last.prices))
+            await append_event(conn, self._actor, account, "live", event)
+        look.answered = number
+        look.asked = None if look.asked == number else look.asked
 
     async def resync(self, account: str) -> bool:
         """Reads an account's orders, fills, positions and balance, and writes down what they say; True when nothing is left
@@ -221,6 +274,7 @@ class Bookkeeper:
             ended, lacking = await settle_accounts(conn, self._actor, [account])
             gone = await self._lost(conn, look, orders)
             look_again = bool(recording.strays) or account in lacking
+        await self._clear_ways(orders, fills)
         self._told([*moved, *ended, *gone], recording)
         self._leftovers.look_soon(account)
         look.strays = {fill.id for fill in recording.strays}

@@ -27,7 +27,8 @@ Make = Callable[[], Awaitable[Connector]]
 class Connection:
     """Has a connector at any time: until the real one is open, one that answers that nothing was sent, and why.
 
-    `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up. A connector is
+    `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up; `on_reduced` is
+    called with an account of which the outcome of a reduction is recorded. A connector is
     never used before `ready`; loops that need the broker wait for that.
     """
 
@@ -38,11 +39,14 @@ class Connection:
         self.mode = "dry" if name == SIMULATED else "live"
         self.connector: Connector = Unready("It is not open yet.")
         self.fault: str | None = None
+        self.fault_code: str | None = None
         self.ready = asyncio.Event()
         self.wake = asyncio.Event()
         self.unknown = asyncio.Event()
+        self.on_reduced: Callable[[str], None] = lambda account: None
         self._tried = asyncio.Event()
         self._looked = asyncio.Event()
+        self._watched = asyncio.Event()
         self._make = make
 
     async def tried(self) -> None:
@@ -52,16 +56,22 @@ class Connection:
     async def looked(self) -> None:
         """Returns once the broker was asked how the accounts stand, at the latest after LOOK_WITHIN_S.
 
-        Before that an account without books would deny its first entries for limits that nobody can check.
+        Before that an account without books would deny its first entries for limits that nobody can check, and could not say why.
         """
-        if self.mode == "live" and self.ready.is_set():
+        if self.mode == "live":
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_WITHIN_S):
-                    await self._looked.wait()
+                    await self._watched.wait()
+                    if self.ready.is_set():
+                        await self._looked.wait()
 
     def note_look(self) -> None:
         """Every account was looked at, or could not be."""
         self._looked.set()
+
+    def note_watch(self) -> None:
+        """It is written down whether the broker can be used."""
+        self._watched.set()
 
     async def open(self) -> None:
         """Makes and opens the connector; tries again until it stands, and says why it does not."""
@@ -92,12 +102,14 @@ class Connection:
     async def _open_once(self) -> str | None:
         """Why the connector cannot be used; None once it can."""
         connector: Connector = Unready("")
+        self.fault_code = None
         try:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 connector = await self._make()
                 await connector.open()
             self.connector = connector
         except EventrouterError as error:
+            self.fault_code = getattr(error, "code", None)
             return str(error)
         except TimeoutError:
             return f"The connector did not open within {OPEN_WITHIN_S:g} s."

@@ -29,7 +29,23 @@ class SignalRefused(EventrouterError):
 
 
 class IllegalTransition(EventrouterError):
-    """A status change that the transition table does not know."""
+    """A status change that the transition table does not know. `code` is that of the answer over HTTP."""
+
+    code = "NOT_POSSIBLE"
+
+
+class RetryRefused(IllegalTransition):
+    """A task that is not sent again as it was asked: a code, what stands in the way, and what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ChangeWrong(EventrouterError):
+    """A task cannot be sent again with such a change; the message says which."""
+
+    exit_status = 2
 
 
 class NotKnown(EventrouterError):
@@ -56,6 +72,12 @@ class UnknownAccount(NotKnown):
     code = "ACCOUNT_UNKNOWN"
 
 
+class NothingToAdopt(EventrouterError):
+    """Our positions are not known to differ from the broker's in the way that was to be adopted."""
+
+    exit_status = 1
+
+
 class ScopeWrong(EventrouterError):
     """A halt, resume or flattening is asked for something that there is not; the message says what there is."""
 
@@ -68,6 +90,10 @@ class StoreError(EventrouterError):
 
 class StoreUnavailable(StoreError):
     """Postgres cannot be reached or did not answer in time; nothing is known to be stored. Try again later."""
+
+
+class NoDatabase(StoreError):
+    """There is no embedded database where the configuration says; only what runs or migrates makes one."""
 
 
 class StoreBusy(StoreUnavailable):

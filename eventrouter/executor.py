@@ -13,8 +13,10 @@ from itertools import groupby
 
 from eventrouter.changing import Clearer
 from eventrouter.connection import Connection
+from eventrouter.domain.clearing import Asker
 from eventrouter.domain.decide import Send, decide
 from eventrouter.domain.tasks import Status
+from eventrouter.ending import ended
 from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
@@ -50,6 +52,7 @@ class Executor:
         self._lease_s = lease_s
         self._metrics = metrics
         self._sending: set[asyncio.Task[None]] = set()
+        self._asker = Asker(name)
         self._clearer = Clearer(pool, name=name, within_s=lease_s, on_change=connection.wake.set)
         self.in_flight = 0
         """Tasks that wait for the broker or for their outcome's commit."""
@@ -63,9 +66,7 @@ class Executor:
         """Waits for what is in flight, at most `grace_s` seconds; what is left then is found by its lease."""
         if self._sending:
             await asyncio.wait(self._sending, timeout=grace_s)
-        for sending in self._sending:
-            sending.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await ended(self._sending)
         await self._clearer.drain(grace_s)
 
     @property
@@ -83,18 +84,22 @@ class Executor:
         names = self._connection.account_names
         # from before the commit: the leases of the intents cannot end sooner
         send_until = time.monotonic() + self._lease_s
-        async with store.claim(self._pool, names, limit=slots, depth=slots if whole_lanes else 1) as claim:
+        depth, mode = slots if whole_lanes else 1, self._connection.mode
+        async with store.claim(self._pool, names, limit=slots, depth=depth, mode=mode) as claim:
             if claim.now is None:
                 return 0
-            gate = await self._gatekeeper.gate(claim, self._connection.mode)
+            if self._asker.since is None:
+                self._asker = Asker(self._name, claim.now)
+            gate = await self._gatekeeper.gate(claim, mode)
             decisions = decide(
                 claim.due,
                 now=claim.now,
-                dry_run=self._connection.mode == "dry",
+                dry_run=mode == "dry",
                 lease_s=self._lease_s,
                 limit=slots,
                 gate=gate,
                 one_of_a_lane=not whole_lanes,
+                asker=self._asker,
             )
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries, decisions.asked)
@@ -134,6 +139,8 @@ class Executor:
                 if entry.status == Status.UNKNOWN:
                     recordings[-1].add_done_callback(lambda _: self._connection.unknown.set())
             await asyncio.gather(*recordings)
+            if any(send.order.action == "REDUCE" for send in sends):
+                self._connection.on_reduced(sends[0].task.account)
         finally:
             for recording in recordings:
                 recording.cancel()

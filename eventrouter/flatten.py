@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from eventrouter.closing_out import Round, close_out, is_flat
 from eventrouter.connection import Connection
 from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, BrokerUnavailable, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
@@ -29,6 +31,7 @@ _PAUSE_FIRST_S = 0.1
 _PAUSE_LONGEST_S = 2.0
 _AFTER_UNKNOWN_S = 1.0  # a close that nobody answered may still be on its way: another one would close too much
 _LOOK_S = 0.1
+_TELL_AFTER_S = 1.0
 _VERIFY_AGAIN_S = 15.0
 
 
@@ -73,10 +76,7 @@ class Flattener:
                     async with asyncio.timeout(self._poll_s):
                         await self.wake.wait()
         finally:
-            running = list(self._running.values())
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await ended(self._running.values())
             if self._locks is not None:
                 await self._locks.close()
 
@@ -135,7 +135,11 @@ class Flattener:
                     await self._start(request)
                 await self._by_exits(request)
             elif request.kind != Kind.FLAT or not await self._is_flat(request):
-                if request.kind not in (Kind.STARTED, Kind.STEP):  # else somebody broke off in the middle of it
+                if request.kind not in (
+                    Kind.STARTED,
+                    Kind.STEP,
+                    Kind.WAITS,
+                ):  # else somebody broke off in the middle of it
                     await self._start(request)
                 await self._at_broker(request, lock)
             else:
@@ -162,7 +166,7 @@ class Flattener:
 
     async def _is_flat(self, request: FlattenRequest) -> bool:
         """Whether the proof still holds; nothing is changed, so nobody has to wait."""
-        await self._nothing_on_its_way(request)
+        await self._nothing_on_its_way(request, tells=False)  # the proof stays its latest row
         async with _answering(4 * self._lease_s):
             return await is_flat(self._connection.connector, request.account)
 
@@ -188,14 +192,21 @@ class Flattener:
             pause_s = min(_PAUSE_LONGEST_S, pause_s * 2)
         await self._failed(request, f"After {_ROUNDS} rounds it was not flat: {seen.in_words()}", **seen.left())
 
-    async def _nothing_on_its_way(self, request: FlattenRequest) -> None:
+    async def _nothing_on_its_way(self, request: FlattenRequest, *, tells: bool = True) -> None:
         """Waits for orders that are being sent, as long as their leases can last: one that arrives later would not be seen."""
-        deadline = time.monotonic() + self._lease_s + _PAUSE_LONGEST_S
-        while time.monotonic() < deadline:
+        begun = time.monotonic()
+        told = not tells
+        while time.monotonic() < begun + self._lease_s + _PAUSE_LONGEST_S:
             async with session(self._pool, "flatten") as conn:
                 tasks = await store.undecided(conn, request.account, self._mode, request.strategy)
-            if not any(task.status == "SENDING" and (task.lease_s or 0.0) > 0 for task in tasks):
+            coming = [
+                task for task in tasks if task.status == "SENDING" and not task.shown and (task.lease_s or 0.0) > 0
+            ]
+            if not coming:
                 return
+            if not told and (time.monotonic() - begun > _TELL_AFTER_S or any(t.worker != self._name for t in coming)):
+                told = True
+                await self._record(request, Kind.WAITS, f"It waits for {'; '.join(map(_on_its_way, coming))}.")
             await asyncio.sleep(_LOOK_S)
 
     # by exits
@@ -242,7 +253,8 @@ class Flattener:
     async def _start(self, request: FlattenRequest) -> None:
         """Once this is committed no exit is sent, and every one that was decided before is in SENDING."""
         detail = {"control": request.control, "scope": request.scope, "reason": request.reason}
-        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}.")
+        why = f": {request.reason}" if request.reason else "."
+        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}{why}")
         async with session(self._pool, "flatten") as conn, conn.transaction():
             await store.wait_for_claims(conn)
             await append_event(conn, self._name, request.account, self._mode, event)
@@ -285,6 +297,11 @@ async def _answering(within_s: float) -> AsyncIterator[None]:
         raise BrokerUnavailable(f"No answer within {within_s:g} s.") from error
     except Exception as error:
         raise BrokerUnavailable(f"The connector failed: {type(error).__name__}: {error}") from error
+
+
+def _on_its_way(task: store.UndecidedTask) -> str:
+    until = "" if task.lease_until is None else f", until {task.lease_until.astimezone(UTC):%H:%M:%S} UTC at the latest"
+    return f"task {task.id}, which {task.worker} is sending{until}"
 
 
 def _open(request: FlattenRequest) -> bool:

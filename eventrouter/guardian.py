@@ -48,6 +48,7 @@ class Guardian:
         self._every_s = every_s
         self._now = now
         self._asked_at: dict[str, float] = {}
+        self._unvalued: dict[str, dict[str, str]] = {}
 
     async def run(self) -> None:
         """Runs until cancelled; raises StoreError when Postgres is away."""
@@ -69,7 +70,8 @@ class Guardian:
         if seen.held or book.day != days.of(now) or (book.balances is not None and book.balances.open_pnl):
             try:
                 async with session(self._pool, "guardian") as conn, conn.transaction():
-                    book = await mark(conn, self._name, account, self._mode, now)
+                    book, unvalued = await mark(conn, self._name, account, self._mode, now)
+                self._tell_unvalued(account.name, dict(unvalued))
             except Denied as denied:
                 _log.error("not_marked", account=account.name, error=str(denied))
         found = alarms(book, account.limits, now)
@@ -77,6 +79,20 @@ class Guardian:
             await self._flatten(account, found, now)
         elif not seen.flattening and ends_with(seen.controls, days, now):
             await self._let_trade_again(account, now)
+
+    def _tell_unvalued(self, account: str, unvalued: dict[str, str]) -> None:
+        """Once for each contract, and again when it was valued in between."""
+        known, self._unvalued[account] = self._unvalued.get(account, {}), unvalued
+        for contract, why in unvalued.items():
+            if contract not in known:
+                _log.error(
+                    "no_value",
+                    account=account,
+                    contract=contract,
+                    why=f"{why}: its profit or loss is missing in this account's daily loss and drawdown",
+                    what_to_do="watch it at the broker and close it there or with `eventrouter flatten` if in doubt;"
+                    " entries of a live account with a loss limit are denied until it is closed or has a price",
+                )
 
     async def _ask_prices(self, held: set[tuple[str, str]]) -> None:
         """Notes the prices of what is held, those that are due; what the broker does not tell stays as it was."""

@@ -1,5 +1,7 @@
 """Withdraws stops and targets that could close more than their trade holds: shown late, or left over when it was closed by hand.
 
+Makes larger again what was made smaller for a reduction that the broker then refused.
+
 An exit takes its trade's brackets away itself; this is for what no exit will come for. Nothing is asked at the first sight: the broker
 takes away a bracket's other order by itself, and its news come one after the other.
 """
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 
 from eventrouter.changing import Clearer
 from eventrouter.connectors.base import Connector
-from eventrouter.domain.clearing import Clearing, Wish, leftovers, requests
+from eventrouter.domain.clearing import Asker, Clearing, Wish, leftovers, regrown, requests
 from eventrouter.logs import get_logger
 from eventrouter.store import tasks as store
 from eventrouter.store.books import lock_books
@@ -80,11 +82,12 @@ class Leftovers:
             wishes: list[Wish] = []
             if book.out_of_sync is None and book.flattening is None:  # else it is not certain what the account holds
                 for trade_id in await trades_with_brackets(conn, account):
-                    wishes += leftovers(await store.trade_facts(conn, trade_id, account, "live"))
+                    facts = await store.trade_facts(conn, trade_id, account, "live")
+                    wishes += leftovers(facts) or regrown(facts)
             due, wait_s = self._due(seen, wishes)
             if not due or now is None:
                 return wait_s
-            asked = requests(account, None, due, now)
+            asked = requests(account, None, due, now, Asker(self._actor))
             appended = await store.append(conn, self._actor, asked.rows)
         self._ask(account, [each for each in asked.clearings if each.task_id in appended])
         return asked.waits_s if wait_s is None else min(wait_s, asked.waits_s)

@@ -2,19 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from eventrouter.config import Config
 from eventrouter.config.rules import published_rows
-from eventrouter.errors import StoreUnavailable
+from eventrouter.errors import ConfigError, StoreUnavailable
 from eventrouter.logs import get_logger
-from eventrouter.store.connect import Database, translated
-from eventrouter.store.settings import Change, publish
+from eventrouter.store.connect import Conn, Database, translated
+from eventrouter.store.settings import Change, publish, stakes
 
 _log = get_logger("eventrouter.settings")
 _PAUSE_FIRST_S = 0.2
 _PAUSE_LONGEST_S = 5.0
 _LONGEST_VALUE = 200
+_MOVES = frozenset({"connector", "broker_account", "url", "login"})
+"""What makes an account another one, or may."""
 
 
 async def publish_configuration(
@@ -24,6 +26,8 @@ async def publish_configuration(
 
     A router answers for the accounts that it claims, and one that claims all of them also for there being no others. The web
     half answers for strategies and routes; accounts it publishes only until somebody else has done so.
+
+    Raises ConfigError, and publishes nothing, when an account is to be another one at its broker while it has something there.
     """
     rows = published_rows(config)
     accounts, claimed = rows["account"], config.router.accounts
@@ -35,6 +39,7 @@ async def publish_configuration(
                 conn = await database.connect("publish")
                 async with conn, conn.transaction():
                     changes = await publish(conn, actor, "account", own, withdraw_others=with_router and not claimed)
+                    left = await _stakes(conn, changes, own)
                     if with_web:
                         changes += await publish(conn, actor, "account", accounts, only_new=True)
                         changes += await publish(conn, actor, "strategy", rows["strategy"], withdraw_others=True)
@@ -47,7 +52,31 @@ async def publish_configuration(
             break
     for change in changes:
         _tell(change, actor)
+    for account, stake in left.items():
+        _log.error(
+            "account_left_alone", account=account, stake=stake, hint="No router closes it. Put it back, or close it."
+        )
     return changes
+
+
+async def _stakes(
+    conn: Conn, changes: Sequence[Change], accounts: Mapping[str, Mapping[str, object]]
+) -> dict[str, str]:
+    """What withdrawn accounts have at their brokers, in words. Raises ConfigError for those that move away from something."""
+    moved = {
+        each.name for each in changes if not each.withdrawn and each.version > 1 and _MOVES & each.difference.keys()
+    }
+    moved |= {name for name, body in accounts.items() if body.get("login") in moved}  # they go where that one goes
+    withdrawn = {each.name for each in changes if each.withdrawn}
+    found = await stakes(conn, moved | withdrawn)
+    faults = [
+        f"Account {name} {found[name]} where it was configured, and is another broker account now. Close that first "
+        f"(eventrouter flatten account:{name}), or give the new one another name."
+        for name in sorted(moved & found.keys())
+    ]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return {name: found[name] for name in sorted(withdrawn & found.keys())}
 
 
 def _tell(change: Change, actor: str) -> None:

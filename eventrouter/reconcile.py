@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from eventrouter.connection import Connection
 from eventrouter.domain.lookups import UnknownTask, is_change, resolve, settled
@@ -13,7 +13,7 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Pool, session
-from eventrouter.store.tasks import StuckTask
+from eventrouter.store.tasks import Appended, HeldUp, StuckTask
 from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.reconcile")
@@ -30,7 +30,9 @@ async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: 
     async with session(pool, "reconcile") as conn:
         ended = await store.lease_ended(conn, names)
         elsewhere = await store.unknown_in_other_mode(conn, names, connection.mode)
-    await _append(pool, actor, [(task, _other_mode(task, connection.mode)) for task in elsewhere], metrics)
+        waiting = [] if connection.mode == "live" else await store.live_exits_in_dry_run(conn, names)
+    told = [(task, _other_mode(task, connection.mode)) for task in elsewhere]
+    await _append(pool, actor, [*told, *((task, _waits_for_live(task)) for task in waiting)], metrics)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
     moved += await _expire_unapproved(pool, actor, connection, metrics)
     if not connection.ready.is_set():
@@ -85,6 +87,18 @@ async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[str], 
     await _append(pool, actor, [(task, _unclaimed(task)) for task in tasks], metrics)
 
 
+async def explain_held_up(pool: Pool, *, actor: str, connection: Connection, metrics: Metrics) -> None:
+    """Says in the log of what closes why it is not sent, while an order of its lane is on its way to the broker."""
+    if connection.mode != "live":
+        return
+    async with session(pool, "held up") as conn, conn.transaction():
+        tasks = await store.exits_behind_sending(conn, connection.account_names, connection.mode, actor)
+        appended = await store.append(conn, actor, [_held_up(task) for task in tasks])
+    for task in tasks:
+        if row := appended.get(task.id):
+            _tell(metrics, task, _held_up(task), row)
+
+
 async def _append(
     pool: Pool, actor: str, moves: Sequence[tuple[StuckTask | UnknownTask, LogEntry]], metrics: Metrics
 ) -> int:
@@ -94,19 +108,37 @@ async def _append(
         appended = await store.append(conn, actor, [entry for _, entry in moves])
     for task, entry in moves:
         if row := appended.get(entry.task_id):
-            tell(
-                metrics,
-                task=task.id,
-                trade=task.trade_id,
-                account=task.account,
-                attempt=row.attempt,
-                prev=row.prev_status,
-                status=entry.status,
-                reason=entry.reason,
-                received_at=task.received_at,
-                at=row.created_at,
-            )
+            _tell(metrics, task, entry, row)
     return sum(entry.task_id in appended and entry.status != appended[entry.task_id].prev_status for _, entry in moves)
+
+
+def _tell(metrics: Metrics, task: StuckTask | UnknownTask | HeldUp, entry: LogEntry, row: Appended) -> None:
+    tell(
+        metrics,
+        task=task.id,
+        trade=task.trade_id,
+        account=task.account,
+        attempt=row.attempt,
+        prev=row.prev_status,
+        status=entry.status,
+        reason=entry.reason,
+        received_at=task.received_at,
+        at=row.created_at,
+    )
+
+
+def _held_up(task: HeldUp) -> LogEntry:
+    message = (
+        f"{task.worker} is sending task {task.sending} of the same account and product. It waits for the outcome, for the broker "
+        f"to show that order, or for the end of its lease at {task.lease_until.astimezone(UTC):%H:%M:%S} UTC."
+    )
+    detail = {"sending": task.sending, "worker": task.worker, "until": task.lease_until.isoformat()}
+    return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_SENDING", message, detail=detail)
+
+
+def _waits_for_live(task: StuckTask) -> LogEntry:
+    message = "It would close a live position, and this account's router runs in dry mode: it waits until one trades live again."
+    return LogEntry(task.id, task.version, Status.PENDING, "MODE_CHANGED", message)
 
 
 def _unclaimed(task: StuckTask) -> LogEntry:

@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from eventrouter.bookkeeper import Bookkeeper
 from eventrouter.connection import Connection, connections_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.routing import Candidate, RoutingTable
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.flatten import Flattener
@@ -27,11 +29,14 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.reconcile import explain_unclaimed, reconcile
+from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
+from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
+from eventrouter.store.connections import forget_connections
 from eventrouter.store.settings import TableCache
+from eventrouter.watch import Watch, told
 
 _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
@@ -104,6 +109,7 @@ class ExecutionRouter:
         self._gatekeeper = Gatekeeper(self._accounts)
         self._executors = {each.name: self._executor(each, batch_size) for each in self.connections}
         self._bookkeepers: dict[str, Bookkeeper] = {}
+        self._watches = {each.name: Watch(self._pool, each, name=self.name) for each in self.connections}
         self._flatteners = {
             connection.name: Flattener(database, self._pool, connection, name=self.name, lease_s=lease)
             for connection in self.connections
@@ -136,6 +142,10 @@ class ExecutionRouter:
             for connection in self.connections
         }
 
+    def standings(self) -> dict[str, dict[str, Any]]:
+        """Each connection's name → how its broker stands, as its accounts' logins were last answered; see watch.told."""
+        return {name: told(watch.links) for name, watch in self._watches.items()}
+
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
         if self._stop.is_set():
@@ -160,6 +170,7 @@ class ExecutionRouter:
         return [
             *books,
             (f"open {connection.name}", connection.open),
+            (f"watch {connection.name}", self._watches[connection.name].run),
             (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
             (f"flatten {connection.name}", self._flatteners[connection.name].run),
             (f"guard {connection.name}", self._guardians[connection.name].run),
@@ -167,7 +178,8 @@ class ExecutionRouter:
 
     def _loops(self) -> list[Loop]:
         """What runs once in a router."""
-        return [("explain", self._explain_until_stopped)] if self._claims_all else []
+        explaining: list[Loop] = [("explain", self._explain_until_stopped)] if self._claims_all else []
+        return [("seal", partial(keep_sealing, self._pool)), *explaining]
 
     async def stop(self) -> None:
         """Claims nothing more, waits for sends in flight (at most `grace` seconds), closes. Idempotent."""
@@ -175,9 +187,9 @@ class ExecutionRouter:
             return
         self._stop.set()
         self.wake()
-        await _cancelled(self._others)
+        await ended(self._others)
         await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
-        await _cancelled(self._claiming)
+        await ended(self._claiming)
         await self._gatekeeper.stop()
         await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
         await self._outcomes.stop()
@@ -185,6 +197,7 @@ class ExecutionRouter:
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
             async with translated("stop"), asyncio.timeout(1.0), self._pool.connection() as conn:
+                await forget_connections(conn, self.name)
                 await notify(conn)
         await self._pool.close()
         await self._outcome_pool.close()
@@ -241,6 +254,7 @@ class ExecutionRouter:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if connection.wake.is_set():
             return
+        await explain_held_up(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
         wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
@@ -288,6 +302,7 @@ class ExecutionRouter:
             on_change=self.wake,
             on_look=connection.note_look,
         )
+        connection.on_reduced = keeper.tidy_soon
         await keeper.run()
 
     def _look_at_books(self, connection: Connection) -> None:
@@ -302,9 +317,3 @@ class ExecutionRouter:
             await explain_unclaimed(self._pool, actor=self.name, accounts=names, metrics=self.metrics)
             self._pauses.pop("explain", None)
             await asyncio.sleep(_RECONCILE_LONGEST_S)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from eventrouter.domain.dead_letters import SUGGESTIONS
 from eventrouter.domain.refusals import NOT_PLANNED, OF_THE_RISK, OF_THE_SIZE, OF_THE_TRADE, REFUSALS, SENT, WAITING
 
 README = Path(__file__).parent.parent / "README.md"
@@ -19,6 +20,7 @@ def tables() -> str:
         _table("reason", "why an entry is DENIED, or HELD: the account's limits", OF_THE_RISK),
         _table("reason", "why a task is still PENDING, or again", WAITING),
         _table("reason", "what happens to an order once it may leave", SENT),
+        _table("code", "what to do about a dead letter", SUGGESTIONS),
         _table("code", "why an account gets no task for a signal", NOT_PLANNED),
     ]
     return "\n" + "\n".join(parts) + "\n"

@@ -419,7 +419,7 @@ async def test_it_waits_for_no_claim_and_writes_nothing(dsn: str) -> None:
         await conn.execute("SET lock_timeout = '2s'")
         await conn.execute("SET default_transaction_read_only = on")
         await claiming.execute("BEGIN")
-        await claiming.execute("SELECT * FROM lock_due_tasks('{hers}', 1, 1)")
+        await claiming.execute("SELECT * FROM lock_due_tasks('{hers}', 1, 1, 'dry')")
         await account_facts(claiming, question, "dry")
         rows = {row["account"]: row for row in (await told(conn, LONG, config=SIZED))["accounts"]}
         assert rows["hers"]["decision"] == "send"

@@ -19,6 +19,7 @@ _OTHER_WORDS = frozenset(
         "CLOSE",
         "ENTRY",
         "EXIT",
+        "FAILED",
         "LONG",
         "SHORT",
         "MOVE_STOP",

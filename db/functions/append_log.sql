@@ -34,7 +34,10 @@ BEGIN
     SELECT t.id, t.version + 1, t.status, e.status,
            t.attempts + (t.status = 'PENDING' AND e.status = 'SENDING')::INTEGER,
            p_actor, e.reason, e.message, e.response_code, e.response_body, e.response_raw,
-           COALESCE(e.detail::JSONB, '{}'),
+           COALESCE(e.detail::JSONB, '{}')
+               -- a new generation: what was sent before and what is sent now can be told apart at the broker
+               || CASE WHEN e.reason = 'OPERATOR_RETRY' AND e.status = 'PENDING' AND t.status IN ('FAILED', 'REVIEW')
+                       THEN jsonb_build_object('client_order_id', draw_client_order_id()) ELSE '{}' END,
            CASE WHEN e.run_in IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.run_in, 0), 31536000)) END,
            CASE WHEN e.lease IS NOT NULL THEN clock_timestamp() + make_interval(secs => LEAST(GREATEST(e.lease, 0), 86400)) END
     FROM unnest(p_task_ids, p_versions, p_statuses, p_reasons, p_messages, p_response_codes, p_response_bodies,

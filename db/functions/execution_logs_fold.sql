@@ -12,14 +12,18 @@ DECLARE
     v_wanted  BIGINT;
     v_applied BIGINT;
     v_routed  BOOLEAN;
+    v_retried BOOLEAN;
 BEGIN
-    SELECT count(*), bool_or(n.reason = 'ROUTED') INTO v_wanted, v_routed FROM fresh n WHERE n.seq > 1;
+    SELECT count(*), bool_or(n.reason = 'ROUTED'), bool_or(n.reason = 'OPERATOR_RETRY')
+    INTO v_wanted, v_routed, v_retried
+    FROM fresh n WHERE n.seq > 1;
     IF v_wanted = 0 THEN
         RETURN NULL;
     END IF;
     UPDATE execution_tasks t
     SET status = n.status,
         version = n.seq,
+        head = n.hash,
         attempts = n.attempt,
         last_error = CASE WHEN n.status IN ('SENDING', 'ACCEPTED', 'SUCCESS', 'HELD') THEN NULL
                           WHEN n.status = n.prev_status THEN t.last_error
@@ -50,6 +54,13 @@ BEGIN
             plan = NULLIF(n.detail -> 'plan', 'null')
         FROM fresh n
         WHERE t.id = n.task_id AND n.reason = 'ROUTED';
+    END IF;
+    IF v_retried THEN
+        UPDATE execution_tasks t
+        SET client_order_id = n.detail ->> 'client_order_id',
+            expires_at = COALESCE((n.detail ->> 'expires_at')::TIMESTAMPTZ, t.expires_at)
+        FROM fresh n
+        WHERE t.id = n.task_id AND n.reason = 'OPERATOR_RETRY' AND n.prev_status IN ('FAILED', 'REVIEW') AND n.detail ? 'client_order_id';
     END IF;
     RETURN NULL;
 END

@@ -3,8 +3,11 @@
 -- of its lane is being sent.
 -- Two statements on purpose: the second has a snapshot taken after the locks, so it sees what the last holder did.
 -- Whoever halts is waited for, and waits for the end of this transaction: see halt_key().
+-- p_mode: what the caller executes. What opens in the other mode is returned to be cancelled, and so is a simulated exit; a live
+-- one is left until a router trades live again. Nothing that the other mode has sent holds up a lane.
+-- An exit does not wait for an entry that is being sent once the broker has shown its order: nothing else can arrive of it.
 -- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
-CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER)
+CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER, p_mode TEXT)
 RETURNS TABLE (
     id BIGINT, version INTEGER, trade_id TEXT, event_type TEXT, opening BOOLEAN, attempts INTEGER, payload JSONB,
     account TEXT, lane TEXT, mode TEXT, client_order_id TEXT, expires_at TIMESTAMPTZ, created_at TIMESTAMPTZ,
@@ -34,17 +37,23 @@ BEGIN
             CROSS JOIN LATERAL (
                 (SELECT x.place, x.id, x.account FROM execution_tasks x
                  WHERE x.lane = a.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+                   AND (x.mode = p_mode OR x.mode = 'dry')
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                                     AND NOT (s.opening AND order_is_shown(s.id, s.account)))
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
                  FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                         AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
-                 WHERE h.status = 'PENDING' AND h.run_at <= v_now)
+                 WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND NOT EXISTS (SELECT FROM execution_tasks s
+                                   WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
             ) first
             WHERE first.account = ANY (p_accounts)
-              AND NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = a.lane AND s.status = 'SENDING')
             ORDER BY first.place, first.id
             OFFSET 0
         ) c
@@ -77,18 +86,22 @@ BEGIN
     CROSS JOIN LATERAL (
         (SELECT x.id FROM execution_tasks x
          WHERE x.lane = v.lane AND x.status = 'PENDING' AND NOT x.opening AND x.run_at <= v_now
+           AND (x.mode = p_mode OR x.mode = 'dry')
          ORDER BY x.place, x.id LIMIT v_depth)
         UNION ALL
         (SELECT w.id
          FROM (SELECT o.id, o.opening, bool_and(o.status = 'PENDING' AND o.run_at <= v_now) OVER (ORDER BY o.place, o.id) AS clear
                FROM (SELECT n.id, n.place, n.opening, n.status, n.run_at FROM execution_tasks n
                      WHERE n.lane = v.lane AND n.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                       AND (n.mode = p_mode OR n.status = 'PENDING' AND (n.opening OR n.mode = 'dry'))
                      ORDER BY n.place, n.id LIMIT v_depth) o) w
          WHERE w.clear AND w.opening)
     ) due
     JOIN execution_tasks t ON t.id = due.id
     LEFT JOIN automated_signals g ON g.id = t.signal_id
-    WHERE NOT EXISTS (SELECT FROM execution_tasks s WHERE s.lane = v.lane AND s.status = 'SENDING')
+    WHERE NOT EXISTS (SELECT FROM execution_tasks s
+                      WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
+                        AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
     ORDER BY t.place, t.id;
 END
 $$;

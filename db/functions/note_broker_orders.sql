@@ -1,6 +1,6 @@
 -- Notes orders as a broker shows them, or, with p_ours, as we have just placed them: that is overwritten by any news of the broker's.
 -- News never go backwards: what the broker dated earlier is left out, a final state stays, what is filled does not shrink.
--- An order is ours by its client order id, a bracket's by its parent. Returns what stands now, and state and filled before.
+-- An order is ours by its client order id, also by one of before a retry, a bracket's by its parent. Returns what stands now, and state and filled before.
 -- p_orders: [{account, order_id, task_id, contract, root, side, quantity, filled, state, limit_price, stop_price, client_order_id,
 -- parent_id, linked_id, placed_at, updated_at}]; task_id only with p_ours.
 CREATE OR REPLACE FUNCTION note_broker_orders(p_mode TEXT, p_ours BOOLEAN, p_orders TEXT)
@@ -39,6 +39,12 @@ BEGIN
             WHERE t.account = v_given.account COLLATE "C" AND t.mode = p_mode
               AND (p_ours AND t.id = v_given.task_id
                    OR p_mode = 'live' AND t.mode = 'live' AND t.client_order_id = v_given.client_order_id COLLATE "C");
+            IF NOT FOUND AND p_mode = 'live' AND v_given.client_order_id IS NOT NULL THEN  -- sent before somebody had it sent again
+                SELECT t.id AS task_id, t.trade_id::TEXT AS trade_id, CASE WHEN t.opening THEN 'entry' ELSE 'exit' END AS role
+                INTO v_task FROM dead_letters d JOIN execution_tasks t ON t.id = d.task_id
+                WHERE d.client_order_id = v_given.client_order_id COLLATE "C" AND t.account = v_given.account COLLATE "C" AND t.mode = 'live'
+                LIMIT 1;
+            END IF;
         END IF;
         INSERT INTO broker_orders AS b (account, order_id, mode, task_id, trade_id, role, contract, root, side, quantity, filled, state,
                                         limit_price, stop_price, client_order_id, parent_id, linked_id, placed_at, updated_at)

@@ -54,18 +54,20 @@ FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS g (account, order_id)
 JOIN broker_orders o ON o.account = g.account AND o.order_id = g.order_id;
 
 -- name: tasks_with_orders
--- How these tasks stand, and the order of each one that counts: a repeat that the broker rejected may bear the same id.
+-- How these tasks stand, and the order of each one that counts: that of the latest retry, where it has one. A repeat that the broker
+-- rejected may bear the same id.
 SELECT t.id, t.version, t.status, o.order_id, o.state, o.quantity, o.filled,
        (SELECT COALESCE(sum(CASE WHEN right(f.fill_id, 7) = ':voided' THEN -f.quantity ELSE f.quantity END), 0)
         FROM fills f WHERE f.account = o.account AND f.order_id = o.order_id),
-       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'CANCEL_REQUESTED'
+                 AND NOT EXISTS (SELECT FROM execution_logs r WHERE r.task_id = t.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY')),
        t.trade_id, t.account, COALESCE(s.received_at, t.created_at)
 FROM unnest(:task_ids::BIGINT[]) AS g (id)
 JOIN execution_tasks t ON t.id = g.id
 CROSS JOIN LATERAL (
     SELECT b.* FROM broker_orders b
     WHERE b.task_id = t.id AND b.role IN ('entry', 'exit')
-    ORDER BY b.state = 'REJECTED', b.placed_at, b.order_id
+    ORDER BY b.client_order_id IS DISTINCT FROM t.client_order_id, b.state = 'REJECTED', b.placed_at, b.order_id
     LIMIT 1
 ) o
 LEFT JOIN automated_signals s ON s.id = t.signal_id
@@ -93,11 +95,16 @@ WHERE e.id = ANY (:task_ids) AND e.opening
 ORDER BY e.id;
 
 -- name: left_by_exits
--- Exits among these tasks whose trade still holds something. What a cancel withdrew is left out: somebody wanted that.
+-- Exits among these tasks whose trade still holds something that can be closed: an exit closes one contract, and maybe not all of
+-- it. What a cancel withdrew is left out: somebody wanted that.
 SELECT t.id
 FROM execution_tasks t
 WHERE t.id = ANY (:task_ids) AND NOT t.opening AND starts_with(t.event_type, 'EXIT')
-  AND EXISTS (SELECT FROM holdings h WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0)
+  AND EXISTS (SELECT FROM holdings h
+              WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0
+                AND sign(h.quantity) = sign((SELECT sum(n.quantity) FROM holdings n
+                                             WHERE n.account = h.account AND n.mode = h.mode AND n.contract = h.contract
+                                               AND n.quantity <> 0)))
   AND NOT EXISTS (
       SELECT FROM execution_tasks c
       JOIN execution_logs l ON l.task_id = c.id AND l.reason = 'INTENT'
@@ -131,6 +138,30 @@ WHERE h.account = ANY (:accounts) AND h.mode = 'live' AND h.quantity <> 0
                     AND o.status IN ('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED'))
 ORDER BY h.account, h.trade_id, t.id DESC;
 
+-- name: cleared_ways
+-- What closes a trade of which these orders are, is due only later, and waited last for orders that work no more (an exit), that
+-- changed (a reduction), or for fills that are recorded now. The lanes are locked, waiting for nobody.
+SELECT w.id, w.version
+FROM (SELECT DISTINCT t.id, t.version, t.lane
+      FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS n (account, order_id)
+      JOIN broker_orders b ON b.account = n.account COLLATE "C" AND b.order_id = n.order_id COLLATE "C"
+      JOIN execution_tasks t ON t.trade_id = b.trade_id AND t.account = b.account AND t.mode = b.mode AND NOT t.opening
+                            AND t.status = 'PENDING' AND t.run_at > clock_timestamp()
+      CROSS JOIN LATERAL (SELECT l.reason, l.created_at FROM execution_logs l WHERE l.task_id = t.id ORDER BY l.seq DESC LIMIT 1) last
+      WHERE last.reason IN ('CLEARING', 'STILL_CLEARING', 'TRADE_UNDECIDED')
+        AND CASE
+            WHEN last.reason <> 'TRADE_UNDECIDED' AND t.event_type NOT LIKE 'EXIT%%' THEN b.seen_at >= last.created_at
+            ELSE NOT EXISTS (SELECT FROM broker_orders o
+                             WHERE o.trade_id = b.trade_id AND o.account = b.account AND o.mode = b.mode AND o.role <> 'foreign'
+                               AND (o.state IN ('WORKING', 'UNCLEAR') AND last.reason <> 'TRADE_UNDECIDED'
+                                    OR o.filled > (SELECT COALESCE(sum(f.quantity), 0) FROM fills f
+                                                   WHERE f.account = o.account AND f.order_id = o.order_id)))
+            END
+      ORDER BY t.id
+      LIMIT 100) w
+WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGCLASS::OID::BIGINT))
+ORDER BY w.id;
+
 -- name: trades_with_brackets
 SELECT DISTINCT trade_id FROM broker_orders
 WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL
@@ -148,6 +179,9 @@ SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
 
 -- name: realised_since^
 SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
+
+-- name: traded_since^
+SELECT EXISTS (SELECT FROM fills WHERE account = :account AND mode = 'live' AND filled_at >= :since);
 
 -- name: working_orders
 SELECT task_id, order_id FROM broker_orders

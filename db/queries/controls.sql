@@ -91,8 +91,10 @@ WHERE kind LIKE 'FLAT%%' AND account = ANY (:accounts) AND detail ->> 'scope' = 
 ORDER BY account, mode, seq;
 
 -- name: undecided_tasks
--- Tasks of an account whose order may or may not be at the broker, of one strategy or (null) of all.
-SELECT t.id, t.status, t.trade_id, t.event_type, t.opening, EXTRACT(EPOCH FROM t.lease_until - clock_timestamp())::FLOAT8
+-- Tasks of an account whose order may or may not be at the broker, of one strategy or (null) of all; and whether the broker has
+-- shown the order, who sends it and until when.
+SELECT t.id, t.status, t.trade_id, t.event_type, t.opening, EXTRACT(EPOCH FROM t.lease_until - clock_timestamp())::FLOAT8,
+       t.status = 'SENDING' AND order_is_shown(t.id, t.account), t.worker, t.lease_until
 FROM (SELECT * FROM execution_tasks s WHERE s.status = 'SENDING'
       UNION ALL
       SELECT * FROM execution_tasks u WHERE u.status IN ('UNKNOWN', 'REVIEW')) t

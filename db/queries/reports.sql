@@ -2,7 +2,8 @@
 
 -- name: list_tasks
 SELECT t.id, t.trade_id, t.event_type, t.status, t.attempts, t.last_error, t.payload, t.last_attempt_at, t.created_at, t.updated_at,
-       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version, t.plan
+       t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version, t.plan,
+       t.retry_of
 FROM execution_tasks t
 WHERE (:status::TEXT IS NULL OR t.status = :status)
   AND (:account::TEXT IS NULL OR t.account = :account)
@@ -14,7 +15,7 @@ LIMIT :limit;
 -- name: one_task^
 SELECT t.id, t.trade_id, t.event_type, t.status, t.attempts, t.last_error, t.payload, t.last_attempt_at, t.created_at, t.updated_at,
        t.signal_id, t.account, t.lane, t.mode, t.client_order_id, t.expires_at, t.run_at, t.worker, t.lease_until, t.version, t.plan,
-       s.received_at, s.strategy
+       t.retry_of, s.received_at, s.strategy
 FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 WHERE t.id = :task_id;
@@ -34,14 +35,6 @@ FROM automated_signals s
 WHERE (:strategy::TEXT IS NULL OR s.strategy = :strategy)
   AND (:before::BIGINT IS NULL OR s.id < :before)
 ORDER BY s.id DESC
-LIMIT :limit;
-
--- name: dead_letters
-SELECT t.id, t.trade_id, t.event_type, t.status, t.attempts, t.last_error, t.account, t.lane, t.mode, t.client_order_id, t.created_at,
-       t.updated_at
-FROM execution_tasks t
-WHERE t.status IN ('FAILED', 'REVIEW') AND (:before::BIGINT IS NULL OR t.id < :before)
-ORDER BY t.id DESC
 LIMIT :limit;
 
 -- name: open_counts
@@ -70,7 +63,8 @@ ORDER BY task_id, seq;
 
 -- name: all_tasks
 SELECT id, trade_id, event_type, jsonb_build_object('p', payload) ->> 'p',
-       signal_id, account, lane, place, mode, client_order_id, expires_at, plan, status, attempts, version, last_error, last_attempt_at, run_at, created_at
+       signal_id, account, lane, place, mode, client_order_id, expires_at, plan, retry_of, status, attempts, version, last_error, last_attempt_at, run_at,
+       created_at
 FROM execution_tasks
 ORDER BY id;
 
@@ -89,8 +83,10 @@ FROM automated_signals s
 WHERE s.id = :signal_id;
 
 -- name: signal_tasks
--- A signal's tasks, each with what its log says last: of a finished task, how it ended, and not what was noted afterwards.
-SELECT t.id, t.account, t.trade_id, t.event_type, t.status, t.mode, t.plan, l.reason, l.message, l.detail, l.created_at
+-- A signal's tasks, each with what its log says last: of a finished task, how it ended, and not what was noted afterwards; with
+-- what was ordered, and what of that was filled by its own order, at which average price.
+SELECT t.id, t.account, t.trade_id, t.event_type, t.status, t.mode, t.plan, l.reason, l.message, l.detail, l.created_at,
+       (i.detail ->> 'quantity')::TEXT AS quantity, COALESCE(m.contract, i.detail ->> 'contract') AS contract, m.filled, m.average_price
 FROM automated_signals s
 JOIN execution_tasks t ON t.trade_id = ANY (COALESCE(s.trades, ARRAY[s.trade_id::TEXT])) AND t.signal_id = s.id
 CROSS JOIN LATERAL (
@@ -100,6 +96,15 @@ CROSS JOIN LATERAL (
     ORDER BY e.seq DESC
     LIMIT 1
 ) l
+LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
+                   WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(f.quantity), 0) AS filled, min(f.contract) AS contract,
+           sum(f.quantity * f.price) / NULLIF(sum(f.quantity) FILTER (WHERE f.price IS NOT NULL), 0) AS average_price
+    FROM fills f
+    LEFT JOIN broker_orders o ON o.account = f.account AND o.order_id = f.order_id
+    WHERE f.task_id = t.id AND (f.order_id = t.client_order_id OR o.role IN ('entry', 'exit'))
+) m
 WHERE s.id = :signal_id
 ORDER BY t.id;
 
@@ -141,7 +146,7 @@ LIMIT :limit;
 
 -- name: account_standings
 -- The latest control of everything and of each account.
-SELECT DISTINCT ON (c.scope) c.scope, c.action, c.id, c.created_at
+SELECT DISTINCT ON (c.scope) c.scope, c.action, c.id, c.actor, c.reason, c.created_at
 FROM controls c
 WHERE c.scope = 'all' OR starts_with(c.scope, 'account:')
 ORDER BY c.scope, c.id DESC;
@@ -209,3 +214,25 @@ CROSS JOIN LATERAL (SELECT (l.detail ->> 'quantity')::NUMERIC AS quantity FROM e
                     WHERE l.task_id = x.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1) i
 WHERE x.filled > i.quantity
 ORDER BY x.id;
+
+-- name: out_of_sync
+-- The live book of an account: why it is out of sync (null: it is not), since when, and the latest row that says what differs.
+SELECT s.why, o.detail, o.created_at AS seen_at,
+       (SELECT min(f.created_at) FROM account_log f
+        WHERE f.account = :account AND f.mode = 'live' AND f.kind = 'OUT_OF_SYNC'
+          AND f.seq > COALESCE((SELECT max(i.seq) FROM account_log i
+                                WHERE i.account = :account AND i.mode = 'live' AND i.kind = 'IN_SYNC'), 0)) AS since
+FROM (SELECT l.state ->> 'out_of_sync' AS why FROM account_log l
+      WHERE l.account = :account AND l.mode = 'live' ORDER BY l.seq DESC LIMIT 1) s
+LEFT JOIN LATERAL (SELECT l.detail, l.created_at FROM account_log l
+                   WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OUT_OF_SYNC' ORDER BY l.seq DESC LIMIT 1) o ON TRUE;
+
+-- name: resyncs_asked
+SELECT account, max(seq) AS seq FROM account_log
+WHERE account = ANY (:accounts) AND mode = 'live' AND kind = 'RESYNC_ASKED'
+GROUP BY account;
+
+-- name: resync_answer
+SELECT detail FROM account_log
+WHERE account = :account AND mode = 'live' AND kind = 'COMPARED' AND seq > :asked AND (detail ->> 'asked')::INTEGER >= :asked
+ORDER BY seq LIMIT 1;

@@ -3,9 +3,12 @@
 -- name: lock_due_tasks
 SELECT id, version, trade_id, event_type, opening, attempts, payload, account, lane, mode, client_order_id, expires_at,
        created_at, received_at, trade, plan, strategy, approved, intent, db_now,
-       -- an earlier attempt may have reached the broker
-       attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN')
-FROM lock_due_tasks(:accounts, :limit, :depth) d;
+       -- an earlier attempt may have reached the broker under this id
+       attempts > 0 AND EXISTS (SELECT FROM execution_logs l WHERE l.task_id = d.id AND l.status = 'UNKNOWN'
+                                  AND NOT EXISTS (SELECT FROM execution_logs r
+                                                  WHERE r.task_id = d.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY'
+                                                    AND r.detail ? 'client_order_id'))
+FROM lock_due_tasks(:accounts, :limit, :depth, :mode) d;
 
 -- name: account_facts^
 SELECT account_facts(:accounts, :owners, :others, :roots, :mode);
@@ -55,6 +58,7 @@ FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 LEFT JOIN LATERAL (SELECT l.created_at FROM execution_logs l
                    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+                     AND COALESCE(l.detail ->> 'client_order_id' = t.client_order_id, TRUE)
                    ORDER BY l.seq LIMIT 1) first ON TRUE
 LEFT JOIN LATERAL (SELECT l.seq, l.detail FROM execution_logs l
                    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
@@ -72,6 +76,36 @@ WHERE t.status = 'UNKNOWN' AND t.account = ANY (:accounts) AND t.mode <> :mode
   AND NOT EXISTS (SELECT FROM execution_logs e WHERE e.task_id = t.id AND e.status = 'UNKNOWN' AND e.reason = 'MODE_CHANGED')
 ORDER BY t.id
 LIMIT 500;
+
+-- name: live_exits_in_dry_run
+-- What would close live positions, and waits because the router of its account runs dry, unless its log says so already.
+SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, COALESCE(s.received_at, t.created_at)
+FROM execution_tasks t
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+WHERE t.lane IN (SELECT lane FROM active_lanes()) AND t.status = 'PENDING' AND NOT t.opening AND t.account = ANY (:accounts)
+  AND t.mode = 'live'
+  AND NOT EXISTS (SELECT FROM execution_logs e WHERE e.task_id = t.id AND e.status = 'PENDING' AND e.reason = 'MODE_CHANGED')
+ORDER BY t.id
+LIMIT 500;
+
+-- name: exits_behind_sending
+-- What closes, is due, and waits because another router is sending something of its lane, or this one is for more than a second;
+-- unless its log says so already. With the task that is being sent, who sends it and until when. The lanes are locked.
+SELECT w.id, w.version, w.trade_id, w.account, w.received_at, w.sending, w.worker, w.lease_until
+FROM (SELECT t.id, t.version, t.trade_id, t.account, t.lane, COALESCE(g.received_at, t.created_at) AS received_at, s.id AS sending,
+             s.worker, s.lease_until
+      FROM execution_tasks s
+      JOIN execution_tasks t ON t.lane = s.lane AND t.status = 'PENDING' AND NOT t.opening AND t.run_at <= clock_timestamp()
+                            AND t.mode = s.mode
+      LEFT JOIN automated_signals g ON g.id = t.signal_id
+      WHERE s.status = 'SENDING' AND s.account = ANY (:accounts) AND s.mode = :mode
+        AND (s.worker IS DISTINCT FROM :name OR s.last_attempt_at < clock_timestamp() - INTERVAL '1 second')
+        AND NOT (s.opening AND order_is_shown(s.id, s.account))
+        AND NOT EXISTS (SELECT FROM execution_logs e
+                        WHERE e.task_id = t.id AND e.reason = 'WAITS_FOR_SENDING' AND e.created_at >= s.last_attempt_at)
+      ORDER BY t.id
+      LIMIT 100) w
+WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGCLASS::OID::BIGINT));
 
 -- name: unclaimed_tasks
 -- The first waiting task of each lane whose account none of these routers knows, unless its log says so already.

@@ -1,2 +1,4 @@
 CREATE OR REPLACE TRIGGER account_log_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON account_log
     FOR EACH STATEMENT EXECUTE FUNCTION account_history_guard();
+CREATE OR REPLACE TRIGGER account_log_chain BEFORE INSERT ON account_log
+    FOR EACH ROW EXECUTE FUNCTION account_log_chain();

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import alerts, controls, credentials, database, look, plans, service, simulator
+from eventrouter.cli import (
+    adopting,
+    alerts,
+    controls,
+    credentials,
+    database,
+    dead,
+    look,
+    notifications,
+    plans,
+    service,
+    simulator,
+)
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -39,19 +51,32 @@ keys.command("list")(credentials.credentials_list)
 keys.command("remove")(credentials.credentials_remove)
 app.command()(alerts.send)
 app.command()(alerts.explain)
-app.command()(plans.accounts)
+accounts = typer.Typer(
+    cls=adopting.AccountCommands,
+    help="Accounts and how they stand: `accounts`, `accounts NAME`, and what to do where the broker holds something else.",
+    rich_markup_mode=None,
+)
+app.add_typer(accounts, name="accounts")
+accounts.command("show")(plans.accounts)
+accounts.command("resync")(adopting.resync)
+accounts.command("adopt")(adopting.adopt)
 app.command()(plans.signals)
 app.command()(look.tasks)
 app.command()(look.logs)
-app.command()(look.dead)
-app.command()(look.retry)
-app.command()(look.discard)
+app.command()(dead.dead)
+app.command()(dead.retry)
+app.command()(dead.discard)
+app.command()(dead.resolve)
 app.command()(look.hold)
 app.command()(look.approve)
 app.command()(look.refuse)
 app.command()(controls.halt)
 app.command()(controls.resume)
 app.command()(controls.flatten)
+told = typer.Typer(help="Who is told when something needs you.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(told, name="alerts")
+told.command("test")(notifications.alerts_test)
+told.command("list")(notifications.alerts_list)
 app.command()(simulator.simulator)
 
 

@@ -1,8 +1,15 @@
 """`migrate` and `verify`."""
 
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
+from eventrouter.domain.chain import Seal, seal_of
+from eventrouter.errors import ConfigError, EventrouterError
+from eventrouter.store.chain import ChainReport, verify_chain
 from eventrouter.store.history import verify as verify_history
 from eventrouter.store.opened import open_database
 
@@ -28,28 +35,98 @@ def migrate(*, config: ConfigOption = None) -> None:
         opened.close()
 
 
-def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    *,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="Also compute every hash anew: rows, heads, seals and what they sealed.")
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="--chain, and write the latest seal to FILE, for keeping on another machine."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="--chain, and the seal in FILE must still stand as it was exported."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Fold every task's log and compare it with the task; check that history has no holes and nothing ran twice.
 
-    Ends with status 1 when anything differs.
+    With --chain it also finds rows of history that were edited, removed or put there. Ends with status 1 when anything differs.
     """
     loaded = configured(config)
+    kept = _exported(against) if against else None
     failed = False
 
     async def check() -> None:
         nonlocal failed
         async with connected(loaded) as conn:
             found = await verify_history(conn)
-        failed = bool(found.violations)
+            chained = await verify_chain(conn, kept) if chain or export or kept else None
+        violations = [*found.violations, *(chained.violations if chained else ())]
+        failed = bool(violations)
         if as_json:
-            violations = [violation._asdict() for violation in found.violations]
-            show_json({"tasks": found.tasks, "log_rows": found.log_rows, "violations": violations})
-            return
-        for violation in found.violations:
-            typer.echo(f"task {violation.task_id}: {violation.rule}: {violation.detail}")
-        verdict = f"{len(found.violations)} violations" if failed else "every log adds up to its task"
-        typer.echo(f"{found.tasks} tasks, {found.log_rows} log rows: {verdict}.")
+            counted = {"tasks": found.tasks, "log_rows": found.log_rows}
+            told = {"chain": _chain_json(chained)} if chained else {}
+            show_json({**counted, **told, "violations": [violation._asdict() for violation in violations]})
+        else:
+            for violation in violations:
+                typer.echo(f"task {violation.task_id}: {violation.rule}: {violation.detail}")
+            verdict = f"{len(found.violations)} violations" if found.violations else "every log adds up to its task"
+            typer.echo(f"{found.tasks} tasks, {found.log_rows} log rows: {verdict}.")
+            if chained:
+                typer.echo(_chain_text(chained))
+        if export and chained:
+            _export(chained, export, failed=failed)
 
     run_async(check)
     if failed:
         raise typer.Exit(1)
+
+
+def _chain_text(found: ChainReport) -> str:
+    verdict = f"{len(found.violations)} violations" if found.violations else "nothing was edited, removed or put there"
+    counted = f"{found.rows} chained rows, {found.seals} seals of {found.heads} heads"
+    return f"{counted}, {found.not_sealed} log rows not sealed yet: {verdict}."
+
+
+def _chain_json(found: ChainReport) -> dict[str, Any]:
+    latest = found.latest.exported() if found.latest else None
+    return {
+        "rows": found.rows,
+        "seals": found.seals,
+        "heads": found.heads,
+        "not_sealed": found.not_sealed,
+        "latest_seal": latest,
+    }
+
+
+def _exported(path: Path) -> Seal:
+    """The seal in a file. Raises ConfigError."""
+    try:
+        return seal_of(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"--against: {path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"--against: {path} is no seal that `verify --export` wrote: {error}.") from error
+
+
+def _export(found: ChainReport, path: Path, *, failed: bool) -> None:
+    """Writes the latest seal, of a history in which nothing is wrong only."""
+    if failed:
+        raise EventrouterError(
+            f"Nothing was written to {path}: a seal of a history that does not add up proves nothing."
+        )
+    if found.latest is None:
+        raise EventrouterError("There is no seal yet. The service makes one when it starts and then every minute.")
+    try:
+        path.write_text(json.dumps(found.latest.exported(), indent=2) + "\n")
+    except OSError as error:
+        raise EventrouterError(f"--export: {path} cannot be written: {error.strerror or error}.") from error
+    # to stderr: with --json, stdout is the report
+    typer.echo(
+        f"Seal {found.latest.id} is in {path}. Keep it where whoever owns the database cannot change it.", err=True
+    )

@@ -1,4 +1,4 @@
-"""Look and act: `tasks`, `logs`, `dead`, `retry`, `discard`, `approve`, `refuse`."""
+"""Look and act: `tasks`, `logs`, `hold`, `approve`, `refuse`."""
 
 import getpass
 import shutil
@@ -16,10 +16,10 @@ from eventrouter.cli.log_text import log_lines
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import ConfigError, EventrouterError
-from eventrouter.store import reports
+from eventrouter.store import actions, reports
 
 TaskArgument = Annotated[int, typer.Argument(min=1, help="The task's id, as `eventrouter tasks` shows it.")]
-_WRAPPED = ("last_error", "verdict", "message", "difference", "state")
+_WRAPPED = ("title", "why", "last_error", "verdict", "message", "difference", "state")
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it stands in the log.")]
 
 
@@ -73,56 +73,25 @@ def logs(task: TaskArgument, *, config: ConfigOption = None, as_json: JsonOption
     run_async(show)
 
 
-def dead(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the tasks that wait for a person: FAILED and REVIEW."""
-    loaded = configured(config)
-
-    async def show() -> None:
-        async with connected(loaded) as conn:
-            rows = await reports.dead_letters(conn)
-        if as_json:
-            show_json(rows)
-        elif not rows:
-            typer.echo("No dead letters.")
-        else:
-            table(rows, ("id", "created_at", "trade_id", "event_type", "account", "status", "attempts", "last_error"))
-
-    run_async(show)
-
-
-def retry(
-    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
-    """Send a FAILED or REVIEW task again, with the same client order id."""
-    _act("retry", task, reason, config, as_json=as_json)
-
-
-def discard(
-    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
-    """Withdraw a task that is not being sent."""
-    _act("discard", task, reason, config, as_json=as_json)
-
-
 def hold(
     task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Keep a PENDING task until somebody approves or refuses it."""
-    _act("hold", task, reason, config, as_json=as_json)
+    acted("hold", task, reason, config, as_json=as_json)
 
 
 def approve(
     task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Let a HELD task go."""
-    _act("approve", task, reason, config, as_json=as_json)
+    acted("approve", task, reason, config, as_json=as_json)
 
 
 def refuse(
     task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Refuse a HELD task."""
-    _act("refuse", task, reason, config, as_json=as_json)
+    acted("refuse", task, reason, config, as_json=as_json)
 
 
 def print_log(task: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -136,12 +105,13 @@ def columns() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _act(action: str, task: int, reason: str | None, config: Any, *, as_json: bool) -> None:
+def acted(action: str, task: int, reason: str | None, config: Any, *, as_json: bool) -> None:
+    """Carries an operator's action out, and says how the task stands then."""
     loaded = configured(config)
 
     async def change() -> None:
         async with connected(loaded) as conn:
-            row = await reports.act(conn, task, action, actor=_user(), reason=reason)
+            row = await actions.act(conn, task, action, actor=user(), reason=reason)
         if as_json:
             show_json(row)
         else:
@@ -150,7 +120,8 @@ def _act(action: str, task: int, reason: str | None, config: Any, *, as_json: bo
     run_async(change)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who acts, for the log: operator:NAME."""
     try:
         return f"operator:{getpass.getuser()}"
     except (KeyError, OSError):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from eventrouter.domain.book import Book
 from eventrouter.domain.controls import Control
 from eventrouter.domain.denials import Denied, figure
+from eventrouter.domain.links import Link, link_from_row
 from eventrouter.domain.risk_inputs import Exposure
 from eventrouter.domain.symbols import root_of
 
@@ -41,7 +42,8 @@ class AccountFacts:
     """One account. `exposures`: what it holds and what may still open something; None: not known.
 
     `intents`: its entries of the last minute and when they were sent, None: not known. `state`: of its latest account_log row.
-    `marks`: root of what is held and when its last price stood, None where its profit cannot be told.
+    `marks`: root of what is held and when its last price stood, None where its profit cannot be told. `link`: how its broker
+    stands, None where no router says so.
     """
 
     holdings: tuple[Held, ...] = ()
@@ -49,6 +51,7 @@ class AccountFacts:
     intents: tuple[tuple[int, datetime], ...] | None = ()
     state: Mapping[str, Any] | None = None
     marks: tuple[tuple[str, datetime | None], ...] = ()
+    link: Link | None = None
 
 
 NOTHING_KNOWN = AccountFacts(exposures=None, intents=None)
@@ -71,9 +74,10 @@ class Facts:
     def with_entry(self, task_id: int, exposure: Exposure, at: datetime) -> "Facts":
         """The same after one more entry of an account was decided."""
         before = self.of(exposure.account)
+        others = None if before.exposures is None else [each for each in before.exposures if each.task != task_id]
         after = replace(
             before,
-            exposures=None if before.exposures is None else (*before.exposures, exposure),
+            exposures=None if others is None else (*others, exposure),
             intents=None if before.intents is None else (*before.intents, (task_id, at)),
         )
         return replace(self, accounts={**self.accounts, exposure.account: after})
@@ -96,7 +100,7 @@ class Facts:
 def facts_of(found: Mapping[str, Any]) -> Facts:
     """From the JSON that read_account_facts() answers."""
     return Facts(
-        controls=tuple(Control(*row) for row in found["controls"]),
+        controls=tuple(_control(*row) for row in found["controls"]),
         accounts={name: _account(name, facts) for name, facts in found["accounts"].items()},
         owners={owner: tuple(names) for owner, names in found["owners"].items()},
         prices={root: (Decimal(price), datetime.fromisoformat(at)) for root, (price, at) in found["prices"].items()},
@@ -115,7 +119,13 @@ def _account(name: str, facts: Mapping[str, Any]) -> AccountFacts:
         exposures = None
     intents = tuple((task, datetime.fromisoformat(at)) for task, at in facts["intents"])
     marks = tuple((root, None if at is None else datetime.fromisoformat(at)) for root, at in facts.get("marks") or ())
-    return AccountFacts(holdings, exposures, intents, facts["state"], marks)
+    return AccountFacts(holdings, exposures, intents, facts["state"], marks, link_from_row(facts.get("connection")))
+
+
+def _control(
+    scope: str, action: str, number: int, actor: str = "", reason: str | None = None, at: str | None = None
+) -> Control:
+    return Control(scope, action, number, actor, reason, None if at is None else datetime.fromisoformat(at))
 
 
 def _held(account: str, held: Held) -> Exposure:
@@ -124,10 +134,10 @@ def _held(account: str, held: Held) -> Exposure:
 
 def _entries(account: str, rows: Iterable[Sequence[Any]]) -> Iterable[Exposure]:
     """Entries that are sent or working. One whose intent names no size (it was moved by hand) has what its alert asked for."""
-    for _, root, side, quantity, filled, symbol, asked_side, asked in rows:
+    for task, root, side, quantity, filled, symbol, asked_side, asked in rows:
         left = figure("quantity", Decimal(str(quantity or asked or 1))) - figure("filled", Decimal(filled))
         if left > 0:
-            yield Exposure(account, root or root_of(symbol or "") or UNNAMED, side or asked_side or "", left)
+            yield Exposure(account, root or root_of(symbol or "") or UNNAMED, side or asked_side or "", left, task)
 
 
 def _orders(account: str, rows: Iterable[Sequence[Any]], holdings: Sequence[Held]) -> Iterable[Exposure]:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from eventrouter.domain.denials import EXACT, figure
 
+_ZERO = Decimal(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Balances:
@@ -13,6 +15,8 @@ class Balances:
 
     `day_start_balance`: the balance when the trading day began. `highest_close`: the highest balance at the end of any
     day, the initial one included. `highest_equity`: the highest equity ever seen, unrealised profit included.
+    `close_before`: the highest close without that of the day before this one, which what is booked late still changes;
+    None: not known.
     """
 
     initial_balance: Decimal
@@ -21,6 +25,7 @@ class Balances:
     day_start_balance: Decimal
     highest_close: Decimal
     highest_equity: Decimal
+    close_before: Decimal | None = None
 
     @classmethod
     def opened(cls, initial_balance: Decimal) -> "Balances":
@@ -43,17 +48,33 @@ class Balances:
         with localcontext(EXACT):
             return replace(self, balance=figure("balance", self.balance) + figure("pnl", pnl))
 
-    def marked(self, open_pnl: Decimal) -> "Balances":
-        """After prices moved: the new open profit and loss, and the peak that an intraday drawdown follows."""
+    def started(self, earlier: Decimal) -> "Balances":
+        """After so much of the balance turned out to be from before the trading day: its start moves, and with it the last close."""
+        with localcontext(EXACT):
+            start = figure("day_start_balance", self.day_start_balance) + figure("earlier", earlier)
+        known = self.highest_close if self.close_before is None else self.close_before
+        return replace(self, day_start_balance=start, highest_close=max(figure("highest_close", known), start))
+
+    def marked(self, open_pnl: Decimal, *, whole: bool = True) -> "Balances":
+        """After prices moved: the new open profit and loss, and the peak that an intraday drawdown follows.
+
+        Where not the `whole` of what is held could be valued, the peak stays: a profit may have a loss beside it.
+        """
         moved = replace(self, open_pnl=figure("open_pnl", open_pnl))
+        if not whole:
+            return moved
         peak = max(figure("highest_equity", self.highest_equity), moved.equity())
         return replace(moved, highest_equity=peak)
 
-    def new_day(self) -> "Balances":
-        """After the trading day's end: the balance that counts as its close, and as the next one's start."""
-        balance = figure("balance", self.balance)
-        peak = max(figure("highest_close", self.highest_close), balance)
-        return replace(self, day_start_balance=balance, highest_close=peak)
+    def new_day(self, ahead: Decimal = _ZERO, close_before: Decimal | None = None) -> "Balances":
+        """After the trading day's end: the balance that counts as its close, and as the next one's start.
+
+        `ahead`: what of the balance was executed after that end.
+        """
+        with localcontext(EXACT):
+            close = figure("balance", self.balance) - figure("ahead", ahead)
+        peak = max(figure("highest_close", self.highest_close), close)
+        return replace(self, day_start_balance=close, highest_close=peak, close_before=close_before)
 
 
 class Trail(StrEnum):

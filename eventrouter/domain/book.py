@@ -4,29 +4,36 @@ Each row of account_log is one event and the book after it, so the last row is t
 nothing: `fold` over all rows gives the same book again, which `eventrouter verify` proves.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, localcontext
 from enum import StrEnum
 from typing import Any
 
 from eventrouter.domain.balances import Balances
-from eventrouter.domain.denials import EXACT, figure
+from eventrouter.domain.denials import EXACT, figure, whole
 
 _NONE: Mapping[str, Any] = {}
+_ZERO = Decimal(0)
+
+Bounds = tuple[datetime, datetime]
+"""When a trading day began, and when it ends."""
 
 
 class BookKind(StrEnum):
     """What changes a book. Rows of account_log with another kind are facts that leave it as it is."""
 
-    OPENED = "OPENED"  # initial_balance, balance, day_start_balance, day
-    BOOKED = "BOOKED"  # pnl, fee, open_pnl (null: as it was)
-    MARKED = "MARKED"  # open_pnl
-    NEW_DAY = "NEW_DAY"  # day
-    BALANCE = "BALANCE"  # balance, as the broker has it
+    OPENED = "OPENED"  # initial_balance, balance, day_start_balance, day, began, ends
+    BOOKED = "BOOKED"  # pnl, fee, open_pnl (null: as it was), unvalued; of pnl less fee what is of another day: earlier, later
+    MARKED = "MARKED"  # open_pnl, unvalued
+    NEW_DAY = "NEW_DAY"  # day, began, ends, close_before
+    BALANCE = "BALANCE"  # balance, as the broker has it; earlier: what of the difference is from before the day
     OUT_OF_SYNC = "OUT_OF_SYNC"  # why
     IN_SYNC = "IN_SYNC"
+    RESYNC_ASKED = "RESYNC_ASKED"  # a fact: somebody wants the broker to be looked at now
+    COMPARED = "COMPARED"  # a fact, the answer to that: asked, differences
+    ADOPTED = "ADOPTED"  # a fact: somebody took the broker's positions for true: differences, reason
     FLATTEN_STARTED = "FLATTEN_STARTED"  # control
     FLATTEN_FAILED = "FLATTEN_FAILED"  # nothing is being closed until it is tried again
     FLATTEN_WITHDRAWN = "FLATTEN_WITHDRAWN"
@@ -48,7 +55,9 @@ class Book:
 
     `balances`: None until a balance was known. `realised_today`: what the fills of this trading day realised, fees taken
     off. `out_of_sync`: why the broker's view is another than ours, None while they agree. `flattening`: the id of the
-    control that is being carried out now, None also while a flattening that failed waits to be tried again.
+    control that is being carried out now, None also while a flattening that failed waits to be tried again. `began`, `ends`:
+    of the trading day, None: not known. `ahead`: what was realised after `ends`. `shifted`: how much of the differences to the
+    broker's balance was counted as from before the day.
     """
 
     balances: Balances | None = None
@@ -56,16 +65,28 @@ class Book:
     realised_today: Decimal = Decimal(0)
     out_of_sync: str | None = None
     flattening: int | None = None
+    began: datetime | None = None
+    ends: datetime | None = None
+    ahead: Decimal = _ZERO
+    shifted: Decimal = _ZERO
 
     def to_json(self) -> dict[str, Any]:
         """For account_log.state."""
-        money = None if self.balances is None else {name: str(each) for name, each in asdict(self.balances).items()}
+        money = (
+            None
+            if self.balances is None
+            else {name: str(each) for name, each in asdict(self.balances).items() if each is not None}
+        )
         return {
             "balances": money,
             "day": None if self.day is None else self.day.isoformat(),
             "realised_today": str(self.realised_today),
             "out_of_sync": self.out_of_sync,
             "flattening": self.flattening,
+            "began": None if self.began is None else self.began.isoformat(),
+            "ends": None if self.ends is None else self.ends.isoformat(),
+            "ahead": str(self.ahead),
+            "shifted": str(self.shifted),
         }
 
     @classmethod
@@ -80,6 +101,10 @@ class Book:
             realised_today=Decimal(state.get("realised_today", "0")),
             out_of_sync=state.get("out_of_sync"),
             flattening=state.get("flattening"),
+            began=_moment(state, "began"),
+            ends=_moment(state, "ends"),
+            ahead=Decimal(state.get("ahead", "0")),
+            shifted=Decimal(state.get("shifted", "0")),
         )
 
 
@@ -88,17 +113,22 @@ def fold(book: Book, event: BookEvent) -> Book:
     detail = event.detail
     match event.kind:
         case BookKind.OPENED:
-            return replace(book, balances=_opened(detail), day=_day(detail, book.day))
+            return replace(
+                book,
+                balances=_opened(detail),
+                day=_day(detail, book.day),
+                began=_moment(detail, "began"),
+                ends=_moment(detail, "ends"),
+            )
         case BookKind.BOOKED:
             return _booked(book, detail)
         case BookKind.MARKED:
-            marked = None if book.balances is None else book.balances.marked(Decimal(detail["open_pnl"]))
+            marked = None if book.balances is None else _marked(book.balances, detail)
             return replace(book, balances=marked)
         case BookKind.NEW_DAY:
-            closed = None if book.balances is None else book.balances.new_day()
-            return replace(book, balances=closed, day=_day(detail, book.day), realised_today=Decimal(0))
+            return _next_day(book, detail)
         case BookKind.BALANCE:
-            return _balanced(book, Decimal(detail["balance"]))
+            return _balanced(book, detail)
         case BookKind.OUT_OF_SYNC:
             return replace(book, out_of_sync=detail["why"])
         case BookKind.IN_SYNC:
@@ -120,44 +150,76 @@ def refold(events: Iterable[BookEvent]) -> Book:
 
 
 def opened(
-    balance: Decimal, day: date, *, initial: Decimal | None = None, day_start: Decimal | None = None
+    balance: Decimal,
+    day: date,
+    *,
+    initial: Decimal | None = None,
+    day_start: Decimal | None = None,
+    bounds: Bounds | None = None,
 ) -> BookEvent:
     """The account is known from here on. `initial`: what it began with; `day_start`: its balance when `day` began."""
     start = balance if initial is None else initial
     detail = {"initial_balance": str(start), "balance": str(balance), "day": day.isoformat()}
     return BookEvent(
         BookKind.OPENED,
-        {**detail, "day_start_balance": str(balance if day_start is None else day_start)},
-        f"The account stands at {balance:f}; it began with {start:f}.",
+        {**detail, "day_start_balance": str(balance if day_start is None else day_start), **_bounds_said(bounds)},
+        f"The account stands at {whole(balance)}; it began with {whole(start)}.",
     )
 
 
-def booked(pnl: Decimal, fee: Decimal, open_pnl: Decimal | None, **more: Any) -> BookEvent:
-    """Fills realised `pnl` and cost `fee`. `open_pnl`: of what is held after them; None where a price is not known."""
+def booked(
+    pnl: Decimal,
+    fee: Decimal,
+    open_pnl: Decimal | None,
+    *,
+    earlier: Decimal = _ZERO,
+    later: Decimal = _ZERO,
+    unvalued: Sequence[str] = (),
+    **more: Any,
+) -> BookEvent:
+    """Fills realised `pnl` and cost `fee`. `open_pnl`: of what is held after them and can be valued; None: as it was.
+
+    `earlier`, `later`: how much of pnl less fee was executed before the book's trading day began, and after it ended.
+    """
     detail = {"pnl": str(pnl), "fee": str(fee), "open_pnl": None if open_pnl is None else str(open_pnl), **more}
-    return BookEvent(BookKind.BOOKED, detail)
+    if earlier:
+        detail["earlier"] = str(earlier)
+    if later:
+        detail["later"] = str(later)
+    return BookEvent(BookKind.BOOKED, detail | ({"unvalued": list(unvalued)} if unvalued else {}))
 
 
-def marked(open_pnl: Decimal) -> BookEvent:
-    """Prices moved."""
-    return BookEvent(BookKind.MARKED, {"open_pnl": str(open_pnl)})
+def marked(open_pnl: Decimal, unvalued: Sequence[str] = ()) -> BookEvent:
+    """Prices moved. `unvalued`: contracts that are held and not part of it."""
+    more = {"unvalued": list(unvalued)} if unvalued else {}
+    return BookEvent(BookKind.MARKED, {"open_pnl": str(open_pnl), **more})
 
 
-def new_day(day: date) -> BookEvent:
-    """The trading day before `day` has ended."""
-    return BookEvent(BookKind.NEW_DAY, {"day": day.isoformat()})
+def new_day(day: date, book: Book | None = None, bounds: Bounds | None = None) -> BookEvent:
+    """The trading day before `day` has ended; `book` is the one before."""
+    detail = {"day": day.isoformat(), **_bounds_said(bounds)}
+    if book is not None and book.balances is not None:
+        detail["close_before"] = str(book.balances.highest_close)
+    return BookEvent(BookKind.NEW_DAY, detail)
 
 
-def balance(book: Book, theirs: Decimal) -> BookEvent:
-    """The broker's balance counts; what ours was and the difference are told."""
+def balance(book: Book, theirs: Decimal, *, traded: bool = True) -> BookEvent:
+    """The broker's balance counts; what ours was and the difference are told.
+
+    An account that has not `traded` since its day began has lost nothing in it, so a difference is from before. Should a fill of
+    the day come after all, the broker's balance is less than ours by then, and what was counted so is taken back.
+    """
     ours = None if book.balances is None else book.balances.balance
-    message = f"The broker's balance is {theirs:f}"
+    message = f"The broker's balance is {whole(theirs)}"
     detail: dict[str, Any] = {"balance": str(theirs)}
     if ours is not None:
         with localcontext(EXACT):
             difference = theirs - ours
         detail |= {"ours": str(ours), "difference": str(difference)}
-        message += f", {difference:+f} from what our fills add up to"
+        earlier = _not_of_today(book.shifted, difference, traded=traded)
+        if earlier:
+            detail["earlier"] = str(earlier)
+        message += f", {'+' if difference > 0 else ''}{whole(difference)} from what our fills add up to"
     return BookEvent(BookKind.BALANCE, detail, f"{message}.")
 
 
@@ -169,6 +231,24 @@ def out_of_sync(why: str, **more: Any) -> BookEvent:
 def in_sync() -> BookEvent:
     """They agree again."""
     return BookEvent(BookKind.IN_SYNC, _NONE, "What the broker holds is what our fills add up to.")
+
+
+def resync_asked(reason: str | None = None) -> BookEvent:
+    """Somebody wants the broker's positions compared with ours now."""
+    return BookEvent(BookKind.RESYNC_ASKED, _NONE, reason)
+
+
+def compared(asked: int, differences: Sequence[Sequence[str | None]]) -> BookEvent:
+    """The answer to the question in row `asked`. `differences`: [contract, the broker's, ours, the broker's price] each."""
+    said = "The broker's positions differ from ours." if differences else "The broker holds what our fills add up to."
+    return BookEvent(BookKind.COMPARED, {"asked": asked, "differences": [list(each) for each in differences]}, said)
+
+
+def adopted(reason: str, differences: Sequence[Sequence[str | None]]) -> BookEvent:
+    """Somebody took the broker's positions for true; fills `adjustment-…` make up for the differences, as above."""
+    return BookEvent(
+        BookKind.ADOPTED, {"reason": reason, "differences": [list(each) for each in differences]}, f"Adopted: {reason}"
+    )
 
 
 def flatten_started(control: int, message: str | None = None) -> BookEvent:
@@ -197,20 +277,66 @@ def _opened(detail: Mapping[str, Any]) -> Balances:
 def _booked(book: Book, detail: Mapping[str, Any]) -> Book:
     with localcontext(EXACT):
         net = Decimal(detail["pnl"]) - Decimal(detail["fee"])
-        realised = figure("realised_today", book.realised_today + net)
+        earlier, later = Decimal(detail.get("earlier", "0")), Decimal(detail.get("later", "0"))
+        realised = figure("realised_today", book.realised_today + net - earlier)
+        ahead = figure("ahead", book.ahead + later)
     balances = book.balances
     if balances is not None:
         balances = balances.booked(net)
+        if earlier:
+            balances = balances.started(earlier)
         if detail["open_pnl"] is not None:
-            balances = balances.marked(Decimal(detail["open_pnl"]))
-    return replace(book, balances=balances, realised_today=realised)
+            balances = _marked(balances, detail)
+    return replace(book, balances=balances, realised_today=realised, ahead=ahead)
 
 
-def _balanced(book: Book, theirs: Decimal) -> Book:
+def _marked(balances: Balances, detail: Mapping[str, Any]) -> Balances:
+    return balances.marked(Decimal(detail["open_pnl"]), whole=not detail.get("unvalued"))
+
+
+def _next_day(book: Book, detail: Mapping[str, Any]) -> Book:
+    """What was executed after the end of the day before is this day's result, and no part of that day's close."""
+    before = detail.get("close_before")
+    balances = None
+    if book.balances is not None:
+        balances = book.balances.new_day(book.ahead, None if before is None else Decimal(before))
+    return replace(
+        book,
+        balances=balances,
+        day=_day(detail, book.day),
+        realised_today=book.ahead,
+        ahead=_ZERO,
+        shifted=_ZERO,
+        began=_moment(detail, "began"),
+        ends=_moment(detail, "ends"),
+    )
+
+
+def _balanced(book: Book, detail: Mapping[str, Any]) -> Book:
     if book.balances is None:
         return book
-    moved = replace(book.balances, balance=theirs)
-    return replace(book, balances=moved.marked(moved.open_pnl))
+    earlier = Decimal(detail.get("earlier", "0"))
+    moved = replace(book.balances, balance=Decimal(detail["balance"]))
+    if earlier:
+        moved = moved.started(earlier)
+    with localcontext(EXACT):
+        shifted = book.shifted + earlier
+    return replace(book, balances=moved.marked(moved.open_pnl), shifted=shifted)
+
+
+def _not_of_today(shifted: Decimal, difference: Decimal, *, traded: bool) -> Decimal:
+    """What of a difference to the broker's balance moves the day's start: first back what moved it before."""
+    if shifted and (shifted > 0) != (difference > 0):
+        return max(difference, -shifted) if difference < 0 else min(difference, -shifted)
+    return _ZERO if traded else difference
+
+
+def _bounds_said(bounds: Bounds | None) -> dict[str, str]:
+    return {} if bounds is None else {"began": bounds[0].isoformat(), "ends": bounds[1].isoformat()}
+
+
+def _moment(values: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(values[name]) if values.get(name) else None
 
 
 def _day(detail: Mapping[str, Any], before: date | None) -> date | None:

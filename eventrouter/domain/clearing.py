@@ -4,9 +4,10 @@ An order is asked to go, or to be smaller, by a log row of its task that is comm
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from eventrouter.domain.denials import plain
 from eventrouter.domain.tasks import FINAL, LogEntry, Status
@@ -17,8 +18,10 @@ LATEST_S = 10.0
 STUCK_S = 10.0
 _AGAIN = timedelta(seconds=10)
 _AGAIN_AFTER_NO_ANSWER = timedelta(seconds=1)
+_AGAIN_AFTER_REFUSAL_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _SHOWS_WITHIN = timedelta(seconds=3)
 _CLEARS_ITSELF = (Status.PENDING, Status.HELD, Status.SENDING, Status.ACCEPTED)
+_UNDONE = (Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.DENIED)
 _UNSENT = (Status.PENDING, Status.HELD)
 ZERO = Decimal(0)
 
@@ -38,13 +41,28 @@ class Clearing:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """A router, and since when it asks: what was asked before that, and not answered, was asked by one that may be gone."""
+
+    name: str
+    since: datetime | None = None
+
+
+NOBODY = Asker("")
+
+
+@dataclass(frozen=True, slots=True)
 class Requests:
-    """What is asked of working orders now, and the log rows that say so before. `waits_s`: when to look again."""
+    """What is asked of working orders now, and the log rows that say so before. `waits_s`: when to look again.
+
+    `refused`: a sentence for each order of which the broker has refused what was asked.
+    """
 
     clearings: tuple[Clearing, ...]
     rows: tuple[LogEntry, ...]
     waits_s: float
     stuck: bool
+    refused: tuple[str, ...] = ()
 
 
 Wish = tuple[WorkingOrder, Decimal]
@@ -104,19 +122,50 @@ def leftovers(trade: TradeFacts) -> list[Wish]:
     if trade.exit is not None and Status(trade.exit[1]) in _CLEARS_ITSELF:
         return []
     brackets = [order for order in trade.working if order.role in ("stop", "target") and Status(order.status) in FINAL]
-    closable = {held.contract: held.closable for held in trade.held}
+    room = {held.contract: held.room for held in trade.held}
     contracts = dict.fromkeys(order.contract for order in brackets)
-    return [wish for each in contracts for wish in fitting(brackets, each, closable.get(each, ZERO))]
+    return [wish for each in contracts for wish in fitting(brackets, each, room.get(each, ZERO))]
 
 
-def requests(account: str, by_task: int | None, wishes: Sequence[Wish], now: datetime) -> Requests:
-    """Asks what was not asked yet, or was not answered: one log row for each task whose orders are concerned.
+def regrown(trade: TradeFacts) -> list[Wish]:
+    """Stops and targets that were made smaller for a reduction which then did not happen, and the size that they had.
+
+    No more than together fits what the trade holds; nothing while an exit or a reduction of it is on its way.
+    """
+    uncertain = trade.sending is not None or trade.hidden is not None or trade.unsettled is not None
+    uncertain |= trade.flattening is not None or trade.outdated is not None or trade.closing
+    if uncertain or (trade.exit is not None and Status(trade.exit[1]) in _CLEARS_ITSELF):
+        return []
+    grown = [replace(order, quantity=order.filled + _had(order)) for order in trade.working]
+    kept: dict[str, Decimal] = {}
+    for held in trade.held:
+        kept |= {order.order_id: left for order, left in fitting(grown, held.contract, held.closable)}
+    had = {order.order_id: order.remaining for order in grown}
+    contracts = {held.contract for held in trade.held if held.closable}
+    wishes = [(order, kept.get(order.order_id, had[order.order_id])) for order in trade.working]
+    return [(order, left) for order, left in wishes if left > order.remaining and order.contract in contracts]
+
+
+def _had(order: WorkingOrder) -> Decimal:
+    """What may fill of an order once what was asked of it is undone, or done, where that is to make it larger again."""
+    if order.role not in ("stop", "target") or Status(order.status) not in FINAL or not order.asked:
+        return order.remaining
+    if order.asked_by is None:
+        return max(order.remaining, order.asked)
+    undone = order.asked_by_status in _UNDONE and order.was is not None
+    return max(order.remaining, order.was) if undone and order.was is not None else order.remaining
+
+
+def requests(
+    account: str, by_task: int | None, wishes: Sequence[Wish], now: datetime, asker: Asker = NOBODY
+) -> Requests:
+    """Asks what was not asked yet, or was not answered, or was refused: one log row for each task whose orders are concerned.
 
     `by_task` is the exit that they make way for; None: no task needs them away, they are left over.
     """
     asked: dict[int, list[Wish]] = {}
     for order, left in wishes:
-        if order.status not in _UNSENT and _is_due(order, left, by_task, now):
+        if order.status not in _UNSENT and _is_due(order, left, by_task, now, asker):
             asked.setdefault(order.task_id, []).append((order, left))
     rows = tuple(_row(group, by_task) for group in asked.values())
     clearings = tuple(
@@ -127,7 +176,9 @@ def requests(account: str, by_task: int | None, wishes: Sequence[Wish], now: dat
     mine = [order for order, left in wishes if order.asked == left and order.asked_by == by_task]
     first = [order.first_asked_at for order in mine if order.first_asked_at]
     waited_s = max(0.0, (now - min(first)).total_seconds()) if first else 0.0
-    return Requests(clearings, rows, min(max(SOON_S, waited_s / 4), LATEST_S), waited_s >= STUCK_S)
+    refused = tuple(_refused(order) for order in mine if order.answer == "rejected")
+    stuck = waited_s >= STUCK_S or bool(refused)
+    return Requests(clearings, rows, min(max(SOON_S, waited_s / 4), LATEST_S), stuck, refused)
 
 
 def withdrawals(by_task: int, orders: Sequence[WorkingOrder]) -> tuple[LogEntry, ...]:
@@ -139,19 +190,39 @@ def withdrawals(by_task: int, orders: Sequence[WorkingOrder]) -> tuple[LogEntry,
     return tuple(_row(group, by_task) for group in by_order.values())
 
 
-def _is_due(order: WorkingOrder, left: Decimal, by_task: int | None, now: datetime) -> bool:
+def _is_due(order: WorkingOrder, left: Decimal, by_task: int | None, now: datetime, asker: Asker) -> bool:
     if order.asked != left or order.asked_at is None or order.asked_by != by_task:
         return True
-    pause = _AGAIN_AFTER_NO_ANSWER if order.answer in ("unknown", "not_sent") else _AGAIN
-    return now - order.asked_at >= pause
+    waited = now - order.asked_at
+    if order.answer is None and order.asker not in (None, asker.name):
+        before = asker.since is not None and order.asked_at < asker.since
+        return before or waited >= _AGAIN_AFTER_NO_ANSWER
+    if order.answer == "rejected":
+        return waited >= _after_refusal(order)
+    return waited >= (_AGAIN_AFTER_NO_ANSWER if order.answer in ("unknown", "not_sent") else _AGAIN)
+
+
+def _after_refusal(order: WorkingOrder) -> timedelta:
+    return timedelta(seconds=_AGAIN_AFTER_REFUSAL_S[min(max(order.times, 1), len(_AGAIN_AFTER_REFUSAL_S)) - 1])
+
+
+def _refused(order: WorkingOrder) -> str:
+    again_s = _after_refusal(order).total_seconds()
+    said = order.said or f"Order {order.order_id}"
+    return f"The broker refused that. {said} It is asked again after {again_s:g} s."
 
 
 def _row(group: Sequence[Wish], by_task: int | None) -> LogEntry:
     first = group[0][0]
-    words = [f"{_words(order)} is {_asked(left)}" for order, left in group]
-    detail = {"orders": {order.order_id: plain(left) for order, left in group}, "by": by_task}
+    words = [f"{_words(order)} is {_asked(order, left)}" for order, left in group]
+    detail: dict[str, Any] = {"orders": {order.order_id: plain(left) for order, left in group}, "by": by_task}
+    smaller = {order.order_id: plain(order.remaining) for order, left in group if ZERO < left < order.remaining}
+    if smaller:
+        detail["from"] = smaller
     reason = "RESIZE_REQUESTED" if any(left for _, left in group) else "CANCEL_REQUESTED"
-    why = "for its trade does not hold so much" if by_task is None else f"for task {by_task}"
+    grows = any(left > order.remaining for order, left in group)
+    own = "for its trade still holds so much" if grows else "for its trade does not hold so much"
+    why = own if by_task is None else f"for task {by_task}"
     message = f"{'; '.join(words)}, {why}."
     return LogEntry(first.task_id, first.version, Status(first.status), reason, message, detail=detail)
 
@@ -160,7 +231,9 @@ def _words(order: WorkingOrder) -> str:
     return f"{order.role} order {order.order_id}"
 
 
-def _asked(left: Decimal) -> str:
+def _asked(order: WorkingOrder, left: Decimal) -> str:
+    if left > order.remaining:
+        return f"made larger again, to {plain(left)}"
     return f"made smaller, to {plain(left)}" if left else "withdrawn"
 
 

@@ -11,7 +11,18 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import ZERO, Clearing, Requests, Wish, fitting, requests, unseen, withdrawals
+from eventrouter.domain.clearing import (
+    NOBODY,
+    ZERO,
+    Asker,
+    Clearing,
+    Requests,
+    Wish,
+    fitting,
+    requests,
+    unseen,
+    withdrawals,
+)
 from eventrouter.domain.denials import plain, whole
 from eventrouter.domain.instruments import PRODUCTS
 from eventrouter.domain.levels import LevelUnclear, level_price
@@ -24,7 +35,7 @@ from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, no_entry, refuse,
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
 
-WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING"})
+WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING", "OUT_OF_SYNC"})
 """Reasons that a person should hear of: a position stays without the protection that was asked for, or open."""
 
 _NO_CONTRACT = "-"
@@ -57,46 +68,52 @@ def is_exit(event_type: str) -> bool:
     return event_type.startswith("EXIT")
 
 
-def close(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def close(task: "DueTask", now: datetime, lease_s: float, asker: Asker = NOBODY) -> Closing:
     """What becomes of a due task that opens nothing."""
     if task.event_type == "CANCEL":
         return _cancel(task, now, lease_s)
     if task.event_type == "MOVE_STOP":
         return _move_stop(task, now, lease_s)
     if task.event_type == "REDUCE":
-        return _reduce(task, now, lease_s)
-    return replace(_exit(task, now, lease_s), overtaken=_overtaken(task, task.trade.unsent))
+        return _reduce(task, now, lease_s, asker)
+    return replace(_exit(task, now, lease_s, asker), overtaken=_overtaken(task, task.trade.unsent))
 
 
 # exits
 
 
-def _exit(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closing:
     trade = task.trade
     if waits := _flattening(task, now) or _undecided(task, now):
         return Closing(waits)
     if trade.working:
         everything = [(order, ZERO) for order in trade.working]
-        return _clearing(task, everything, now, "Its trade's working orders are withdrawn first.")
-    if waits := _unsure(task, now):
+        return _clearing(task, everything, now, "Its trade's working orders are withdrawn first.", asker)
+    if waits := _unsure(task, now) or _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
         return _send(task, _unfilled_order(task, "CLOSE"), lease_s)
     held = _largest(trade)
+    if waits := _others_close(task, held, now):
+        return Closing(waits)
     return _send(task, _closing_order(task, "CLOSE", held, held.closable), lease_s, _figures(trade, held))
 
 
-def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
+def _reduce(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closing:
     trade = task.trade
     if waits := _flattening(task, now) or _undecided(task, now) or _waits_for_entry(task, now) or _unsure(task, now):
+        return Closing(waits)
+    if waits := _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
         return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
         return _send(task, _unfilled_order(task, "REDUCE"), lease_s)
     held = _largest(trade)
+    if waits := _others_close(task, held, now):
+        return Closing(waits)
     whole = task.mode == "live" or held.root in PRODUCTS
     asked, words = _asked(task.payload or {}, held.closable, whole=whole, scale=trade.scale)
     if not asked:
@@ -105,9 +122,8 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     wishes = fitting(trade.working, held.contract, held.closable - quantity)
     if wishes:
         left = plain(held.closable - quantity)
-        return _clearing(
-            task, wishes, now, f"The orders that could close its trade are fitted to the {left} left first."
-        )
+        message = f"The orders that could close its trade are fitted to the {left} left first."
+        return _clearing(task, wishes, now, message, asker)
     figures = {**_figures(trade, held), "asked": plain(asked), "calculation": words}
     return _send(task, _closing_order(task, "REDUCE", held, quantity), lease_s, figures)
 
@@ -130,7 +146,7 @@ def _asked(payload: Mapping[str, Any], held: Decimal, *, whole: bool, scale: Dec
 
 
 def _largest(trade: TradeFacts) -> Held:
-    return max(trade.held, key=lambda held: held.closable)
+    return max(trade.held, key=lambda held: (held.closable, held.room))
 
 
 def _closing_order(task: "DueTask", action: str, held: Held, quantity: Decimal) -> Order:
@@ -262,7 +278,7 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
     if trade.sending is not None:
         message = f"Task {trade.sending} of the same trade is being sent or looked up; what is open is not known yet."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
-    if trade.unknown is not None and not trade.working and not any(held.closable for held in trade.held):
+    if trade.unknown is not None and not trade.working and not any(held.room for held in trade.held):
         entry, status = trade.unknown
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
@@ -288,6 +304,29 @@ def _unsure(task: "DueTask", now: datetime) -> LogEntry | None:
     return None if message is None else wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
 
 
+def _disputed(task: "DueTask", now: datetime) -> LogEntry | None:
+    """Waits while our fills say that the trade holds something, and the broker shows nothing that could be closed.
+
+    An order for it would open the other side where the broker is right, and nobody would ask again where it is not.
+    """
+    trade = task.trade
+    if trade.out_of_sync is None or trade.is_open or not any(held.quantity for held in trade.held):
+        return None
+    message = f"{trade.out_of_sync} Nothing of it can be closed before they agree: look at the broker, then eventrouter accounts adopt."
+    return wait(task, now, "OUT_OF_SYNC", message)
+
+
+def _others_close(task: "DueTask", held: Held, now: datetime) -> LogEntry | None:
+    """Waits while the exits of other trades may close all that the account holds: one more would open the other side."""
+    if held.closable:
+        return None
+    message = (
+        f"Exits of other trades that are sent or working may close {plain(held.leaving)} {held.contract},"
+        f" and the account holds {plain(held.net)} in all."
+    )
+    return wait(task, now, "OTHERS_CLOSING", message, RECHECK_EXIT_S)
+
+
 def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:
     trade = task.trade
     if not trade.filled and _of_role(trade, "entry"):
@@ -299,13 +338,12 @@ def _waits_for_entry(task: "DueTask", now: datetime) -> LogEntry | None:
     return wait(task, now, "WAITS_FOR_ENTRY", message)
 
 
-def _clearing(task: "DueTask", wishes: Sequence[Wish], now: datetime, message: str) -> Closing:
-    asked: Requests = requests(task.account, task.id, wishes, now)
+def _clearing(task: "DueTask", wishes: Sequence[Wish], now: datetime, message: str, asker: Asker) -> Closing:
+    asked: Requests = requests(task.account, task.id, wishes, now, asker)
     names = ", ".join(order.order_id for order, _ in wishes)
     reason = "STILL_CLEARING" if asked.stuck else "CLEARING"
-    entry = LogEntry(
-        task.id, task.version, Status.PENDING, reason, f"{message} Still working: {names}.", run_in_s=asked.waits_s
-    )
+    said = " ".join([f"{message} Still working: {names}.", *asked.refused])
+    entry = LogEntry(task.id, task.version, Status.PENDING, reason, said, run_in_s=asked.waits_s)
     return Closing(entry, rows=asked.rows, clearings=asked.clearings)
 
 

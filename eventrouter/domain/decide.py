@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from eventrouter.domain.clearing import Clearing
+from eventrouter.domain.clearing import NOBODY, Asker, Clearing
 from eventrouter.domain.closing import OrderChange, close, is_exit
 from eventrouter.domain.opening import not_flat, nothing_to_add_to
 from eventrouter.domain.orders import Order, order_from_payload, payload_fault
@@ -96,13 +96,16 @@ def decide(
     limit: int,
     gate: Entries | None = None,
     one_of_a_lane: bool = False,
+    asker: Asker = NOBODY,
 ) -> Decisions:
     """Decides at most `limit` tasks: what closes first, then entries, each in the order given.
 
     What depends on another task that is decided here waits for that one's outcome, and is left out; with `one_of_a_lane`
     everything behind a lane's first order does. Without a `gate` entries are as their alerts ask: nothing is to be sent then.
+    In a dry run what closes live positions is left out too. `asker` is who decides.
     """
-    exits = [task for task in due if not task.opening]
+    # a live position is not closed by forgetting its exit: that waits for a router that trades live
+    exits = [task for task in due if not task.opening and (task.mode == "dry" or not dry_run)]
     entries = [task for task in due if task.opening]
     sends: list[Send] = []
     others: dict[int, LogEntry] = {}
@@ -127,7 +130,7 @@ def decide(
                 sends.append(_send(task, lease_s, sized))
                 busy.add(trade)
         else:
-            closing = close(task, now, lease_s)
+            closing = close(task, now, lease_s, asker)
             others.update({entry.task_id: entry for entry in (*closing.overtaken, *closing.withdrawn)})
             asked += closing.rows
             cancels += closing.clearings

@@ -14,6 +14,7 @@ class Kind(StrEnum):
 
     STARTED = "FLATTEN_STARTED"
     STEP = "FLATTEN_STEP"  # what was cancelled and closed, with the broker's answers
+    WAITS = "FLATTEN_WAITS"  # for what is on its way to the broker, and until when
     FLAT = "FLAT"  # the proof: the broker was read again and showed nothing
     FAILED = "FLATTEN_FAILED"  # why, and when it is tried again
     WITHDRAWN = "FLATTEN_WITHDRAWN"  # resumed before it was done

@@ -131,18 +131,32 @@ def closing_pnl(holding: Holding | None, signed: Decimal, price: Decimal | None)
         return points * closed * product.point_value
 
 
-def open_pnl(holdings: Iterable[Holding], prices: Mapping[str, Decimal]) -> Decimal | None:
-    """What is held is worth more than it cost, at these last prices by root; None when a figure of it is not known."""
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """`open_pnl` of what can be valued; `unvalued`: contracts of which a holding cannot be, and why, sorted."""
+
+    open_pnl: Decimal
+    unvalued: tuple[tuple[str, str], ...] = ()
+
+
+def valued(holdings: Iterable[Holding], prices: Mapping[str, Decimal]) -> Valued:
+    """What is held is worth more than it cost, at these last prices by root, as far as that can be told."""
     total = _ZERO
+    unvalued: dict[str, str] = {}
     for holding in holdings:
         if not holding.quantity:
             continue
         product, price = PRODUCTS.get(holding.root), prices.get(holding.root)
-        if product is None or price is None or holding.average_price is None:
-            return None
-        with localcontext(EXACT):
-            total += (price - holding.average_price) * holding.quantity * product.point_value
-    return total
+        if product is None:
+            unvalued[holding.contract] = f"{holding.root} is no product that is known here, so its point value is not"
+        elif price is None:
+            unvalued[holding.contract] = f"no price of {holding.root} is known"
+        elif holding.average_price is None:
+            unvalued[holding.contract] = "what it was opened at is not known"
+        else:
+            with localcontext(EXACT):
+                total += (price - holding.average_price) * holding.quantity * product.point_value
+    return Valued(total, tuple(sorted(unvalued.items())))
 
 
 class Holdings:

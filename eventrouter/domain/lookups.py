@@ -97,7 +97,7 @@ def resolve(task: UnknownTask, found: LookUp, *, refuses_repeated_ids: bool) -> 
 
 def _absent(task: UnknownTask, message: str, *, proven: bool, refuses_repeated_ids: bool) -> LogEntry:
     if proven:
-        return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", message)
+        return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", message, detail={"proven": True})
     if task.absences < len(LOOK_AGAIN_S):
         wait_s = LOOK_AGAIN_S[task.absences]
         detail = {"look_up": task.absences + 1}

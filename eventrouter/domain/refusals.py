@@ -77,9 +77,10 @@ OF_THE_TRADE: Mapping[str, str] = MappingProxyType(
         "NOT_APPROVED": "EXPIRED: nobody approved it within approve_within.",
         "EXIT_OVERTOOK": "CANCELLED: the exit of its trade came before it was sent.",
         "CANCELLED_BY_ALERT": "CANCELLED: a cancel for its trade came before it was sent.",
-        "MODE_CHANGED": "CANCELLED: it was enqueued in dry mode and the router is live, or the other way round.",
+        "MODE_CHANGED": "CANCELLED: it was enqueued in dry mode and the router is live, or the other way round. A live exit waits instead.",
         "OPERATOR_REFUSE": "CANCELLED: a person refused the entry that waited for approval.",
         "OPERATOR_DISCARD": "CANCELLED: a person discarded it.",
+        "OPERATOR_REPLACE": "CANCELLED: a person changed it and sent it as another task, which names this one in retry_of.",
     }
 )
 """Reasons in a task's log why no order is sent for it: what became of its trade, its age, its accounts."""
@@ -139,10 +140,13 @@ OF_THE_RISK: Mapping[str, str] = MappingProxyType(
 WAITING: Mapping[str, str] = MappingProxyType(
     {
         "TRADE_UNDECIDED": "Another order of its trade is being sent or looked up, or not all of its fills are known.",
+        "OTHERS_CLOSING": "Exits of other trades on their way may close all that the account holds of the contract; it waits for them.",
         "WAITS_FOR_ENTRY": "It reduces or protects a trade whose entry is not sent or not filled yet.",
         "WAITS_FOR_EXIT": "The opening half of a reversal waits until the trade before it is closed.",
+        "WAITS_FOR_SENDING": "A router is sending something of its account and product; the row says which task, and until when at the latest.",
+        "WAY_CLEARED": "The broker's orders or fills that it waited for have come; it is looked at again at once.",
         "CLEARING": "Working orders of its trade are withdrawn or made smaller first.",
-        "STILL_CLEARING": "The same, for a minute already: look at the broker.",
+        "STILL_CLEARING": "The same, for ten seconds already, or the broker refused it, as the row says; it is asked again.",
         "FLATTENING": "Everything on its account is being closed at the broker; it waits for that.",
         "CONTRACT_WAITS": "The broker could not say which contract is meant; it is asked again.",
         "NO_ROUTER": "No running router knows its account.",
@@ -152,7 +156,7 @@ WAITING: Mapping[str, str] = MappingProxyType(
         "REPEATABLE": "A cancel or a moved stop whose answer was lost is not seen at the broker; it is done again.",
         "OPERATOR_HOLD": "HELD: a person stopped it until it is approved.",
         "OPERATOR_APPROVE": "A person approved it; the limits are asked once more.",
-        "OPERATOR_RETRY": "A person has it sent again.",
+        "OPERATOR_RETRY": "A person has it sent again, under a new client order id.",
     }
 )
 """Reasons why a task is still PENDING, or again."""
@@ -192,6 +196,7 @@ SENT: Mapping[str, str] = MappingProxyType(
         "RESIZE_ANSWERED": "What the broker said to that.",
         "LATE_ACCEPTANCE": "The broker's yes came after the task had moved on, and counts.",
         "LATE_ANSWER": "Another answer came after the task had moved on, and is kept as evidence.",
+        "OPERATOR_RESOLVE": "SUCCESS: a person found that it is done.",
         "LATE_FILL": "The order of a task that had ended filled: the account is out of sync; look at the broker.",
     }
 )

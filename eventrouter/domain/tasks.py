@@ -89,6 +89,7 @@ ACTIONS: Mapping[str, Mapping[Status, Status]] = {
     "refuse": {_S.HELD: _S.CANCELLED},
     "retry": {_S.REVIEW: _S.PENDING, _S.FAILED: _S.PENDING},
     "discard": {_S.PENDING: _S.CANCELLED, _S.HELD: _S.CANCELLED, _S.REVIEW: _S.CANCELLED, _S.FAILED: _S.CANCELLED},
+    "resolve": {_S.REVIEW: _S.SUCCESS, _S.FAILED: _S.SUCCESS},
     "hold": {_S.PENDING: _S.HELD},
 }
 """What an operator may do: action → status it starts from → status it leads to."""
@@ -162,9 +163,11 @@ IDENTITY = (
     "client_order_id",
     "expires_at",
     "plan",
+    "retry_of",
 )
 """What log row 1 (and the routing row) fix of a task."""
 
+_DEAD = frozenset({Status.FAILED, Status.REVIEW})
 _CLEARS_ERROR = frozenset({Status.SENDING, Status.ACCEPTED, Status.SUCCESS, Status.HELD})
 
 
@@ -178,6 +181,8 @@ def fold(rows: Iterable[LogRow]) -> dict[str, Any]:
         elif row.reason == "ROUTED":
             routed = ("account", "lane", "mode", "client_order_id", "expires_at", "plan")
             state |= {name: row.detail.get(name) for name in routed}
+        elif row.reason == "OPERATOR_RETRY" and row.prev_status in _DEAD and "client_order_id" in row.detail:
+            state |= {name: row.detail[name] for name in ("client_order_id", "expires_at") if name in row.detail}
         state |= {"status": row.status, "attempts": row.attempt, "version": row.seq}
         if row.status in _CLEARS_ERROR:
             state["last_error"] = None

@@ -6,12 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.domain.controls import Control
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades.
+    """What a trade holds of a contract, above zero long, and the account's `net` in it over all of its trades, as the
+    broker shows it where that is another one.
 
-    `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
+    `leaving`: how much of that net the exits of other trades, sent or working, may still close. `contract` is the broker's id. `average_price` is what it was opened at, None where a price is not known.
     """
 
     contract: str
@@ -19,12 +22,18 @@ class Held:
     net: Decimal
     root: str = "-"
     average_price: Decimal | None = None
+    leaving: Decimal = Decimal(0)
+
+    @property
+    def room(self) -> Decimal:
+        """How many contracts of it the account's net covers, never below zero: more would open the other side."""
+        same_side = (self.quantity > 0) == (self.net > 0)
+        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
 
     @property
     def closable(self) -> Decimal:
-        """How many contracts may be closed, never below zero: more would open the other side."""
-        same_side = (self.quantity > 0) == (self.net > 0)
-        return min(abs(self.quantity), abs(self.net)) if same_side else Decimal(0)
+        """How many contracts may be closed now: what the exits of other trades leave of the account's net."""
+        return max(Decimal(0), min(self.room, abs(self.net) - self.leaving))
 
     @property
     def direction(self) -> str:
@@ -37,7 +46,9 @@ class WorkingOrder:
     """An order that may still fill. `role` is entry, exit, stop or target; a stop's and target's task is the entry's.
 
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
-    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet.
+    was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet; `said` is that in the broker's words.
+    `asker` is the router that asked, `times` how often the same task asked the same; `asked_by_status` that task's, and `was` what might
+    fill before, where it was made smaller.
     """
 
     task_id: int
@@ -56,6 +67,11 @@ class WorkingOrder:
     asked_at: datetime | None = None
     first_asked_at: datetime | None = None
     answer: str | None = None
+    asker: str | None = None
+    times: int = 0
+    said: str | None = None
+    asked_by_status: str | None = None
+    was: Decimal | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -65,13 +81,17 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class LastFill:
-    """The trade's last execution. `role` is its order's: a stop or a target closed the trade without an exit."""
+    """The trade's last execution. `role` is its order's: a stop or a target closed the trade without an exit.
+
+    `flattening`: the control that was closing the account then, where that is what closed the trade.
+    """
 
     task_id: int | None
     role: str | None
     order_id: str
     price: Decimal | None
     recorded_at: datetime
+    flattening: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +112,9 @@ class TradeFacts:
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
-    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated` and `told`. `after`: the same of each trade
-    that must be closed before this one may open.
+    `working`, `hidden`, `unsettled`, `unshown`, `flattening`, `outdated`, `told`, `out_of_sync`: why what the account holds is not
+    certain, and `closing`: an exit or a reduction waits or is under way. `after`: the same of each trade that must be closed
+    before this one may open.
     """
 
     sending: int | None = None
@@ -114,6 +135,8 @@ class TradeFacts:
     flattening: int | None = None
     outdated: int | None = None
     told: Told | None = None
+    out_of_sync: str | None = None
+    closing: bool = False
     after: Mapping[str, "TradeFacts"] = field(default_factory=dict)
 
     @property
@@ -126,7 +149,7 @@ class TradeFacts:
     def is_open(self) -> bool:
         """Whether there is something to close: holdings decide, and without any fill the tasks."""
         if self.filled:
-            return any(held.closable for held in self.held)
+            return any(held.room for held in self.held)
         return self.opened is not None and self.closed is None
 
 
@@ -151,6 +174,8 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         flattening=_first(facts.get("flattening")),
         outdated=_first(facts.get("outdated")),
         told=_told(facts.get("told")),
+        out_of_sync=facts.get("out_of_sync"),
+        closing=bool(facts.get("closing")),
         after={trade_id: trade_facts_of(trade) for trade_id, trade in (facts.get("after") or {}).items()},
     )
 
@@ -164,15 +189,20 @@ def _pair(row: Sequence[Any] | None) -> Any:
 
 
 def _held(row: Sequence[Any]) -> Held:
-    contract, quantity, net, root, average = row
-    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average))
+    contract, quantity, net, root, average, leaving = row
+    return Held(contract, Decimal(quantity), Decimal(net), root, _decimal(average), Decimal(leaving or 0))
 
 
 def _last(row: Sequence[Any] | None) -> LastFill | None:
     if row is None:
         return None
-    task_id, role, order_id, price, recorded_at = row
-    return LastFill(task_id, role, order_id, _decimal(price), datetime.fromisoformat(recorded_at))
+    task_id, role, order_id, price, recorded_at, *more = row
+    flattening = None
+    if more and more[0]:
+        told = more[0]
+        at = datetime.fromisoformat(told["at"])
+        flattening = Control(told["scope"], told["action"], 0, told["actor"], told["reason"], at)
+    return LastFill(task_id, role, order_id, _decimal(price), datetime.fromisoformat(recorded_at), flattening)
 
 
 def _told(row: Sequence[Any] | None) -> Told | None:
@@ -200,6 +230,11 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         asked_at=_moment(row["asked_at"]),
         first_asked_at=_moment(row["first_at"]),
         answer=row["answer"],
+        asker=row.get("asker"),
+        times=row.get("times") or 0,
+        said=row.get("said"),
+        asked_by_status=row.get("by_status"),
+        was=_decimal(row.get("was")),
     )
 
 

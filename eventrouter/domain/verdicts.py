@@ -26,6 +26,12 @@ def wait(task: "DueTask", now: datetime, reason: str, message: str, longest_s: f
     return LogEntry(task.id, task.version, Status.PENDING, reason, message, run_in_s=run_in_s)
 
 
+def way_cleared(task_id: int, version: int) -> LogEntry:
+    """The row of a task that waited for orders or fills at the broker, and is looked at again at once."""
+    message = "What it waited for at the broker has changed."
+    return LogEntry(task_id, version, Status.PENDING, "WAY_CLEARED", message, run_in_s=0.0)
+
+
 def ended(trade: TradeFacts) -> str:
     """How it came that nothing is left of a trade that filled."""
     if trade.held:
@@ -38,6 +44,9 @@ def ended(trade: TradeFacts) -> str:
     at = "" if trade.last.price is None else f" at {plain(trade.last.price)}"
     if trade.last.role in ("stop", "target"):
         return f"The trade holds nothing any more: its {trade.last.role} (order {trade.last.order_id}) filled{at}"
+    if trade.last.flattening is not None:
+        by = f"order {trade.last.order_id}" if trade.last.task_id is None else f"task {trade.last.task_id}"
+        return f"The trade was closed by {by}{at}, of a flattening: {trade.last.flattening.in_words()}"
     if trade.last.task_id is None:
         return f"The trade holds nothing any more: order {trade.last.order_id}, which is no task's, closed it{at}"
     return f"The trade was closed by task {trade.last.task_id} already{at}"

@@ -4,18 +4,25 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventrouter.domain import book as events
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import Book, BookEvent, fold
-from eventrouter.domain.holdings import Holding, Holdings, open_pnl
+from eventrouter.domain.holdings import Holding, Holdings, Part, valued
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 
 _LEAST_MARK = Decimal(1)
 _LEAST_MARK_PART = Decimal("0.0005")  # of the balance: a smaller move of the open profit leaves no row
+
+
+class Marked(NamedTuple):
+    """A book that is up to date, and the contracts that are held and cannot be valued, each with why."""
+
+    book: Book
+    unvalued: tuple[tuple[str, str], ...]
 
 
 class Books:
@@ -32,6 +39,10 @@ class Books:
 
     def __getitem__(self, account: str) -> Book:
         return self._books[account]
+
+    def next_seq(self, account: str) -> int:
+        """The number of the row that is added next."""
+        return self._seqs[account] + 1
 
     def add(self, account: str, event: BookEvent) -> Book:
         """The book after the event. Raises Denied for a figure that is no number of a sane size."""
@@ -118,34 +129,56 @@ async def note_prices(conn: Conn, source: str, prices: Sequence[tuple[str, Decim
         await conn.execute(query("note_prices"), named)
 
 
-async def mark(conn: Conn, actor: str, account: Account, mode: str, now: datetime | None = None) -> Book:
+async def mark(conn: Conn, actor: str, account: Account, mode: str, now: datetime | None = None) -> Marked:
     """The account's book with its trading day and open profit brought up to date. Call it inside a transaction.
 
     A new trading day and a higher peak of equity are always written down; an open profit only when it moved by a dollar
-    and by 0.05 % of the balance since the last row. The book that is returned is up to date in any case. Where a price is
-    not known the open profit stays as it was. `now` is the database's clock unless given.
+    and by 0.05 % of the balance since the last row. The book that is returned is up to date in any case. What
+    cannot be valued is no part of the open profit. `now` is the database's clock unless given.
     """
     books = await lock_books(conn, [account.name], mode)
     held = (await read_holdings(conn, [account.name], mode))[account.name]
     now = now or books.now
     assert now is not None
-    day = account.limits.days.of(now)
+    days = account.limits.days
+    day = days.of(now)
     book = books[account.name]
     if book.balances is None and account.balance is not None and (mode == "dry" or account.connector == "dryrun"):
         # no broker will ever tell a balance: it is what the account began with and what has been realised since
         balance = account.balance + book.realised_today
-        book = books.add(account.name, events.opened(balance, day, initial=account.balance, day_start=account.balance))
-    elif book.day != day:
-        book = books.add(account.name, events.new_day(day))
-    profit = open_pnl(held.open(), await read_prices(conn, [held]))
+        started = {"initial": account.balance, "day_start": account.balance}
+        book = books.add(account.name, events.opened(balance, day, **started, bounds=days.bounds(day)))
+    else:
+        book = begin_day(books, account, now)
+    found = valued(held.open(), await read_prices(conn, [held]))
     current = book
-    if profit is not None and book.balances is not None:
-        event = events.marked(profit)
+    if book.balances is not None:
+        event = events.marked(found.open_pnl, [contract for contract, _ in found.unvalued])
         current = fold(book, event)
-        if _worth_a_row(book, current, profit):
+        if _worth_a_row(book, current, found.open_pnl):
             books.add(account.name, event)
     await books.write(conn, actor)
-    return current
+    return Marked(current, found.unvalued)
+
+
+def begin_day(books: Books, account: Account, now: datetime) -> Book:
+    """The account's book in the trading day of `now`."""
+    days, book = account.limits.days, books[account.name]
+    day = days.of(now)
+    return book if book.day == day else books.add(account.name, events.new_day(day, book, days.bounds(day)))
+
+
+def other_days(book: Book, parts: Sequence[Part]) -> dict[str, Decimal]:
+    """What these parts realised, fees taken off, before the book's trading day began and after it ended."""
+
+    def net(some: Iterable[Part]) -> Decimal:
+        return sum(((part.pnl or Decimal(0)) - part.fee for part in some), Decimal(0))
+
+    began, ends = book.began, book.ends
+    return {
+        "earlier": Decimal(0) if began is None else net(part for part in parts if part.execution.at < began),
+        "later": Decimal(0) if ends is None else net(part for part in parts if part.execution.at >= ends),
+    }
 
 
 def _worth_a_row(book: Book, current: Book, profit: Decimal) -> bool:

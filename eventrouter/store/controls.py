@@ -68,7 +68,10 @@ class FlattenRequest:
 
 @dataclass(frozen=True, slots=True)
 class UndecidedTask:
-    """A task whose order may or may not be at the broker. `lease_s`: seconds until its lease ends, in SENDING."""
+    """A task whose order may or may not be at the broker.
+
+    In SENDING, `lease_s`: seconds until its lease ends, at `lease_until`; `worker`: who sends it; `shown`: the broker has its order.
+    """
 
     id: int
     status: str
@@ -76,6 +79,9 @@ class UndecidedTask:
     event_type: str
     opening: bool
     lease_s: float | None
+    shown: bool
+    worker: str | None
+    lease_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 from eventrouter.domain import book as events
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
-from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, open_pnl, root_of_contract
+from eventrouter.domain.holdings import NOBODY, Execution, Holdings, Owner, Part, root_of_contract, valued
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.verdicts import way_cleared
 from eventrouter.domain.working import (
     WorkingTask,
     ended,
@@ -26,7 +27,7 @@ from eventrouter.domain.working import (
 )
 from eventrouter.errors import StoreUnavailable
 from eventrouter.logs import get_logger
-from eventrouter.store.books import Books, lock_books, note_prices, read_holdings, read_prices, read_trades
+from eventrouter.store.books import Books, lock_books, note_prices, other_days, read_holdings, read_prices, read_trades
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 from eventrouter.store.tasks import Appended, append
@@ -155,7 +156,7 @@ async def settle(
         ]
         task_ids = [entry.task_id for entry, _ in entries if entry.task_id not in appended]
         if not task_ids:
-            await _close_rest(conn, [each.entry.task_id for each in moved if each.entry.reason == "PARTIAL"])
+            await _close_rest(conn, [each.entry.task_id for each in moved if each.entry.status is Status.SUCCESS])
             return moved
     raise StoreUnavailable(f"Tasks {list(task_ids)} keep moving on.")
 
@@ -203,12 +204,25 @@ async def trades_with_brackets(conn: Conn, account: str) -> list[str]:
     return [trade_id for (trade_id,) in await cursor.fetchall()]
 
 
+async def clear_ways(conn: Conn, actor: str, orders: Collection[tuple[str, str]]) -> int:
+    """Makes due what waited for orders of its trade to end: those of (account, order id) have changed. Returns how many.
+
+    Where a claim is just deciding about such a task nothing is done: it looks again by itself.
+    """
+    if not orders:
+        return 0
+    names = sorted(orders)
+    values = {"accounts": [account for account, _ in names], "order_ids": [order_id for _, order_id in names]}
+    rows = await (await conn.execute(query("cleared_ways"), values)).fetchall()
+    return len(await append(conn, actor, [way_cleared(task_id, version) for task_id, version in rows]))
+
+
 async def _close_rest(conn: Conn, task_ids: Sequence[int]) -> None:
     """Enqueues EXIT_REST for those of these tasks that are exits whose trade still holds something."""
     if task_ids:
         cursor = await conn.execute(query("left_by_exits"), {"task_ids": list(task_ids)})
         for row in await cursor.fetchall():
-            await _enqueue(conn, row[0], "EXIT_REST", "The exit before it ended with only a part filled.", once=False)
+            await _enqueue(conn, row[0], "EXIT_REST", "The exit before it left something of the trade.", once=False)
 
 
 def _take(holdings: Holdings, executed: Executed) -> list[Part]:
@@ -237,9 +251,18 @@ async def _book(conn: Conn, mode: str, books: Books, parts: Sequence[Part]) -> N
     prices = await read_prices(conn, holdings.values())
     for account in accounts:
         own = [part for part in changed if part.execution.account == account]
-        pnl, fee = sum((part.pnl or _ZERO for part in own), _ZERO), sum((part.fee for part in own), _ZERO)
-        fills = [[part.execution.fill_id, part.part] for part in own]
-        books.add(account, events.booked(pnl, fee, open_pnl(holdings[account].open(), prices), fills=fills))
+        worth = valued(holdings[account].open(), prices)
+        books.add(
+            account,
+            events.booked(
+                sum((part.pnl or _ZERO for part in own), _ZERO),
+                sum((part.fee for part in own), _ZERO),
+                worth.open_pnl,
+                unvalued=[contract for contract, _ in worth.unvalued],
+                fills=[[part.execution.fill_id, part.part] for part in own],
+                **other_days(books[account], own),
+            ),
+        )
 
 
 async def _evidence(conn: Conn, actor: str, books: Books, parts: Sequence[Part]) -> list[int]:
@@ -251,15 +274,12 @@ async def _evidence(conn: Conn, actor: str, books: Books, parts: Sequence[Part])
             if books[part.execution.account].out_of_sync is None:
                 books.add(part.execution.account, events.out_of_sync(why, task=part.task_id))
     entries = sorted({part.task_id for part in parts if part.task_id is not None and part.role == "entry"})
-    exits: list[int] = []
-    if entries:
-        cursor = await conn.execute(query("closed_before"), {"task_ids": entries})
-        for row in await cursor.fetchall():
-            task_id = await _enqueue(
-                conn, row[0], "EXIT_LATE", "The entry filled after its trade was closed.", once=False
-            )
-            exits += [] if task_id is None else [task_id]
-    return exits
+    if not entries:
+        return []
+    cursor = await conn.execute(query("closed_before"), {"task_ids": entries})
+    reason = "The entry filled after its trade was closed."
+    found = [await _enqueue(conn, row[0], "EXIT_LATE", reason, once=False) for row in await cursor.fetchall()]
+    return [task_id for task_id in found if task_id is not None]
 
 
 async def _log_fill(conn: Conn, actor: str, part: Part) -> bool:

@@ -12,7 +12,7 @@ from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
 
 _COMPARED = (*IDENTITY, "status", "attempts", "version", "last_error", "last_attempt_at")
-_MOST_VIOLATIONS = 1000
+MOST_VIOLATIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,25 @@ async def verify(conn: Conn) -> Verification:
     tasks = log_rows = 0
     async with translated("verify"), conn.transaction():
         await conn.execute(query("repeatable_read"))
-        logs = _Logs(_stream(conn, "all_logs"))
-        async for row in _stream(conn, "all_tasks"):
+        logs = _Logs(stream(conn, "all_logs"))
+        async for row in stream(conn, "all_tasks"):
             tasks += 1
             orphans = await logs.before(row[0])
             history = await logs.before(row[0] + 1)
             rows = [_log_row(log) for log in history]
             log_rows += len(orphans) + len(history)
-            if len(violations) < _MOST_VIOLATIONS:
+            if len(violations) < MOST_VIOLATIONS:
                 violations += _without_task(orphans)
                 violations += check_history(row[0], rows)
                 violations += _compare(row, rows)
         orphans = await logs.before(None)
         log_rows += len(orphans)
         violations += _without_task(orphans)
-        async for order_id, ids in _stream(conn, "repeated_order_ids"):
+        async for order_id, ids in stream(conn, "repeated_order_ids"):
             violations.append(Violation(ids[0], "order_id_repeated", f"{order_id} belongs to the tasks {ids}"))
         violations += [violation async for violation in _accounts(conn)]
         violations += [violation async for violation in _fills(conn)]
+        violations += [violation async for violation in _dead_letters(conn)]
     return Verification(tasks, log_rows, tuple(violations))
 
 
@@ -75,7 +76,7 @@ async def _accounts(conn: Conn) -> AsyncIterator[Violation]:
     """Where an account's state is not what its log adds up to, or its money not what its fills do."""
     last: tuple[str, str] | None = None
     book, expected = Book(), 1
-    async for account, mode, seq, kind, detail, state in _stream(conn, "all_account_logs"):
+    async for account, mode, seq, kind, detail, state in stream(conn, "all_account_logs"):
         if (account, mode) != last:
             last, book, expected = (account, mode), Book(), 1
         where = f"{account} ({mode}), row {seq}"
@@ -85,7 +86,7 @@ async def _accounts(conn: Conn) -> AsyncIterator[Violation]:
         if (folded := fold_book(book, BookEvent(kind, detail))) != stands:
             yield Violation(0, "account_not_the_fold", f"{where} says {stands}, but its log adds up to {folded}")
         book, expected = stands, seq + 1
-    async for account, mode, pnl, fee, filled_pnl, filled_fee in _stream(conn, "booked_astray"):
+    async for account, mode, pnl, fee, filled_pnl, filled_fee in stream(conn, "booked_astray"):
         said = (
             f"{account} ({mode}) booked {pnl} and fees of {fee}, but its fills made {filled_pnl} and cost {filled_fee}"
         )
@@ -94,17 +95,25 @@ async def _accounts(conn: Conn) -> AsyncIterator[Violation]:
 
 async def _fills(conn: Conn) -> AsyncIterator[Violation]:
     """Where holdings, logs and sizes do not agree with the fills."""
-    async for account, mode, trade, contract, stands, filled in _stream(conn, "holdings_astray"):
+    async for account, mode, trade, contract, stands, filled in stream(conn, "holdings_astray"):
         said = f"{trade} on {account} ({mode}) has {contract}: {stands}, but its fills add up to {filled}"
         yield Violation(0, "holding_not_the_sum", said)
-    async for task_id, fill_id, part, told, made in _stream(conn, "fills_astray"):
+    async for task_id, fill_id, part, told, made in stream(conn, "fills_astray"):
         said = f"fill {fill_id}, part {part}: its log row says {told}, the fill {made}"
         yield Violation(task_id, "fill_not_in_log" if told is None else "log_not_the_fill", said)
-    async for task_id, filled, quantity in _stream(conn, "overfilled"):
+    async for task_id, filled, quantity in stream(conn, "overfilled"):
         yield Violation(task_id, "filled_too_much", f"{filled} filled of an order of {quantity}")
 
 
-async def _stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:
+async def _dead_letters(conn: Conn) -> AsyncIterator[Violation]:
+    """Where dead letters are not what the logs of their tasks say."""
+    async for task_id, seq, told, stands in stream(conn, "letters_astray"):
+        said = f"log row {seq} says {told or 'nothing of it'}, the letter {stands or 'is missing'}"
+        yield Violation(task_id, "letter_not_the_log", said)
+
+
+async def stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:
+    """The rows of a named query, a portion at a time; inside a transaction."""
     async with conn.cursor(name=name) as cursor:
         cursor.itersize = 2000
         await cursor.execute(query(name))

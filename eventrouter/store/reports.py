@@ -1,18 +1,17 @@
-"""What people and programs look at: lists paged by id, one task with its log, counts; and an operator's actions."""
+"""What people and programs look at: lists paged by id, one task with its log, counts."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from psycopg.rows import dict_row
 
-from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import IllegalTransition, UnknownSignal, UnknownTask
+from eventrouter.errors import UnknownSignal
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
-from eventrouter.store.tasks import append, task_state
 
 Row = dict[str, Any]
 MOST_ROWS = 500
+_ORDERED = ("quantity", "contract", "filled", "average_price")
 
 
 async def rows_of(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
@@ -67,7 +66,7 @@ async def signal(conn: Conn, signal_id: int) -> Row:
     """One signal with everything that became of it: `accounts` has a row for each account and each thing it was to do.
 
     {account, trade_id, event_type, decision: "task" | "nothing", task, status, mode, reason, message, detail, at, route,
-    multiplier}: how its task stands by the last row of its log, or the code and the sentence why there is none. A repeat
+    multiplier, quantity, contract, filled, average_price}: what was ordered and filled of it by its own order, and how its task stands by the last row of its log, or the code and the sentence why there is none. A repeat
     (`first_signal`) and a refused alert (`code`) have no rows. Raises UnknownSignal.
     """
     found = await rows_of(conn, "one_signal", {"signal_id": signal_id})
@@ -91,22 +90,18 @@ def _outcome(planned: Mapping[str, Any], task: Mapping[str, Any] | None) -> Row:
     known = {key: planned[key] for key in ("account", "trade_id", "event_type")}
     if task is None:
         why: Row = {"reason": planned.get("code"), "message": planned.get("message"), "detail": {}, "at": None}
-        return {**known, "decision": "nothing", "task": None, "status": None, "mode": None, **why}
+        none = dict.fromkeys(("task", "status", "mode", *_ORDERED))
+        return {**known, "decision": "nothing", **none, **why}
     plan = task["plan"] or {}
     return {
         **known,
         "decision": "task",
         "task": task["id"],
-        **{key: task[key] for key in ("status", "mode", "reason", "message", "detail")},
+        **{key: task[key] for key in ("status", "mode", "reason", "message", "detail", *_ORDERED)},
         "at": task["created_at"],
         "route": plan.get("route"),
         "multiplier": plan.get("multiplier"),
     }
-
-
-async def dead_letters(conn: Conn, *, before: int | None = None, limit: int = 100) -> list[Row]:
-    """Tasks that wait for a person: FAILED and REVIEW, newest first."""
-    return await rows_of(conn, "dead_letters", {"before": before, "limit": min(limit, MOST_ROWS)})
 
 
 async def open_counts(conn: Conn) -> list[Row]:
@@ -116,26 +111,3 @@ async def open_counts(conn: Conn) -> list[Row]:
         return [
             dict(zip(("account", "status", "count", "oldest"), row, strict=True)) for row in await cursor.fetchall()
         ]
-
-
-async def act(conn: Conn, task_id: int, action: str, *, actor: str, reason: str | None = None) -> Row:
-    """An operator's action on a task (approve, refuse, retry, discard, hold); returns the task after it.
-
-    Raises UnknownTask, and IllegalTransition when the action is not possible for it now.
-    """
-    async with translated(action), conn.transaction():
-        state = await task_state(conn, task_id)
-        if state is None:
-            raise UnknownTask(f"There is no task {task_id}.")
-        status = after_action(action, state.status)
-        entry = LogEntry(
-            task_id,
-            state.version,
-            status,
-            f"OPERATOR_{action.upper()}",
-            reason or f"{action} by {actor}",
-            run_in_s=0.0 if status == Status.PENDING else None,
-        )
-        if not await append(conn, actor, [entry], wake=True):
-            raise IllegalTransition(f"Task {task_id} changed at this very moment. Look again.")
-    return await task(conn, task_id) or {}

@@ -11,7 +11,7 @@ from eventrouter.domain.book import Book
 from eventrouter.domain.broker import Fill, OrderSide, Position
 from eventrouter.domain.denials import plain
 from eventrouter.logs import get_logger
-from eventrouter.store.books import Books, lock_books, read_holdings
+from eventrouter.store.books import Books, begin_day, lock_books, read_holdings
 from eventrouter.store.connect import Conn
 from eventrouter.store.files import query
 from eventrouter.store.fills import record_broker_fills
@@ -36,6 +36,7 @@ class Compared:
     """What differs now. `settled`: nothing does, or what did is written down; else the same is looked at once more."""
 
     positions: Differences
+    prices: Mapping[str, Decimal | None]
     balance: tuple[Decimal, Decimal] | None
     settled: bool
 
@@ -72,28 +73,31 @@ async def compare(
     books = await lock_books(conn, [account.name], "live")
     ours = (await read_holdings(conn, [account.name], "live"))[account.name].net()
     differences = _differences(positions, ours)
+    prices = {position.contract: position.average_price for position in positions}
     stays = last is not None and last.positions == differences
     book = books[account.name]
     if book.balances is None and balance is not None and (account.balance or balance) > 0:
         if differences and not stays:
-            return Compared(differences, None, settled=False)
+            return Compared(differences, prices, None, settled=False)
         await _open(conn, actor, account, positions, differences, balance)
-        return Compared((), None, settled=False)  # fills may have come between the balance and this
+        return Compared((), {}, None, settled=False)  # fills may have come between the balance and this
     settled = not differences or stays
     if differences and stays:
-        _tell_difference(books, account.name, differences)
+        _tell_difference(books, account.name, differences, prices)
     elif not differences and book.out_of_sync is not None:
         books.add(account.name, events.in_sync())
         _log.info("in_sync", account=account.name)
     wrong = _wrong_balance(book, balance)
     if wrong is not None and last is not None and last.balance == wrong:
-        books.add(account.name, events.balance(book, wrong[0]))
+        assert books.now is not None
+        book = begin_day(books, account, books.now)
+        books.add(account.name, events.balance(book, wrong[0], traded=await _traded(conn, book, account.name)))
         _log.info(
             "balance_taken_over", account=account.name, balance=str(wrong[0]), difference=str(wrong[0] - wrong[1])
         )
         wrong = None
     await books.write(conn, actor)
-    return Compared(differences, wrong, settled=settled and wrong is None)
+    return Compared(differences, prices, wrong, settled=settled and wrong is None)
 
 
 def _differences(positions: Sequence[Position], ours: Mapping[str, Decimal]) -> Differences:
@@ -109,13 +113,32 @@ def _wrong_balance(book: Book, balance: Decimal | None) -> tuple[Decimal, Decima
     return balance, book.balances.balance
 
 
-def _tell_difference(books: Books, account: str, differences: Differences) -> None:
+def told(differences: Differences, prices: Mapping[str, Decimal | None]) -> list[list[str | None]]:
+    """Differences for account_log.detail: [contract, the broker's, ours, what the broker's position was opened at] each."""
+
+    def text(price: Decimal | None) -> str | None:
+        return None if price is None else str(price)
+
+    return [[contract, str(theirs), str(ours), text(prices.get(contract))] for contract, theirs, ours in differences]
+
+
+async def _traded(conn: Conn, book: Book, account: str) -> bool:
+    """Whether a fill of the book's trading day is recorded; also where nobody knows when that began."""
+    if book.began is None:
+        return True
+    row = await (await conn.execute(query("traded_since"), {"account": account, "since": book.began})).fetchone()
+    return row is None or bool(row[0])
+
+
+def _tell_difference(
+    books: Books, account: str, differences: Differences, prices: Mapping[str, Decimal | None]
+) -> None:
     said = ", ".join(
         f"{plain(theirs)} {contract} and our fills add up to {plain(ours)}" for contract, theirs, ours in differences
     )
     why = f"The broker holds {said}."
     if books[account].out_of_sync != why:
-        books.add(account, events.out_of_sync(why, differences=[[c, str(t), str(o)] for c, t, o in differences]))
+        books.add(account, events.out_of_sync(why, differences=told(differences, prices)))
         _log.warning("out_of_sync", account=account, why=why)
 
 
@@ -142,7 +165,8 @@ async def _open(
     realised = await (await conn.execute(query("realised_since"), values)).fetchone()
     start = balance - (realised[0] if realised else _ZERO)
     books = await lock_books(conn, [account.name], "live")
-    books.add(account.name, events.opened(balance, day, initial=account.balance, day_start=start))
+    bounds = account.limits.days.bounds(day)
+    books.add(account.name, events.opened(balance, day, initial=account.balance, day_start=start, bounds=bounds))
     await books.write(conn, actor)
     _log.info("account_opened", account=account.name, balance=str(balance), adopted=len(adopted))
 

@@ -53,6 +53,18 @@ async def publish(
     return [Change(kind, *row) for row in await cursor.fetchall()]
 
 
+async def stakes(conn: Conn, accounts: Iterable[str]) -> dict[str, str]:
+    """Account → in words what it has at its broker, of those that have something there."""
+    rows = await (await conn.execute(query("account_stakes"), {"names": list(accounts)})).fetchall()
+    return {name: _stake(held, tasks) for name, held, tasks in rows if held or tasks}
+
+
+def _stake(held: Iterable[str], tasks: Iterable[int]) -> str:
+    names = ", ".join(held)
+    numbers = ", ".join(map(str, tasks))
+    return " and ".join([*([f"holds {names}"] if names else []), *([f"has open tasks ({numbers})"] if numbers else [])])
+
+
 async def routing_table(conn: Conn) -> RoutingTable:
     """The routing table as it is published now; without accounts where nobody published any."""
     return (await _read(conn))[1]
@@ -62,6 +74,12 @@ async def account_bodies(conn: Conn) -> dict[str, dict[str, Any]]:
     """Account → what was published of it last, withdrawn ones too."""
     rows = await (await conn.execute(query("latest_settings"))).fetchall()
     return {name: body for kind, name, _, body, *_ in rows if kind == "account"}
+
+
+async def published_strategies(conn: Conn) -> set[str]:
+    """The strategies that are published and not withdrawn."""
+    rows = await (await conn.execute(query("latest_settings"))).fetchall()
+    return {name for kind, name, _, _, withdrawn, *_ in rows if kind == "strategy" and not withdrawn}
 
 
 class TableCache:

@@ -51,6 +51,20 @@ class StuckTask:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldUp:
+    """A task that waits for another one of its lane: `worker` sends that, and may until `lease_until`."""
+
+    id: int
+    version: int
+    trade_id: str
+    account: str
+    received_at: datetime
+    sending: int
+    worker: str | None
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TaskState:
     """Where a task stands now."""
 
@@ -112,12 +126,16 @@ class Claim:
 
 
 @asynccontextmanager
-async def claim(pool: Pool, accounts: Sequence[str], *, limit: int, depth: int) -> AsyncIterator[Claim]:
-    """Opens the claim transaction; it commits when the block ends without an error. No I/O but the store's inside."""
+async def claim(
+    pool: Pool, accounts: Sequence[str], *, limit: int, depth: int, mode: str = "dry"
+) -> AsyncIterator[Claim]:
+    """Opens the claim transaction; it commits when the block ends without an error. No I/O but the store's inside.
+
+    `mode` is what the caller executes, dry or live: nothing of the other mode holds up a lane.
+    """
     async with session(pool, "claim") as conn, conn.transaction():
-        cursor = await conn.execute(
-            query("lock_due_tasks"), {"accounts": list(accounts), "limit": limit, "depth": depth}
-        )
+        values = {"accounts": list(accounts), "limit": limit, "depth": depth, "mode": mode}
+        cursor = await conn.execute(query("lock_due_tasks"), values)
         rows = await cursor.fetchall()
         yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][19] if rows else None)
 
@@ -155,6 +173,19 @@ async def unknown_in_other_mode(conn: Conn, accounts: Sequence[str], mode: str) 
     """Tasks in UNKNOWN of the other mode whose log does not say yet that nobody looks them up."""
     cursor = await conn.execute(query("unknown_in_other_mode"), {"accounts": list(accounts), "mode": mode})
     return [StuckTask(*row) for row in await cursor.fetchall()]
+
+
+async def live_exits_in_dry_run(conn: Conn, accounts: Sequence[str]) -> list[StuckTask]:
+    """Live tasks that open nothing and wait for a router that trades live, and whose log does not say so yet."""
+    cursor = await conn.execute(query("live_exits_in_dry_run"), {"accounts": list(accounts)})
+    return [StuckTask(*row) for row in await cursor.fetchall()]
+
+
+async def exits_behind_sending(conn: Conn, accounts: Sequence[str], mode: str, name: str) -> list[HeldUp]:
+    """What closes, waits for a send of its lane, and whose log does not say so yet. Locks their lanes; `name`: this router."""
+    values = {"accounts": list(accounts), "mode": mode, "name": name}
+    cursor = await conn.execute(query("exits_behind_sending"), values)
+    return [HeldUp(*row) for row in await cursor.fetchall()]
 
 
 async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:

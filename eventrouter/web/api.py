@@ -5,10 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
+from eventrouter.domain.dead_letters import Retry
 from eventrouter.domain.tasks import ACTIONS, Status
+from eventrouter.errors import ChangeWrong, SignalRefused
 from eventrouter.explain import explain
 from eventrouter.store import accounts as account_reports
-from eventrouter.store import reports
+from eventrouter.store import actions, reports
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import respond
@@ -104,7 +106,11 @@ async def task(request: web.Request) -> web.Response:
 
 @routes.post("/api/tasks/{task_id:[0-9]{1,18}}/{action}")
 async def act(request: web.Request) -> web.Response:
-    """An operator's action: approve, refuse, retry, discard or hold; {"actor", "reason"} say who and why."""
+    """An operator's action: approve, refuse, hold, retry, discard or resolve; {"actor", "reason"} say who and why.
+
+    A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "set": {field: value}}; with "set" the answer is
+    the new task. 409 with NOT_CONFIRMED, TOO_OLD or WOULD_DOUBLE says what stands in its way.
+    """
     action = request.match_info["action"]
     if action not in ACTIONS:
         return error(404, "ACTION_UNKNOWN", f"The actions are {', '.join(ACTIONS)}.")
@@ -112,9 +118,25 @@ async def act(request: web.Request) -> web.Response:
     actor, reason = body.get("actor", "operator"), body.get("reason")
     if not _is_text(actor, 1, 100) or not (reason is None or _is_text(reason, 0, 1000)):
         return error(422, "FIELD_WRONG", "actor must be a short text, and reason a text of at most 1,000 characters.")
+    task_id = int(request.match_info["task_id"])
     async with request.app[CONTEXT].desk() as conn:
-        row = await reports.act(conn, int(request.match_info["task_id"]), action, actor=actor, reason=reason)
+        try:
+            row = await actions.act(conn, task_id, action, actor=actor, reason=reason, retry=_retry(body))
+        except ChangeWrong as wrong:
+            return error(422, "FIELD_WRONG", str(wrong), field="set")
     return respond(row)
+
+
+def _retry(body: dict[str, Any]) -> Retry:
+    confirm, changes = body.get("confirm"), body.get("set", {})
+    if confirm is not None and (isinstance(confirm, bool) or not isinstance(confirm, int)):
+        raise SignalRefused("FIELD_WRONG", "confirm must be the task's id, as a number.", "confirm")
+    for name in ("even_if_old", "even_if_held"):
+        if not isinstance(body.get(name, False), bool):
+            raise SignalRefused("FIELD_WRONG", f"{name} must be true or false.", name)
+    if not isinstance(changes, dict) or not all(_is_text(value, 1, 40) for value in changes.values()):
+        raise SignalRefused("FIELD_WRONG", 'set must be an object of texts, such as {"quantity": "1"}.', "set")
+    return Retry(confirm, body.get("even_if_old", False), body.get("even_if_held", False), changes)
 
 
 @routes.get("/api/accounts")
@@ -143,10 +165,17 @@ def _is_configured(context: WebContext, name: str | None) -> bool:
 
 @routes.get("/api/dead-letters")
 async def dead_letters(request: web.Request) -> web.Response:
-    """Tasks in FAILED or REVIEW, newest first: ?before (an id), ?limit."""
+    """Tasks in FAILED or REVIEW, newest first, with evidence and suggestion: ?task, ?closed=true, ?before (a letter), ?limit."""
+    closed = request.query.get("closed", "false")
+    if closed not in ("true", "false"):
+        return error(400, "FIELD_WRONG", "closed must be true or false.", field="closed")
     async with request.app[CONTEXT].desk() as conn:
-        rows = await reports.dead_letters(
-            conn, before=_number(request, "before"), limit=_number(request, "limit") or 100
+        rows = await actions.dead_letters(
+            conn,
+            closed=closed == "true",
+            task_id=_number(request, "task"),
+            before=_number(request, "before"),
+            limit=_number(request, "limit") or 100,
         )
     return respond(rows)
 

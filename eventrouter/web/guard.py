@@ -42,7 +42,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except NotKnown as unknown:
         return error(404, unknown.code, str(unknown))
     except IllegalTransition as illegal:
-        return error(409, "NOT_POSSIBLE", str(illegal))
+        return error(409, illegal.code, str(illegal))
     except PositionError as wrong:
         return error(400, "POSITION_WRONG", str(wrong))
     except StoreError as unavailable:

@@ -1,6 +1,10 @@
 """The command line: help that teaches, exit statuses, and one clear message for whatever is wrong."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +45,18 @@ def test_help(words: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert usage.startswith("Usage: ")
     assert len(rest[0].split()) >= 4
-    assert len(words) == 0 or words in {("token",), ("credentials",)} or "--config" in result.output
+    assert (
+        len(words) == 0
+        or words in {("token",), ("credentials",), ("accounts",), ("alerts",)}
+        or "--config" in result.output
+    )
 
 
 def test_the_commands_of_the_contract() -> None:
     """The names that users and scripts rely on are there, in a real process too."""
     result = command("--help", env=environment())
     assert result.returncode == 0
-    looking = ["accounts", "signals", "tasks", "logs", "dead", "retry", "discard", "verify"]
+    looking = ["accounts", "signals", "tasks", "logs", "dead", "retry", "discard", "resolve", "verify"]
     expected = ["run", "demo", "ingress", "router", "migrate", "token", "send", "explain", *looking]
     assert set(expected) <= {words[0] for words in all_commands() if words}
     assert all(f"  {name} " in result.stdout.decode() for name in expected)
@@ -193,7 +201,11 @@ def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
         ("two", "nothing", None),
     ]
     assert rows[1]["reason"] == "ACCOUNT_DISABLED"
+    until(lambda: shown("signals", "2", dsn=dsn)["accounts"][0]["status"] == "SUCCESS", what="SUCCESS")
+    done = shown("signals", "2", dsn=dsn)["accounts"][0]
+    assert (done["quantity"], done["filled"], done["contract"][:3]) == ("1", 1, "MES")
     text = command("signals", "2", env=environment(dsn)).stdout.decode()
+    assert f"1 {done['contract']}" in text
     assert "ACCOUNT_DISABLED" in text
     assert "The account is not enabled." in text
     listed = shown("accounts", dsn=dsn)
@@ -207,6 +219,38 @@ def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
     for wrong in (("accounts", "nobody"), ("signals", "99")):
         result = command(*wrong, env=environment(dsn))
         assert (result.returncode, len(said(result))) == (1, 1)
+
+
+@pytest.mark.parametrize("words", [["accounts"], ["signals"], ["tasks"], ["verify"], ["halt"]], ids=" ".join)
+def test_who_looks_makes_no_database(words: list[str], tmp_path: Path) -> None:
+    """A typing error in data_dir is told, in one line that says what to run, and leaves nothing behind."""
+    nowhere = tmp_path / "typo"
+    result = command(*words, env={**environment(), "EVENTROUTER_DATABASE__DATA_DIR": str(nowhere)})
+    assert (result.returncode, len(said(result))) == (1, 1)
+    assert f"no database in {nowhere}" in said(result)[0]
+    assert "eventrouter run" in said(result)[0]
+    assert not nowhere.exists()
+
+
+def test_explain_of_a_refused_alert(dsn: str) -> None:
+    """A body that would be refused ends with 1; one that is understood with 0, and our own format has a name for people."""
+    good = b'{"kind": "ENTRY", "trade_id": "T-1", "direction": "LONG", "symbol": "MES1!"}'
+    result = command("explain", "-", "--strategy", "orb", env=environment(dsn), stdin=good)
+    assert result.returncode == 0
+    assert "Understood as eventrouter's own format" in result.stdout.decode()
+    assert "stage13b" not in result.stdout.decode()
+    refused = command("explain", "-", env=environment(dsn), stdin=b"nonsense")
+    assert (refused.returncode, "Refused: " in refused.stdout.decode()) == (1, True)
+    assert shown("explain", "/dev/null", dsn=dsn, status=1)["understood"] is False
+
+
+def test_a_token_for_a_strategy_that_is_not_there(dsn: str) -> None:
+    """It is made, with a warning; without any strategy in the configuration there is nothing to compare with."""
+    listed = {**environment(dsn), "EVENTROUTER_STRATEGIES": '[{"name": "orb"}]'}
+    for name, env, warned in (("orbb", listed, True), ("ORB", listed, False), ("any", environment(dsn), False)):
+        result = command("token", "new", name, env=env)
+        assert result.returncode == 0
+        assert ("no strategy" in result.stderr.decode()) is warned
 
 
 def test_tasks_and_dead_letters(dsn: str, sql: Sql) -> None:
@@ -236,6 +280,64 @@ def test_acting_on_a_task(dsn: str, sql: Sql) -> None:
         assert (result.returncode, len(said(result))) == (1, 1)
         assert hint in said(result)[0]
     assert statuses(sql, failed) == ["PENDING", "SENDING", "FAILED", "PENDING"]
+
+
+def test_a_dead_letter(dsn: str, sql: Sql) -> None:
+    """`dead` lists why and what to do, `dead TASK` shows what is known; with --all also what somebody dealt with."""
+    failed, review = enqueue(sql, "T-1"), enqueue(sql, "T-2")
+    walk(sql, failed, "SENDING", "FAILED")
+    walk(sql, review, "SENDING", "UNKNOWN", "REVIEW")
+    assert shown("resolve", str(failed), "--reason", "by hand", dsn=dsn)["status"] == "SUCCESS"
+    assert [row["id"] for row in shown("dead", dsn=dsn)] == [review]
+    assert [row["closed_how"] for row in shown("dead", "--all", dsn=dsn)] == [None, "OPERATOR_RESOLVE"]
+    (letter,) = shown("dead", str(failed), dsn=dsn)
+    assert letter["closed_reason"] == "by hand"
+    text = command("dead", str(review), env=environment(dsn)).stdout.decode()
+    assert all(word in text for word in ("T-2", "REVIEW by a test", "to do: Look at the broker"))
+    assert "to do" not in command("dead", str(failed), env=environment(dsn)).stdout.decode()
+    listed = command("dead", env=environment(dsn)).stdout.decode()
+    assert "TEST: Look at the broker" in listed
+    result = command("dead", "999", env=environment(dsn))
+    assert (result.returncode, len(said(result))) == (1, 1)
+
+
+def test_a_retry_after_review_by_a_script(dsn: str, sql: Sql) -> None:
+    """Without a terminal nothing is asked: it needs --confirm with the task's id, and says so; --set makes another task."""
+    task_id = enqueue(sql, "T-1")
+    walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
+    for words in ([], ["--confirm", str(task_id + 1)]):
+        result = command("retry", str(task_id), *words, env=environment(dsn), stdin=f"{task_id}\n".encode())
+        assert (result.returncode, len(said(result))) == (1, 1)
+        assert f"--confirm {task_id}" in said(result)[0]
+    for wrong in ("quantity", "symbol=ES", "quantity=none"):
+        result = command("retry", str(task_id), "--confirm", str(task_id), "--set", wrong, env=environment(dsn))
+        assert (result.returncode, len(said(result))) == (2, 1)
+    assert statuses(sql, task_id)[-1] == "REVIEW"
+    made = shown("retry", str(task_id), "--confirm", str(task_id), "--set", "quantity=1", dsn=dsn)
+    assert (made["retry_of"], made["status"]) == (task_id, "PENDING")
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_retry_after_review_at_a_terminal(dsn: str, sql: Sql, right: bool) -> None:
+    """What is not known is said, and the task's id must be typed; another one changes nothing."""
+    task_id = enqueue(sql, "T-1")
+    walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, f"{task_id if right else task_id + 1}\n".encode())
+        ran = subprocess.run(
+            [sys.executable, "-m", "eventrouter", "retry", str(task_id)],
+            env=environment(dsn),
+            cwd="/",
+            stdin=terminal,
+            capture_output=True,
+            timeout=60,
+        )
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert "may be executed twice" in ran.stderr.decode()
+    assert (ran.returncode, statuses(sql, task_id)[-1]) == ((0, "PENDING") if right else (1, "REVIEW"))
 
 
 def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:
@@ -269,3 +371,45 @@ def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:
     assert gone in {task_id for task_id, _ in found}
     text = command("verify", env=environment(dsn))
     assert (text.returncode, f"task {hole}: hole" in text.stdout.decode()) == (1, True)
+
+
+def test_verify_of_the_chain(dsn: str, sql: Sql, tmp_path: Path) -> None:
+    """`--chain` finds a changed row, `--export` keeps the latest seal of a clean history, `--against` holds the database to it."""
+    file = tmp_path / "seal.json"
+    walk(sql, enqueue(sql, "T-1"), "SENDING", "SUCCESS")
+    early = command("verify", "--export", str(file), env=environment(dsn))
+    assert (early.returncode, file.exists(), "no seal yet" in said(early)[-1]) == (1, False, True)
+    sql.execute("SELECT seal_history()")
+    assert command("verify", "--export", str(file), env=environment(dsn)).returncode == 0
+    clean = shown("verify", "--against", str(file), dsn=dsn)
+    assert (clean["violations"], clean["chain"]["rows"], clean["chain"]["seals"]) == ([], 3, 1)
+    assert clean["chain"]["latest_seal"] == json.loads(file.read_text())
+    sql.execute("SET session_replication_role = replica")
+    sql.execute("UPDATE execution_logs SET message = 'another' WHERE seq = 2")
+    assert shown("verify", dsn=dsn)["violations"] == []
+    assert [each["rule"] for each in shown("verify", "--chain", dsn=dsn, status=1)["violations"]] == ["row_changed"]
+    other = tmp_path / "other.json"
+    assert command("verify", "--export", str(other), env=environment(dsn)).returncode == 1
+    assert not other.exists()
+    sql.execute("DELETE FROM seals")
+    sql.execute("DELETE FROM sealed_heads")
+    against = shown("verify", "--against", str(file), dsn=dsn, status=1)["violations"]
+    assert [each["rule"] for each in against] == ["row_changed", "seal_missing"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "eventrouter seal 1", "id": 1}', "\xff"])
+def test_a_file_that_is_no_seal(tmp_path: Path, content: str) -> None:
+    """A file given to `--against` that no export wrote is wrong usage, told in one line before anything is read."""
+    file = tmp_path / "seal.json"
+    file.write_bytes(content.encode("latin-1"))
+    result = command("verify", "--against", str(file), env=environment())
+    assert (result.returncode, len(said(result)), "verify --export" in said(result)[0]) == (2, 1, True)
+
+
+@pytest.mark.parametrize("half", ["ingress", "router"])
+def test_each_half_seals(dsn: str, sql: Sql, tmp_path: Path, half: str) -> None:
+    """Whoever takes alerts or routes seals what stands when it starts."""
+    enqueue(sql, "T-1", account="nobody's")
+    with service(half, env=environment(dsn), log=tmp_path / "log"):
+        until(lambda: sql.execute("SELECT FROM seals").fetchone() is not None, what="a seal")
+    assert shown("verify", "--chain", dsn=dsn)["violations"] == []

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from eventrouter.domain.book import Book
 from tests.cli.test_commands import said, shown
 from tests.history import enqueue, walk
 from tests.processes import address_of, command, environment, service
@@ -72,3 +73,35 @@ def test_flatten_prints_the_proof(dsn: str, tmp_path: Path) -> None:
         result = command("flatten", "account:paper", "--yes", env=environment(dsn))
         assert result.returncode == 0, result.stderr
         assert "paper: flat at " in result.stdout.decode()
+
+
+def test_adopt_and_resync(dsn: str, sql: Sql) -> None:
+    """The account's name is asked for; what differs becomes fills; without a router nobody compares."""
+    detail = {"why": "It differs.", "differences": [["CON.F.US.MNQ.Z26", "2", "-1", "24000"]]}
+    sql.execute("INSERT INTO settings (kind, name, version, body, actor) VALUES ('account', 'one', 1, '{}', 'test')")
+    sql.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " VALUES ('one', 'x', 'live', 'o', 'T', 'CON.F.US.MNQ.Z26', 'MNQ', 'SELL', 1, 10, now())"
+    )
+    state = Book(out_of_sync="It differs.").to_json()
+    sql.execute(
+        "INSERT INTO account_log (account, mode, seq, kind, actor, detail, state) VALUES ('one', 'live', 1, 'OUT_OF_SYNC', 'r', %s, %s)",
+        (json.dumps(detail), json.dumps(state)),
+    )
+    text = command("accounts", "one", env=environment(dsn)).stdout.decode()
+    assert "Out of sync since" in text
+    assert "accounts adopt one" in text
+    for words in ((), ("--yes", "two")):
+        result = command("accounts", "adopt", "one", "--reason", "seen", *words, env=environment(dsn))
+        assert (result.returncode, len(said(result))) == (2, 1)
+    assert sql.execute("SELECT count(*) FROM fills").fetchone() == (1,)
+    done = shown("accounts", "adopt", "one", "--reason", "seen", "--yes", "one", dsn=dsn)
+    assert done["adopted"] == [{"contract": "CON.F.US.MNQ.Z26", "ours": "-1", "broker": "2"}]
+    held = sql.execute("SELECT trade_id, quantity, average_price FROM holdings WHERE quantity <> 0").fetchall()
+    assert held == [("(foreign)", 2, 24000)]
+    row = sql.execute("SELECT actor, message FROM account_log WHERE kind = 'ADOPTED'").fetchone()
+    assert row == (f"cli:{getpass.getuser()}", "Adopted: seen")
+    assert command("verify", env=environment(dsn)).returncode == 0
+    asked = command("accounts", "resync", "one", "--wait", "0.1", env=environment(dsn))
+    assert asked.returncode == 1
+    assert "No router answered" in asked.stdout.decode()

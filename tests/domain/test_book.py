@@ -1,6 +1,6 @@
 """An account's book: what each event does to it, and that it folds to the same book again."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -97,10 +97,67 @@ def test_a_figure_that_is_no_number_is_refused(wrong: str) -> None:
         refold([OPENED, books.booked(Decimal(wrong), Decimal(0), None)])
 
 
+ENDS = datetime(2026, 11, 23, 23, tzinfo=UTC)
+NEXT = books.new_day(TUESDAY, refold([OPENED]), (ENDS, ENDS + timedelta(days=1)))
+
+
+def today(book: Book) -> tuple[object, ...]:
+    """Balance, today's start, today's result, and the highest close."""
+    assert book.balances is not None
+    return book.balances.balance, book.balances.day_start_balance, book.realised_today, book.balances.highest_close
+
+
+@pytest.mark.parametrize(("pnl", "close"), [("-300", 50_000), ("400", 50_700)])
+def test_yesterdays_fill_is_no_result_of_today(pnl: str, close: int) -> None:
+    """Booked after the day changed, it moves the day's start and, with it, the close that a drawdown follows: up and down."""
+    before = refold([OPENED, books.booked(Decimal(300), Decimal(0), Decimal(0))])
+    book = fold(before, books.new_day(TUESDAY, before, (ENDS, ENDS + timedelta(days=1))))
+    assert today(book) == (50_300, 50_300, 0, 50_300)
+    late = fold(book, books.booked(Decimal(pnl), Decimal(0), None, earlier=Decimal(pnl)))
+    assert today(late) == (50_300 + int(pnl), 50_300 + int(pnl), 0, close)
+    assert Book.from_json(late.to_json()) == late
+
+
+def test_todays_fill_before_the_day_changed() -> None:
+    """It counts as today's once the day begins, and not as yesterday's close."""
+    book = refold([OPENED, books.booked(Decimal(-300), Decimal(0), None, later=Decimal(-300)), NEXT])
+    assert today(book) == (49_700, 50_000, -300, 50_000)
+    assert book.balances is not None
+    assert [book.balances.day_loss(), book.ahead] == [300, 0]
+
+
+def test_a_balance_that_differs_before_anything_was_traded_today() -> None:
+    """It is from before the day; a day that has traded keeps it, which is the careful side."""
+    book = refold([OPENED, NEXT])
+    assert today(fold(book, books.balance(book, Decimal(49_400), traded=False))) == (49_400, 49_400, 0, 50_000)
+    assert today(fold(book, books.balance(book, Decimal(49_400), traded=True))) == (49_400, 50_000, 0, 50_000)
+
+
+@pytest.mark.parametrize(("of_today", "start"), [(True, 50_000), (False, 49_400)])
+def test_the_fill_behind_a_balance_comes_late(of_today: bool, start: int) -> None:
+    """Whichever day it is of, its money counts once and in that day, once the broker's balance is taken over again."""
+    book = refold([OPENED, NEXT])
+    book = fold(book, books.balance(book, Decimal(49_400), traded=False))
+    loss = Decimal(-600)
+    book = fold(book, books.booked(loss, Decimal(0), None, earlier=Decimal(0) if of_today else loss))
+    assert book.balances is not None
+    assert book.balances.day_loss() == (600 if of_today else 0)
+    book = fold(book, books.balance(book, Decimal(49_400), traded=of_today))
+    assert today(book)[:3] == (49_400, start, loss if of_today else 0)
+
+
+def test_a_part_that_can_be_valued_raises_no_peak() -> None:
+    """A profit that is known may have a loss beside it that is not."""
+    book = refold([OPENED, books.marked(Decimal(900), ["CON.F.US.XYZ.Z26"])])
+    assert money(book) == (50_000, 900, 50_000, 50_000)
+
+
 amounts = st.decimals(-10_000, 10_000, places=2)
 events = st.one_of(
     st.builds(books.booked, amounts, amounts, st.one_of(st.none(), amounts)),
     st.builds(books.marked, amounts),
+    st.builds(lambda pnl, part: books.booked(pnl, Decimal(0), None, earlier=part), amounts, amounts),
+    st.builds(lambda pnl, part: books.booked(pnl, Decimal(0), None, later=part), amounts, amounts),
     st.builds(books.new_day, st.dates(MONDAY, date(2026, 12, 31))),
     st.builds(lambda theirs: books.balance(Book(), theirs), amounts.map(abs)),
     st.builds(books.out_of_sync, st.text(max_size=20)),

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import fitting, leftovers, shrunk
+from eventrouter.domain.clearing import Asker, fitting, leftovers, regrown, shrunk
+from eventrouter.domain.controls import Control
 from eventrouter.domain.decide import Decisions, DueTask, Send, decide
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.trade_facts import Held, LastFill, Told, TradeFacts, WorkingOrder
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+FLATTENED = Control("account:one", "flatten", 0, "guardian", "FLAT_BY: It is past 15:08.", NOW)
 MNQ = "CON.F.US.MNQ.H26"
 OPENED = (1, "MNQ1!")
 
@@ -175,6 +177,10 @@ def test_only_what_is_simulated_without_an_instrument_has_fractions(mode: str, r
         (LastFill(1, "target", "78", None, NOW), "its target (order 78) filled"),
         (LastFill(4, "exit", "79", Decimal(101), NOW), "closed by task 4 already at 101"),
         (LastFill(None, None, "80", Decimal(101), NOW), "order 80, which is no task's, closed it at 101"),
+        (
+            LastFill(None, None, "81", Decimal(101), NOW, FLATTENED),
+            "closed by order 81 at 101, of a flattening: flatten of account:one by guardian at 2026-01-05 12:00:00 UTC: FLAT_BY: It is past 15:08.",
+        ),
     ],
 )
 @pytest.mark.parametrize("event_type", ["EXIT", "REDUCE", "MOVE_STOP", "ADD"])
@@ -257,18 +263,86 @@ def test_an_exit_withdraws_what_works() -> None:
         (1.5, "gone", False),
         (9, None, False),
         (10, None, True),
-        (10, "rejected", True),
+        (0.5, "rejected", False),
+        (1, "rejected", True),
     ],
 )
 def test_what_was_asked_is_asked_again_after_a_while(age_s: float, answer: str | None, again: bool) -> None:
-    """Soon where the broker gave no answer, else after ten seconds; meanwhile the exit looks less and less often."""
+    """Soon where the broker gave no answer or refused it, else after ten seconds; meanwhile the exit looks less and less often."""
     at = NOW - timedelta(seconds=age_s)
     stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer)
     found = decided(due("EXIT", facts(held(), working=(stop,))))
     assert bool(found.cancels) == bool(found.asked) == again
     (waits,) = found.others
     assert waits.run_in_s == max(0.25, age_s / 4)
-    assert waits.reason == ("STILL_CLEARING" if age_s >= 10 else "CLEARING")
+    assert waits.reason == ("STILL_CLEARING" if age_s >= 10 or answer == "rejected" else "CLEARING")
+
+
+@pytest.mark.parametrize(("times", "pause_s"), [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (60, 30)])
+def test_a_refused_cancel_is_asked_again_less_and_less_often(times: int, pause_s: int) -> None:
+    """The exit says what the broker said."""
+    for age_s, again in ((pause_s - 0.1, False), (pause_s, True)):
+        at = NOW - timedelta(seconds=age_s)
+        stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer="rejected")
+        stop = replace(stop, times=times, said="Order stop1: rejected: The exchange is closed.")
+        found = decided(due("EXIT", facts(held(), working=(stop,))))
+        assert bool(found.cancels) == again
+        (waits,) = found.others
+        assert waits.reason == "STILL_CLEARING"
+        assert "The exchange is closed." in (waits.message or "")
+
+
+@pytest.mark.parametrize(
+    ("asker", "since_s", "age_s", "answer", "again"),
+    [
+        ("gone", 0.0, 0.1, None, True),  # asked before this router began
+        ("gone", 60.0, 0.5, None, False),  # by one beside it, whose question may be on its way
+        ("gone", 60.0, 1.0, None, True),
+        ("me", 60.0, 9.0, None, False),
+        ("gone", 0.0, 0.1, "accepted", False),
+    ],
+)
+def test_what_a_router_asked_that_may_be_gone(
+    asker: str, since_s: float, age_s: float, answer: str | None, again: bool
+) -> None:
+    """A router asks at once what one before it asked and has no answer to."""
+    at = NOW - timedelta(seconds=age_s)
+    stop = working("stop", asked=Decimal(0), asked_by=9, asked_at=at, first_asked_at=at, answer=answer, asker=asker)
+    me = Asker("me", NOW - timedelta(seconds=since_s))
+    task = due("EXIT", facts(held(), working=(stop,)))
+    found = decide([task], now=NOW, dry_run=False, lease_s=30.0, limit=20, asker=me)
+    assert bool(found.cancels) == bool(found.asked) == again
+
+
+def shrunk_stop(quantity: int = 2, order_id: str = "s", **more: Any) -> WorkingOrder:
+    """A stop of 3 that was made smaller for task 7, which the broker refused."""
+    values: dict[str, Any] = {"asked": Decimal(2), "asked_by": 7, "asked_by_status": "FAILED", "was": Decimal(3)}
+    return working("stop", quantity, order_id, **{**values, **more})
+
+
+@pytest.mark.parametrize(
+    ("orders", "more", "grown"),
+    [
+        ((shrunk_stop(),), {}, {"s": 3}),
+        ((shrunk_stop(), working("target", 3)), {}, {"s": 3}),
+        ((shrunk_stop(asked_by_status="SUCCESS"),), {}, {}),
+        ((shrunk_stop(asked_by_status="PENDING"),), {}, {}),
+        ((shrunk_stop(status="ACCEPTED"),), {}, {}),
+        ((shrunk_stop(asked=Decimal(0)),), {}, {}),
+        ((shrunk_stop(),), {"closing": True}, {}),
+        ((shrunk_stop(),), {"exit": (9, "PENDING")}, {}),
+        ((shrunk_stop(),), {"unsettled": "s"}, {}),
+        ((shrunk_stop(),), {"held": (held(2),)}, {}),  # somebody else made it smaller
+        ((shrunk_stop(), working("stop", 1, "later", task_id=4)), {"held": (held(3),)}, {"s": 3}),
+        ((shrunk_stop(asked=Decimal(3), asked_by=None, was=None, answer="rejected"),), {}, {"s": 3}),
+    ],
+)
+def test_what_a_refused_reduction_made_smaller_grows_back(
+    orders: tuple[WorkingOrder, ...], more: dict[str, Any], grown: dict[str, int]
+) -> None:
+    """Up to what it was and to what the trade holds, once nothing of it is on its way."""
+    trade = facts(held(3), **{"working": orders, **more})
+    assert {order.order_id: int(left) for order, left in regrown(trade)} == grown
 
 
 def test_what_another_task_asked_is_asked_anew() -> None:
@@ -627,3 +701,50 @@ def test_nothing_ever_closes_more_than_is_held(steps: list[tuple[str, str, int, 
     desk = Desk()
     desk.fill(desk.add("A", "entry", 4), 4)
     run(desk, steps)
+
+
+@pytest.mark.parametrize("event", ["EXIT", "REDUCE"])
+@pytest.mark.parametrize("net", [0, -1])
+def test_what_the_broker_does_not_show_is_not_closed(event: str, net: int) -> None:
+    """Our fills say 2, the broker shows none, or the other side: it waits and says so; of the one that it shows, one is closed."""
+    why = f"The broker holds {net} {MNQ} and our fills add up to 2."
+    entry = other(event, facts(held(2, net), out_of_sync=why))
+    assert (entry.status, entry.reason) == ("PENDING", "OUT_OF_SYNC")
+    assert entry.message is not None
+    assert entry.message.startswith(why)
+    assert entry.run_in_s
+    assert send_of(event, facts(held(2, 1), out_of_sync=why)).order.quantity == "1"
+
+
+@given(
+    st.lists(st.integers(-4, 4), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["EXIT", "REDUCE", "fill", "refuse"])), max_size=12),
+)
+def test_exits_of_several_trades_never_turn_the_account(trades: list[int], steps: list[tuple[int, str]]) -> None:
+    """However many are on their way at once, filled or refused in whatever order: all of them filled leave no opposite position."""
+    sent: dict[int, Decimal] = {}  # trade -> what its exit may still move, below zero a sale
+    holdings = [Decimal(each) for each in trades]
+    for place, step in steps:
+        trade = place % len(holdings)
+        net = sum(holdings, Decimal(0))
+        if step in ("fill", "refuse"):
+            moved = sent.pop(trade, Decimal(0))
+            holdings[trade] += moved if step == "fill" else 0
+        elif trade not in sent and holdings[trade]:
+            sign = 1 if holdings[trade] > 0 else -1
+            leaving = sum((-each * sign for each in sent.values() if each * sign < 0), Decimal(0))
+            mine = Held(MNQ, holdings[trade], net, "MNQ", Decimal(100), leaving)
+            for send in decided(due(step, facts(mine), payload={"symbol": "NQ1!", "quantity": "1"})).sends:
+                assert send.order.quantity is not None
+                sent[trade] = -sign * Decimal(send.order.quantity)
+        net = sum(holdings, Decimal(0))
+        for sign in (1, -1):
+            selling = sum((-each * sign for each in sent.values() if each * sign < 0), Decimal(0))
+            assert selling <= max(net * sign, Decimal(0))
+
+
+def test_an_exit_waits_for_those_of_other_trades() -> None:
+    """While they may close all that the account holds; it is not denied, since one of them may yet be refused."""
+    mine = replace(held(2), leaving=Decimal(2))
+    for event in ("EXIT", "REDUCE"):
+        assert other(event, facts(mine)).reason == "OTHERS_CLOSING"

@@ -143,6 +143,15 @@ def test_an_order_is_complete_and_its_row_has_every_figure() -> None:
     assert detail["risk"]["held_and_working"] == "0"
 
 
+@pytest.mark.parametrize("rule", [SizeBy.MULTIPLIER, SizeBy.FIXED, SizeBy.RISK_PERCENT])
+def test_a_quantity_set_by_hand_is_the_quantity(rule: SizeBy) -> None:
+    """Whoever sends a dead letter again with a quantity gets that many contracts, whatever the account's rule and the route say."""
+    account = Account("one", "projectx", limits=LIVE, sizing=SizingRule(rule, Decimal(3)))
+    by_hand = {**BUY, "quantity": "1", "quantity_by_hand": True}
+    found = sent(gate(account).admit(task(by_hand, plan={"multiplier": "5"})))
+    assert (found.order.quantity, found.detail["sizing"]["rule"]) == ("1", "A person set the quantity.")
+
+
 @pytest.mark.parametrize(
     ("level", "name", "expected"),
     [

@@ -15,8 +15,9 @@ from eventrouter.domain.holdings import (
     Holding,
     Holdings,
     Owner,
-    open_pnl,
+    Valued,
     root_of_contract,
+    valued,
 )
 from eventrouter.domain.tasks import Status, is_legal
 from eventrouter.domain.working import (
@@ -179,8 +180,8 @@ def test_profit_is_computed_from_the_average_where_the_broker_names_none() -> No
     (part,) = held.take(execution(SELL, 5, "110"), Owner(8, "T1", "exit"))
     assert part.pnl == 40
     assert held.net() == {MNQ: -3}
-    assert open_pnl(held.open(), {"MNQ": Decimal(105)}) == 30
-    assert open_pnl(held.open(), {}) is None
+    assert valued(held.open(), {"MNQ": Decimal(105)}).open_pnl == 30
+    assert valued(held.open(), {}) == Valued(Decimal(0), ((MNQ, "no price of MNQ is known"),))
 
 
 def test_the_brokers_profit_counts() -> None:
@@ -236,6 +237,5 @@ def test_position_is_the_sum_of_executions(done: list[tuple[OrderSide, int, int,
         net, cash = net + signed, cash - signed * price
         realised += sum((part.pnl or Decimal(0) for part in parts), Decimal(0))
     assert held.net() == ({MNQ: net} if net else {})
-    unrealised = open_pnl(held.open(), {"MNQ": Decimal(100)})
-    assert unrealised is not None
+    unrealised = valued(held.open(), {"MNQ": Decimal(100)}).open_pnl
     assert abs(realised + unrealised - 2 * (cash + net * 100)) < Decimal("1e-6")

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
+from eventrouter.domain.book import out_of_sync
 from eventrouter.domain.tasks import Status
 from eventrouter.store import controls
-from eventrouter.store.books import read_books
+from eventrouter.store.books import append_event, read_books
 from eventrouter.store.connect import Database
 from eventrouter.store.tasks import trade_facts
 from tests.flatten.conftest import Desk
 from tests.processes import until_async
 from tests.router.book import enqueue, move
+from tests.router.holding import show
 from tests.simulator.client import LIMIT, MNQ, NQ, SELL, until_stalled
 
 
@@ -86,11 +88,26 @@ async def test_what_is_being_sent_is_waited_for(desk: Desk, monkeypatch: pytest.
     await desk.start(lease_s=60.0)
     await desk.flatten()
     await until_async(looked, what="three looks at what is on its way")
-    assert await desk.kinds() == ["FLATTEN_STARTED"]
+    assert await desk.kinds() == ["FLATTEN_STARTED", "FLATTEN_WAITS"]
+    ((_, _, message),) = [row for row in await desk.log() if row[0] == "FLATTEN_WAITS"]
+    assert f"task {task}, which by-hand is sending, until" in message
     assert "Position/searchOpen" not in await asked(desk)
     await desk.rig.control.placed(1)  # it arrives
     await move(desk.db, task, Status.ACCEPTED)
     await desk.reaches("FLAT")
+    assert await desk.is_flat()
+
+
+async def test_an_order_that_the_broker_has_shown_is_not_waited_for(desk: Desk) -> None:
+    """Its sender is gone and its lease has not ended: what it opened is closed all the same."""
+    order = await desk.rig.control.placed(1)
+    task = await enqueue(desk.db, "t", account="one", symbol="MNQ", mode="live")
+    await move(desk.db, task, Status.SENDING)
+    await show(desk.db, task, str(order), "entry", account="one", state="FILLED", filled=1)
+    await desk.start(lease_s=3600.0)
+    await desk.flatten()
+    assert (await desk.reaches("FLAT"))["unresolved"] == [task]
+    assert "FLATTEN_WAITS" not in await desk.kinds()
     assert await desk.is_flat()
 
 
@@ -311,3 +328,14 @@ async def test_a_router_that_dies_lets_go(desk: Desk) -> None:
 async def net_of_all_fills(desk: Desk) -> int:
     """Contracts bought less contracts sold, as the broker's ledger of executions has them."""
     return sum((1 if each["side"] == 0 else -1) * each["size"] for each in await desk.rig.control.trades())
+
+
+async def test_an_account_that_is_out_of_sync_is_flattened(desk: Desk) -> None:
+    """The broker's positions are closed, whatever our fills add up to."""
+    async with desk.db.transaction():
+        await append_event(desk.db, "test", "one", "live", out_of_sync("The broker holds something else."))
+    await desk.rig.control.placed(2)
+    await desk.start()
+    await desk.flatten("account:one")
+    await desk.reaches("FLAT")
+    assert await desk.is_flat()

@@ -161,3 +161,20 @@ async def test_a_price_that_cannot_be_had_is_in_nobodys_way(desk: Desk, monkeypa
     monkeypatch.setattr(desk.rig.connector, "price", fails)
     await (await guard(desk, clock, CHICAGO)).look()
     assert await rows(desk) == [("account:one", "flatten", "FLAT_BY")]
+
+
+async def test_a_holding_without_a_price_hides_no_loss(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """What is known of the loss is enough to flatten; what has no value is told once, with what to do."""
+    await holds(desk)
+    await desk.db.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " VALUES ('one', 'x', 'live', 'o', 'u', 'CON.F.US.XYZ.Z26', 'XYZ', 'BUY', 1, 10, now())"
+    )
+    guardian = await guard(desk, Clock())
+    await desk.rig.control.price(23_750)
+    await guardian.look()
+    await guardian.look()
+    assert await rows(desk) == [FLATTENED]
+    told = [record.getMessage() for record in caplog.records if "no_value" in record.getMessage()]
+    assert len(told) == 1
+    assert all(word in told[0] for word in ("CON.F.US.XYZ.Z26", "one", "eventrouter flatten"))

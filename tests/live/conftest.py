@@ -10,11 +10,14 @@ import pytest
 
 from eventrouter.connectors.projectx.budget import Budget
 from tests.live.keys import MASTER_KEY, MASTER_KEY_NAME, store_keys
+from tests.live.killed import Fleet, ended
 from tests.live.market import FIRST, Market, market
+from tests.live.pace import BUDGET, LOOK_AGAIN, LOOK_AGAIN_S, MOST_REQUESTS
 from tests.live.rig import Rig, configured, rig
 from tests.live.settings_text import account, text
 
 Start = Callable[..., Awaitable[Rig]]
+StartFleet = Callable[..., Awaitable[Fleet]]
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +25,8 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The master key; a rate budget that a test's pace does not use up; look-ups that follow each other sooner, though not
     before the simulated broker's longest delay has passed."""
     monkeypatch.setenv(MASTER_KEY_NAME, MASTER_KEY)
-    monkeypatch.setattr("eventrouter.domain.lookups.LOOK_AGAIN_S", (0.1, 0.2, 0.4, 0.8))
-    monkeypatch.setattr("eventrouter.connectors.projectx.connector.Budget", partial(Budget, most=100_000))
+    monkeypatch.setattr(LOOK_AGAIN, LOOK_AGAIN_S)
+    monkeypatch.setattr(BUDGET, partial(Budget, most=MOST_REQUESTS))
 
 
 @pytest.fixture
@@ -45,6 +48,7 @@ def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
         dead: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         sections: Mapping[str, Any] | None = None,
+        with_router: bool = True,
         **accounts: Mapping[str, Any],
     ) -> Rig:
         accounts = accounts or {"one": {}}
@@ -59,7 +63,18 @@ def start(dsn: str, tmp_path: Path, stack: AsyncExitStack) -> Start:
         keys_at = tmp_path / "credentials"
         store_keys(keys_at, [first, *others])
         config = configured(tmp_path / "config.toml", text(dsn, tables, keys_at, **(sections or {})))
-        opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, others))
+        opened: Rig = await stack.enter_async_context(rig(config, dsn, mine, numbers, others, with_router=with_router))
         return opened
+
+    return started
+
+
+@pytest.fixture
+def start_fleet(start: Start, tmp_path: Path, stack: AsyncExitStack) -> StartFleet:
+    """Like `start`, but the routers are processes that the test starts and kills; leases are short."""
+
+    async def started(broker: Mapping[str, Any] | None = None, **accounts: Mapping[str, Any]) -> Fleet:
+        made = await start(broker, sections={"router": {"lease": 2.0}}, with_router=False, **accounts)
+        return stack.enter_context(ended(Fleet(made, tmp_path / "config.toml", tmp_path)))
 
     return started

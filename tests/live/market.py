@@ -22,10 +22,14 @@ FIRST = 101
 
 @dataclass
 class Market:
-    """One broker. Accounts are the broker's numbers, from 101; contracts are named by their root (the active month)."""
+    """One broker. Accounts are the broker's numbers, from 101; contracts are named by their root (the active month).
+
+    `simulator` is the broker itself where it is in this process.
+    """
 
     client: Client
     contracts: dict[str, str] = field(default_factory=dict)
+    simulator: Simulator | None = None
 
     @property
     def url(self) -> str:
@@ -113,7 +117,7 @@ async def market(**settings: Any) -> AsyncIterator[Market]:
     async with Simulator(chosen) as broker, ClientSession() as session:
         client = Client(session, broker.url)
         await client.login(chosen.user, chosen.api_key)
-        yield Market(client)
+        yield Market(client, simulator=broker)
 
 
 @contextmanager

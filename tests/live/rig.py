@@ -127,13 +127,13 @@ class Rig:
     # what became of a task
 
     async def ended(self, task: int) -> Row:
-        """The last row of a task that is final."""
+        """The row that ended a task; evidence that came after it, a fill or the broker's answer to a cancel, is left out."""
 
-        def last() -> Row | None:
-            rows = self.watch.rows[task]
-            return rows[-1] if rows and rows[-1]["status"] in FINAL else None
+        def end() -> Row | None:
+            moves = [row for row in self.watch.rows[task] if row["status"] != row["prev_status"]]
+            return moves[-1] if moves and moves[-1]["status"] in FINAL else None
 
-        return await self.watch.until(last, f"the end of task {task}")
+        return await self.watch.until(end, f"the end of task {task}")
 
     async def reached(self, task: int, status: str | None, reason: str | None = None) -> Row:
         """The first row of a task with this status and reason, of those that are given."""

@@ -239,3 +239,21 @@ async def test_a_dry_run_does_not_say_what_became_of_a_live_order(crashing: Any)
     with made.router():
         await desk.done(posted)
         assert await desk.holds() == {"one": 2}
+
+
+async def test_an_exit_does_not_wait_for_the_lease_of_a_killed_router(crashing: Any) -> None:
+    """Killed while the answer to its entry hangs, ten minutes before the lease ends: the next router sees the order, and closes it."""
+    made: Crashing = await crashing(one={})
+    made.file.write_text(made.file.read_text().replace("lease = 2.0", "lease = 600.0"))
+    desk = made.rig
+    with made.router() as router:
+        hanging = await desk.market.arm("stall")
+        entry = (await desk.entry("T1", 2)).task("one")
+        await desk.market.stalled(hanging)
+        killed(router)
+    await desk.market.disarm()
+    with made.router():
+        await desk.done(await desk.exit("T1"))
+        assert await desk.holds() == {"one": 0}
+        assert await desk.sold() == [2]
+        assert await desk.rows("SELECT status FROM execution_tasks WHERE id = %s", entry) == [{"status": "SENDING"}]

@@ -50,10 +50,11 @@ class Walk:
     trades: list[str] = field(default_factory=list)
     halted: list[tuple[datetime, datetime]] = field(default_factory=list)
     halted_since: datetime | None = None
+    weights: Mapping[str, int] = field(default_factory=lambda: WEIGHTS)
 
     async def steps(self, number: int) -> None:
         """Does so many things, then lets everything come to rest. A halt lasts for a few of them."""
-        for name in self.draw.choices(list(WEIGHTS), list(WEIGHTS.values()), k=number):
+        for name in self.draw.choices(list(self.weights), list(self.weights.values()), k=number):
             await getattr(self, f"_{name}")()
             if self.halted_since is not None and self.draw.random() < RESUMED:
                 await self._halt()
@@ -120,15 +121,20 @@ class Walk:
     async def _drop_hub(self) -> None:
         await self.rig.market.client.control("hub", {"drop": True})
 
-    async def _halt(self) -> None:
+    async def _flatten(self) -> None:
+        """Closes everything, and halts with that. What resumes it may come before it is done."""
+        if self.halted_since is None:
+            await self._halt("flatten")
+
+    async def _halt(self, action: str = "halt") -> None:
         """Halts, or resumes."""
-        action = "halt" if self.halted_since is None else "resume"
+        action = action if self.halted_since is None else "resume"
         before = await self._now()
         async with await Database(self.rig.dsn).connect("walk") as conn:
             await set_control(conn, "all", action, "walk", "a step of the walk")
         if self.halted_since is not None:
             self.halted.append((self.halted_since, before))
-        self.halted_since = await self._now() if action == "halt" else None
+        self.halted_since = await self._now() if action != "resume" else None
 
     async def _settle(self) -> None:
         """Waits until nothing is on its way to the broker. What waits for a working entry, and entries behind it, may wait on."""
@@ -170,8 +176,9 @@ class Walk:
         ledger = await self.rig.market.ledger()
         tasks = await self.rig.rows("SELECT event_type, client_order_id FROM execution_tasks")
         closing = {row["client_order_id"] for row in tasks if row["event_type"] not in ("ENTRY", "ADD")}
-        assert once(await self.rig.market.executions()) == []
-        assert beyond(ledger, closing, most) == []
+        repeated, too_large = once(await self.rig.market.executions()), beyond(ledger, closing, most)
+        assert repeated == [], repeated
+        assert too_large == [], f"{too_large}\n{self.rig.watch}"
         for since, until in self.halted:
             sent = await self.rig.rows(
                 "SELECT task_id FROM execution_logs l JOIN execution_tasks t ON t.id = l.task_id"

@@ -15,7 +15,9 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import Book
 from eventrouter.domain.orders import Accepted, Order
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.errors import NothingToAdopt
 from eventrouter.metrics import Metrics
+from eventrouter.store import adopting
 from eventrouter.store.acceptances import Acceptance, lock_acceptances, record_acceptances
 from eventrouter.store.books import read_books
 from eventrouter.store.connect import Conn, Database, Pool
@@ -132,6 +134,10 @@ class Desk:
         """Reasons of a task's log rows."""
         rows = await self.db.execute("SELECT reason FROM execution_logs WHERE task_id = %s ORDER BY seq", (task_id,))
         return [row[0] for row in await rows.fetchall()]
+
+    async def told(self, task_id: int, reason: str, times: int = 1) -> bool:
+        """Whether a task's log has so many rows of this reason."""
+        return (await self.reasons(task_id)).count(reason) >= times
 
     async def works(self, *sizes: int) -> bool:
         """Whether just these orders work at the broker."""
@@ -281,11 +287,10 @@ async def test_a_bracket_is_withdrawn_with_what_it_protects(desk: Desk) -> None:
     await until_async(lambda: desk.works(1, 1), within_s=20, what="smaller orders")
     await desk.rig.control.placed(1, 1)
     await until_async(lambda: desk.works(), within_s=20, what="no order")
-
-    async def told() -> bool:
-        return set(await desk.reasons(task_id)) >= {"RESIZE_REQUESTED", "CANCEL_REQUESTED", "CANCEL_ANSWERED"}
-
-    await until_async(told, within_s=20, what="the answers in the log")  # the broker is faster than our row about it
+    await until_async(
+        lambda: desk.told(task_id, "CANCEL_ANSWERED", 2), within_s=20, what="the broker's answers in the log"
+    )
+    assert {"RESIZE_REQUESTED", "RESIZE_ANSWERED", "CANCEL_REQUESTED"} <= set(await desk.reasons(task_id))
     row = await row_of(desk.db, task_id, "CANCEL_REQUESTED")
     assert (sorted(row[8]["orders"].values()), row[8]["by"]) == (["0", "0"], None)
     await desk.rig.control.price("23990")
@@ -406,6 +411,43 @@ async def test_a_position_that_no_fill_explains(desk: Desk) -> None:
 
     await until_async(agreed, within_s=20, what="IN_SYNC")
     await desk.holds(**{"(foreign)": 2})
+
+
+async def test_an_operator_adopts_the_brokers_position(desk: Desk) -> None:
+    """What differs is told with what to do; a look is asked for and answered; adopted, it stands as fills with the actor."""
+    keeper = desk.keep()
+    await desk.opened()
+    await desk.rig.control.control("hub", {"muted": True})
+    await desk.rig.control.arm("hide")
+    await desk.rig.control.placed(2)
+    number = await adopting.ask(desk.db, "one", "cli:tester")
+    keeper.look_soon("one")
+
+    async def answered() -> list[adopting.Difference] | None:
+        return await adopting.answer(desk.db, "one", number)
+
+    (found,) = await until_async(answered, within_s=20, what="an answer")
+    assert found == adopting.Difference(MNQ, Decimal(2), Decimal(0), found.price)
+    differs = await adopting.out_of_sync(desk.db, "one")
+    assert differs is not None
+    assert differs["differences"] == [{"contract": MNQ, "ours": "0", "broker": "2"}]
+    assert differs["since"] is not None
+    assert "accounts adopt one" in differs["what_to_do"]
+    assert await adopting.adopt(desk.db, "one", "cli:tester", "a test") == [found]
+    assert (await desk.book()).out_of_sync is None
+    await desk.holds(**{"(foreign)": 2})
+    row = await (await desk.db.execute("SELECT actor, detail FROM account_log WHERE kind = 'ADOPTED'")).fetchone()
+    assert row is not None
+    assert (row[0], row[1]["reason"], len(row[1]["differences"])) == ("cli:tester", "a test", 1)
+    with pytest.raises(NothingToAdopt):
+        await adopting.adopt(desk.db, "one", "cli:tester", "again")
+    again = await adopting.ask(desk.db, "one", "cli:tester")
+
+    async def agree() -> bool:
+        return await adopting.answer(desk.db, "one", again) == []
+
+    await until_async(agree, within_s=20, what="agreement")
+    assert await is_sound(desk.db)
 
 
 async def test_what_was_held_before_us_is_nobodys_trade(desk: Desk) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from eventrouter import sending
 from eventrouter.domain import lookups
+from eventrouter.domain.dead_letters import Retry
 from eventrouter.domain.orders import Accepted, Answer, LookUp, NotSent, Order, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import MOST_ATTEMPTS
 from eventrouter.domain.tasks import Status
+from eventrouter.store.actions import act
 from eventrouter.store.connect import Conn
 from tests.processes import until_async
 from tests.router.book import LANES, attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
@@ -85,6 +88,25 @@ async def test_every_answer_has_its_place(
         await row_of(db, task, reason)
     assert len(broker.placed) == await attempts(db, task) == expected.split().count("SENDING")
     assert {order.client_order_id for order in broker.placed} == {await order_id(db, task)}
+    assert await is_sound(db)
+
+
+@pytest.mark.parametrize("reply", [BUSY, Rejected(Answer(400, "no"), "No margin.")], ids=["review", "failed"])
+async def test_a_persons_retry_goes_under_a_new_id(
+    db: Conn, start: Start, broker: Broker, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    """The same order, sent once more as a new generation, which the broker need not take for a repeat."""
+    monkeypatch.setattr(lookups, "LOOK_AGAIN_S", (0.0,))
+    broker.replies, broker.found = deque([reply]), UNPROVEN
+    await start(**LIVE, lease=0.5)
+    task = await enqueue_live(db, "t")
+    await reaches(db, task, Status.REVIEW if reply is BUSY else Status.FAILED)
+    await act(db, task, "retry", actor="ann", retry=Retry(confirm=task))
+    await reaches(db, task, Status.SUCCESS)
+    first, second = broker.placed
+    assert (first.client_order_id == second.client_order_id, broker.repeated) == (False, [False, False])
+    assert replace(first, client_order_id=second.client_order_id) == second
+    assert second.client_order_id == await order_id(db, task)
     assert await is_sound(db)
 
 

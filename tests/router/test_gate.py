@@ -21,8 +21,8 @@ from eventrouter.domain.risk_inputs import Automation
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.store import tasks as store
+from eventrouter.store.actions import act
 from eventrouter.store.connect import Conn, Database, Pool
-from eventrouter.store.reports import act
 from tests.processes import until_async
 from tests.router.book import LANES, enqueue, is_sound, move, reaches, row_of, status_of, value
 from tests.router.broker import Broker, live
@@ -105,15 +105,23 @@ async def test_many_routers_never_pass_the_limit(db: Conn, start: Start, broker_
 
 
 @pytest.mark.parametrize(
-    "statuses", [(Status.SENDING, Status.UNKNOWN, Status.REVIEW), (Status.SENDING, Status.ACCEPTED)]
+    "statuses",
+    [
+        (Status.SENDING, Status.UNKNOWN, Status.REVIEW),
+        (Status.SENDING, Status.ACCEPTED),
+        (Status.SENDING, Status.UNKNOWN, Status.PENDING),
+        (Status.SENDING, Status.UNKNOWN, Status.REVIEW, Status.PENDING),
+    ],
 )
 async def test_what_may_still_open_something_takes_room(db: Conn, start: Start, statuses: tuple[Status, ...]) -> None:
-    """An entry whose outcome is not known, or that works, counts with the size of its intent less what it filled."""
+    """An entry whose outcome is not known, that works, or that is sent again because it was not found, counts with the size of its
+    intent less what it filled.
+    """
     first = await enqueue(db, "first")
     intent = {"quantity": "4", "root": "NQ", "direction": "LONG"}
     entry = LogEntry(first, 1, statuses[0], "INTENT", detail=intent, lease_s=3600)
     assert await store.append(db, "test", [entry])
-    await move(db, first, *statuses[1:])
+    await move(db, first, *statuses[1:], run_in_s=3600)
     await start(accounts=[paper(max_contracts=Decimal(4))])
     second = await enqueue(db, "second", symbol="ES")
     await reaches(db, second, Status.DENIED)
@@ -130,6 +138,21 @@ async def test_what_may_still_open_something_takes_room(db: Conn, start: Start, 
     third = await enqueue(db, "third", symbol="ES")
     await reaches(db, third, Status.SUCCESS)
     assert (await row_of(db, third, "INTENT"))[8]["risk"]["held_and_working"] == "3"
+
+
+async def test_an_entry_that_is_sent_again_does_not_stand_in_its_own_way(db: Conn, start: Start) -> None:
+    """It takes its room once, whatever came of the attempt before; and none where it is certain that nothing came of it."""
+    first = await enqueue(db, "first")
+    intent = {"quantity": "4", "root": "NQ", "direction": "LONG"}
+    assert await store.append(db, "test", [LogEntry(first, 1, Status.SENDING, "INTENT", detail=intent, lease_s=3600)])
+    await move(db, first, Status.UNKNOWN, Status.PENDING)
+    proven = await enqueue(db, "proven", symbol="ES")
+    assert await store.append(db, "test", [LogEntry(proven, 1, Status.SENDING, "INTENT", detail=intent, lease_s=3600)])
+    await move(db, proven, Status.UNKNOWN)
+    known = LogEntry(proven, 3, Status.PENDING, "ABSENT", detail={"proven": True}, run_in_s=3600)
+    assert await store.append(db, "test", [known])
+    await start(accounts=[paper(max_contracts=Decimal(1))])
+    await reaches(db, first, Status.SUCCESS)
 
 
 def booked(balance: int, *, highest: int = 50_000) -> str:
@@ -344,5 +367,5 @@ async def test_facts_cost_no_more_with_history(db: Conn) -> None:
         facts = await value(db, "SELECT account_facts('{paper}', '{me}', '{}', '{NQ}', 'dry')")
         after = await value(db, counted)
     assert {name: read - before[name] for name, read in after.items() if read - before[name] > 10} == {}
-    assert facts["controls"] == [["all", "resume", facts["controls"][0][2]]]
+    assert [row[:2] for row in facts["controls"]] == [["all", "resume"]]
     assert facts["accounts"]["paper"]["intents"] == []

@@ -11,9 +11,10 @@ import pytest
 from eventrouter import ExecutionRouter, enqueue_execution_task
 from eventrouter import router as router_module
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.dead_letters import Retry
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import StoreUnavailable
-from eventrouter.store import reports, routed
+from eventrouter.store import actions, routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.settings import publish
@@ -122,7 +123,7 @@ async def test_an_operators_yes_takes_effect_at_once(
     await start()
     assert await status_of(db, task) == before[-1]
     async with await Database(dsn).connect("operator") as operator:
-        await reports.act(operator, task, action, actor="anna")
+        await actions.act(operator, task, action, actor="anna", retry=Retry(confirm=task))
     await reaches(db, task, Status.SUCCESS)
     assert await is_sound(db)
 
@@ -145,7 +146,7 @@ async def test_discarding_the_head_of_a_lane_frees_the_next(
     await start()
     assert await status_of(db, behind) == Status.PENDING
     async with await Database(dsn).connect("operator") as operator:
-        await reports.act(operator, head, "discard", actor="anna")
+        await actions.act(operator, head, "discard", actor="anna")
     await reaches(db, behind, Status.SUCCESS)
     assert await status_of(db, head) == Status.CANCELLED
 

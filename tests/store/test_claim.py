@@ -344,4 +344,4 @@ async def test_a_trade_is_found_by_its_index(any_dsn: str, owner: psycopg.Connec
     with owner.transaction():
         owner.execute(rows.replace("{} g", "generate_series(1, 2000) g"))  # type: ignore[call-overload, unused-ignore]
     assert read(rows.replace("{} g", "generate_series(5001, 5010) g")) < 100
-    assert read("SELECT count(*) FROM lock_due_tasks(ARRAY['a'], 5, 5)") < 500
+    assert read("SELECT count(*) FROM lock_due_tasks(ARRAY['a'], 5, 5, 'dry')") < 500

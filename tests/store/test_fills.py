@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from eventrouter.domain.accounts import Account
 from eventrouter.domain.broker import BrokerOrder, Fill, OrderSide, OrderState
 from eventrouter.domain.holdings import Execution, Owner, moved
 from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.trading_day import TradingDays
 from eventrouter.errors import StoreUnavailable
 from eventrouter.store.books import append_event, lock_books, mark, note_prices, read_books, read_holdings
 from eventrouter.store.connect import Conn, Pool
@@ -257,6 +259,27 @@ async def test_what_an_exit_left_gets_an_exit_of_its_own(owner: Owner_, conn: Co
     assert await rests.fetchall() == [("T1", "a", "live")]
 
 
+async def test_one_exit_closes_every_contract_of_its_trade(owner: Owner_, conn: Conn) -> None:
+    """After a roll a trade holds two: the exit closes one, and what it leaves gets an exit of its own, once, until all is closed."""
+    old = "CON.F.US.MNQ.U26"
+    for number, contract, quantity in ((1, MNQ, 2), (2, old, 1)):
+        _, client_order_id = await live_task(owner, conn)
+        size = Decimal(quantity)
+        shown = order(number, quantity=size, filled=size, client_order_id=client_order_id)
+        await noted(conn, replace(shown, contract=contract))
+        await recorded(conn, replace(fill(number, quantity=quantity), contract=contract))
+    count = "SELECT count(*) FROM execution_tasks WHERE event_type = 'EXIT_REST'"
+    for number, contract, quantity, rests in ((3, MNQ, 2, 1), (4, old, 1, 1)):
+        exit_id, client_order_id = await live_task(owner, conn, event="EXIT")
+        sold = Decimal(quantity)
+        shown = order(number, side=SELL, quantity=sold, filled=sold, client_order_id=client_order_id)
+        await noted(conn, replace(shown, contract=contract, state=OrderState.WORKING, filled=Decimal(0)))
+        await recorded(conn, replace(fill(number, SELL, quantity), contract=contract))
+        await noted(conn, replace(shown, contract=contract))
+        assert (await log_of(conn, exit_id))[-1] == "SUCCESS"
+        assert await value(conn, count) == rests
+
+
 async def test_an_order_that_is_gone_makes_its_task_unknown(owner: Owner_, conn: Conn) -> None:
     """And only while it is ACCEPTED."""
     task_id, client_order_id = await live_task(owner, conn)
@@ -295,7 +318,7 @@ async def test_marks(conn: Conn) -> None:
 
     async def marked(at: datetime) -> Decimal:
         async with conn.transaction():
-            book = await mark(conn, "test", account, "dry", at)
+            book, _ = await mark(conn, "test", account, "dry", at)
         assert book.balances is not None
         return book.balances.equity()
 
@@ -391,3 +414,24 @@ def test_sequences_of_fills(owner: Owner_) -> None:
     ).fetchall()
     assert len(rows) == 3
     assert owner.execute("SELECT quantity FROM holdings").fetchone() == (3,)
+
+
+async def test_what_executed_on_another_day_is_no_result_of_this_one(conn: Conn) -> None:
+    """By the exchange's time: yesterday's fill that comes late, and today's that comes before the guardian began the day."""
+    days, account = TradingDays("UTC", time(0)), Account("a", "projectx")
+    account = replace(account, limits=replace(account.limits, days=days))
+    await append_event(
+        conn, "test", "a", "live", events.opened(Decimal(50_000), NOW.date(), bounds=days.bounds(NOW.date()))
+    )
+    tomorrow = NOW + timedelta(days=1)
+    lost: dict[str, Any] = {"profit_and_loss": Decimal(-100), "fee": "1"}
+    await recorded(conn, replace(fill(1, **lost), at=tomorrow))
+    async with conn.transaction():
+        book, _ = await mark(conn, "test", account, "live", tomorrow)
+    assert book.balances is not None
+    assert [book.realised_today, book.balances.day_loss(), book.balances.day_start_balance] == [-101, 101, 50_000]
+    await recorded(conn, fill(2, SELL, **lost))
+    book = (await read_books(conn, ["a"], "live"))["a"]
+    assert book.balances is not None
+    assert [book.realised_today, book.balances.balance, book.balances.day_start_balance] == [-101, 49_798, 49_899]
+    assert await rules(conn) == set()

@@ -91,6 +91,8 @@ FORBIDDEN: list[str | sql.Composed] = [
     "DELETE FROM account_log",
     "UPDATE broker_orders SET state = 'FILLED'",
     "UPDATE last_prices SET price = 1",
+    "UPDATE seals SET heads = 1",
+    "INSERT INTO sealed_heads VALUES (1, 'task', '1', 1, '')",
     "SELECT draw_client_order_id()",
     "SELECT lane_of('a', 'ES', 'T')",
     "SELECT setval('execution_tasks_id_seq', 1)",
@@ -161,6 +163,19 @@ GUARDED: list[tuple[str, str]] = [
         (statement.format(table), table)
         for table in ("fills", "account_log", "holdings")
         for statement in ("UPDATE {} SET account = 'b'", "DELETE FROM {}", "TRUNCATE {}")
+    ),
+    ("UPDATE dead_letters SET closed_seq = 9 WHERE false", "dead_letters"),
+    ("DELETE FROM dead_letters", "dead_letters"),
+    ("TRUNCATE dead_letters", "dead_letters"),
+    (
+        "INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)"
+        " VALUES (1, 1, 'FAILED', 'R', 'x', now())",
+        "dead_letters",
+    ),
+    *(
+        (statement.format(table), table)
+        for table in ("seals", "sealed_heads")
+        for statement in ("UPDATE {} SET hash = ''", "DELETE FROM {}", "TRUNCATE {}")
     ),
     (
         "INSERT INTO holdings (account, mode, trade_id, contract, root, quantity, opened_at, updated_at)"
@@ -273,7 +288,7 @@ async def test_objects_of_ours_cannot_be_shadowed(conn: Conn) -> None:
     await append(conn, "test", [LogEntry(task_id, 1, Status.SENDING, "INTENT", lease_s=60.0)])
     assert await value(conn, "SELECT array_agg(public.route_task(id, 'me', '{b,c}', NULL)::text) FROM"
                              " public.lock_unrouted_tasks(9)") == ["{2,3}"]  # fmt: skip
-    assert await value(conn, "SELECT count(*) FROM public.lock_due_tasks('{b}', 9, 9)") == 1
+    assert await value(conn, "SELECT count(*) FROM public.lock_due_tasks('{b}', 9, 9, 'dry')") == 1
     rows = await conn.execute("SELECT event_type, status, lane FROM public.execution_tasks ORDER BY id")
     entry = [("ENTRY", "SENDING", "a/NQ"), ("ENTRY", "PENDING", "b/-"), ("ENTRY", "PENDING", "c/-")]
     assert await rows.fetchall() == entry
@@ -298,15 +313,24 @@ CALLABLE = {
     "add_strategy_token",
     "append_account_log",
     "append_log",
+    "claim_notifications",
+    "connection_of",
+    "dead_letter_evidence",
+    "enqueue_retry",
     "enqueue_execution_task",
     "enqueue_protection",
     "enqueue_flattening",
+    "flattening_at",
+    "forget_connections",
     "halt_key",
     "ingest_signals",
     "lock_books",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "order_is_shown",
     "note_broker_orders",
+    "note_connections",
+    "note_notifications",
     "note_prices",
     "prepare_signals",
     "product_of",
@@ -316,12 +340,15 @@ CALLABLE = {
     "record_fills",
     "revoke_strategy_tokens",
     "route_task",
+    "seal_history",
     "set_control",
+    "settle_notifications",
     "strategy_of",
     "trade_facts",
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "leaving",
     "trades_to_flatten",
 }
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from psycopg.types.json import Jsonb
 
 from eventrouter.domain.tasks import LogEntry, Status, is_legal
+from eventrouter.store.chain import verify_chain
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.history import verify
 from eventrouter.store.tasks import append
@@ -40,6 +41,9 @@ ATTACKS = st.sampled_from(
         "INSERT INTO execution_logs (task_id, seq, prev_status, status, attempt, actor, reason)"
         " SELECT id, version + 2, status, status, attempts, 'me', 'R' FROM execution_tasks",
         "INSERT INTO execution_tasks (trade_id, event_type, status, attempts) VALUES ('T9', 'ENTRY', 'SUCCESS', 9)",
+        "UPDATE dead_letters SET closed_seq = opened_seq + 1",
+        "DELETE FROM dead_letters",
+        "SELECT enqueue_retry(id, '{}', NULL) FROM execution_tasks",
         "SELECT route_task(id, 'me', '{}', NULL) FROM execution_tasks",
         "SELECT route_task(max(id), 'me', '{a,NULL,b}', -5) FROM execution_tasks",
         "SELECT enqueue_execution_task('T9', 'ENTRY', '{\"symbol\": \"ES\"}', 'a'), 1 / 0",
@@ -116,7 +120,7 @@ class Histories(RuleBasedStateMachine):
             task_id,
             version + off,
             status,
-            "TEST",
+            data.draw(st.sampled_from(["TEST", "OPERATOR_RETRY"])),
             data.draw(TEXTS),
             detail=data.draw(st.sampled_from([{}, {"price": 1.5}])),
             run_in_s=data.draw(SECONDS),
@@ -153,6 +157,7 @@ class Histories(RuleBasedStateMachine):
         """Verify finds nothing, and has seen everything."""
         found = self.run(verify(self.conn))
         assert not found.violations
+        assert not self.run(verify_chain(self.conn)).violations
         counts = "SELECT (SELECT count(*) FROM execution_tasks), (SELECT count(*) FROM execution_logs)"
         assert self.owner.execute(counts).fetchone() == (found.tasks, found.log_rows)
 

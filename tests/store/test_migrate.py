@@ -35,6 +35,12 @@ TABLES = [
     "account_log",
     "last_prices",
     "controls",
+    "seals",
+    "sealed_heads",
+    "dead_letters",
+    "connection_states",
+    "notifications",
+    "notification_state",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 

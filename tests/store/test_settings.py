@@ -12,10 +12,12 @@ import pytest
 from eventrouter.config import Config
 from eventrouter.config.rules import table_of
 from eventrouter.domain.routing import Candidate, Route, RoutingTable
+from eventrouter.errors import ConfigError
 from eventrouter.logs import configure_logging
 from eventrouter.publishing import publish_configuration
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.settings import Change, TableCache, publish, routing_table
+from tests.live.settings_text import account
 from tests.processes import until_async
 from tests.store.stored_task import value
 
@@ -200,3 +202,36 @@ async def test_each_change_is_a_log_line(dsn: str) -> None:
         ("settings_withdrawn", "b"),
     ]
     assert lines[3]["difference"] == {"enabled": "[true, false]"}
+
+
+async def test_an_account_does_not_leave_what_it_holds(dsn: str) -> None:
+    """Another broker, or the broker's of its login: refused with what it holds and every account named; withdrawn: told."""
+    one, two = account("one", 1, "http://127.0.0.1:1", "one"), account("two", 2, "", "one")
+
+    def configured(*accounts: dict[str, Any]) -> Config:
+        return Config.model_validate({"accounts": accounts})
+
+    await started(dsn, configured(one, two), "run")
+    moved = configured({**one, "url": "http://127.0.0.1:2"}, two)
+    await started(dsn, moved, "run")
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO fills (account, mode, fill_id, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+            " SELECT name, 'live', '1', 'o', 'T', 'CON.F.US.MNQ.Z26', 'MNQ', 'BUY', 2, 24000, now()"
+            " FROM unnest(ARRAY['one', 'two']) AS a (name)"
+        )
+    with pytest.raises(ConfigError) as refused:
+        await started(dsn, configured(one, two), "run")
+    for name in ("one", "two"):
+        assert f"Account {name} holds 2 CON.F.US.MNQ.Z26" in str(refused.value)
+    with pytest.raises(ConfigError, match="Account two"):
+        await started(dsn, configured({**one, "url": "http://127.0.0.1:2"}, {**two, "broker_account": "3"}), "run")
+    assert await started(dsn, moved, "run") == []
+    said = io.StringIO()
+    configure_logging("json", "info", said)
+    try:
+        await started(dsn, configured({**one, "url": "http://127.0.0.1:2"}), "run")
+    finally:
+        configure_logging("console", "warning")
+    (line,) = (each for each in map(json.loads, said.getvalue().splitlines()) if each["event"] == "account_left_alone")
+    assert (line["account"], line["stake"]) == ("two", "holds 2 CON.F.US.MNQ.Z26")

@@ -7,8 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from eventrouter.domain import book as events
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts, trade_facts_of
+from eventrouter.store.books import append_event
 from eventrouter.store.connect import Conn
 from eventrouter.store.tasks import append, task_state, trade_facts
 from tests.router.book import enqueue, move, value
@@ -248,3 +250,72 @@ async def test_each_account_counts(db: Conn) -> None:
     await fill(db, theirs, "out-other", -1, account="other")
     assert (await stands(db))[0] == "closed"
     assert await value(db, "SELECT count(*) FROM holdings WHERE quantity <> 0") == 0
+
+
+async def test_the_net_is_what_the_broker_shows(db: Conn) -> None:
+    """Where it shows another one than our fills add up to: what it showed, and what was filled since then; until they agree."""
+    entry = await task(db, "ENTRY", *SENT)
+    await fill(db, entry, "1", 3)
+    await _book(db, events.out_of_sync("It is another one.", differences=[[MNQ, "1", "3"], ["other", "5", "0"]]))
+    found = await facts(db)
+    assert [(held.quantity, held.net, held.closable) for held in found.held] == [(Decimal(3), Decimal(1), Decimal(1))]
+    assert found.out_of_sync == "It is another one."
+    await fill(db, entry, "2", -1)
+    found = await facts(db)
+    assert [(held.quantity, held.net, held.closable) for held in found.held] == [(Decimal(2), Decimal(0), Decimal(0))]
+    await _book(db, events.in_sync())
+    found = await facts(db)
+    assert [held.closable for held in found.held] == [2]
+    assert found.out_of_sync is None
+
+
+async def test_a_proof_that_is_not_doubted_holds_nothing_up(db: Conn) -> None:
+    """Flat at the broker and in our fills, though two trades oppose each other: nothing more will be recorded that closes them."""
+    mine, theirs = await task(db, "ENTRY", *SENT), await task(db, "ENTRY", *SENT, trade="U")
+    await fill(db, mine, "1", 3)
+    await fill(db, theirs, "2", -1)
+    await _book(db, events.BookEvent("FLAT", {"control": 1, "scope": "all", "unresolved": []}, ""))
+    assert (await facts(db)).outdated == 1
+    await fill(db, mine, "3", -2)
+    found = await facts(db)
+    assert (found.outdated, found.is_open) == (None, False)
+
+
+async def _book(db: Conn, event: events.BookEvent) -> None:
+    async with db.transaction():
+        await append_event(db, "test", "real", "live", event)
+
+
+async def intent(db: Conn, task_id: int, held: int, quantity: int, *then: Status) -> None:
+    """An exit goes out for so many of what its trade holds, and stands there."""
+    state = await task_state(db, task_id)
+    assert state is not None
+    detail = {"contract": MNQ, "held": str(held), "quantity": str(quantity)}
+    assert await append(
+        db, "test", [LogEntry(task_id, state.version, Status.SENDING, "INTENT", lease_s=60.0, detail=detail)]
+    )
+    await move(db, task_id, *then)
+
+
+@pytest.mark.parametrize("then", [(), (Status.ACCEPTED,), (Status.UNKNOWN,), (Status.UNKNOWN, Status.REVIEW)])
+@pytest.mark.parametrize("event", ["EXIT", "REDUCE"])
+async def test_exits_of_other_trades_come_off_the_net(db: Conn, then: tuple[Status, ...], event: str) -> None:
+    """Sent, working or unknown, less what filled of them; not one that is over, nor one that closes the other side."""
+    long, short, more = [await task(db, "ENTRY", *SENT, Status.SUCCESS, trade=each) for each in ("T", "U", "V")]
+    await fill(db, long, "1", 3)
+    await fill(db, short, "2", -2)
+    await fill(db, more, "3", 2)
+    other = await task(db, event, trade="V")
+    await intent(db, await task(db, event, trade="U"), -2, 2, *then)
+    (held,) = (await facts(db)).held
+    assert [held.net, held.leaving, held.closable] == [3, 0, 3]
+    await intent(db, other, 2, 2, *then)
+    (held,) = (await facts(db)).held
+    assert [held.leaving, held.closable, held.room] == [2, 1, 3]
+    await fill(db, other, "4", -1)
+    (held,) = (await facts(db)).held
+    assert [held.net, held.leaving, held.closable] == [2, 1, 1]
+    if then == (Status.ACCEPTED,):
+        await move(db, other, Status.CANCELLED)
+        (held,) = (await facts(db)).held
+        assert [held.leaving, held.closable] == [0, 2]

@@ -123,10 +123,65 @@ async def test_dead_letters(site: Site, sql: Sql) -> None:
     assert await dead() == [review]
 
 
+async def test_a_dead_letter_in_full(site: Site, sql: Sql) -> None:
+    """Code, evidence and what to do; closed ones on request; of one task."""
+    other, task_id = enqueue(sql, "T-1"), enqueue(sql, "T-2")
+    for each in (other, task_id):
+        walk(sql, each, "SENDING", "UNKNOWN", "REVIEW")
+    status, (letter,) = await site.get(f"/api/dead-letters?task={task_id}")
+    assert (status, letter["id"], letter["status"], letter["code"]) == (200, task_id, "REVIEW", "TEST")
+    assert [step["status"] for step in letter["evidence"]["steps"]] == ["UNKNOWN", "REVIEW"]
+    assert "resolve" in letter["suggestion"]
+    status, task = await site.act(f"/api/tasks/{task_id}/resolve", {"actor": "ann", "reason": "is there"})
+    assert (status, task["status"]) == (200, "SUCCESS")
+    assert (await site.get(f"/api/dead-letters?task={task_id}"))[1] == []
+    _, (letter,) = await site.get(f"/api/dead-letters?task={task_id}&closed=true")
+    assert (letter["closed_by"], letter["closed_how"], letter["closed_reason"]) == (
+        "ann",
+        "OPERATOR_RESOLVE",
+        "is there",
+    )
+    _, page = await site.get(f"/api/dead-letters?closed=true&before={letter['letter']}")
+    assert [row["id"] for row in page] == [other]
+
+
+async def test_a_retry_says_what_stands_in_its_way(site: Site, sql: Sql) -> None:
+    """409 with a code of its own until the body says otherwise; a changed order is a new task."""
+    task_id = enqueue(sql, "T-1")
+    walk(sql, task_id, "SENDING", "UNKNOWN", "REVIEW")
+    path = f"/api/tasks/{task_id}/retry"
+    unconfirmed: list[dict[str, Any]] = [{}, {"confirm": task_id + 1}, {"even_if_old": True, "even_if_held": True}]
+    for body in unconfirmed:
+        status, answer = await site.act(path, body)
+        assert (status, answer["code"]) == (409, "NOT_CONFIRMED")
+    wrong: list[dict[str, Any]] = [
+        {"confirm": "1"},
+        {"confirm": True},
+        {"even_if_old": 1},
+        {"even_if_held": "yes"},
+        {"set": []},
+    ]
+    wrong += [
+        {"set": {"quantity": 1}},
+        {"set": {"quantity": ""}},
+        {"set": {"symbol": "ES"}},
+        {"set": {"quantity": "x"}},
+    ]
+    for body in wrong:
+        status, answer = await site.act(path, {"confirm": task_id, **body})
+        assert (body, status, answer["code"]) == (body, 422, "FIELD_WRONG")
+    assert statuses(sql, task_id) == ["PENDING", "SENDING", "UNKNOWN", "REVIEW"]
+    status, task = await site.act(path, {"confirm": task_id, "set": {"quantity": "1"}})
+    assert (status, task["retry_of"], task["payload"]["quantity"]) == (200, task_id, "1")
+    assert statuses(sql, task_id)[-1] == "CANCELLED"
+
+
 async def test_a_bad_parameter(site: Site) -> None:
     """400, as JSON with code and message."""
     numbers = ["before=0", "before=-1", "before=x", "before=9223372036854775808", "before=²", "limit=1.5", "limit="]
     for path in (
+        "dead-letters?closed=yes",
+        "dead-letters?task=x",
         "signals?strategy=%00",
         *(f"dead-letters?{each}" for each in numbers),
         "tasks?status=DONE",
@@ -155,7 +210,9 @@ async def test_an_action(site: Site, sql: Sql, before: list[str], actions: list[
     task_id = enqueue(sql, "T-1")
     walk(sql, task_id, *before)
     for action, expected in zip(actions, after, strict=True):
-        status, task = await site.act(f"/api/tasks/{task_id}/{action}", {"actor": "ann", "reason": "because"})
+        status, task = await site.act(
+            f"/api/tasks/{task_id}/{action}", {"actor": "ann", "reason": "because", "confirm": task_id}
+        )
         assert (status, task["id"], task["status"]) == (200, task_id, expected)
     assert statuses(sql, task_id) == ["PENDING", *before, *after]
     last = sql.execute("SELECT actor, reason, message FROM execution_logs ORDER BY id DESC LIMIT 1").fetchone()
