@@ -132,8 +132,9 @@ class Executor:
         recordings: list[asyncio.Task[None]] = []
         try:
             for send in sends:
-                outcome = await send_once(self._connection.connector, send, send_until - time.monotonic())
-                entry = outcome_entry(send, outcome, datetime.now(UTC))
+                began = time.monotonic()
+                outcome = await send_once(self._connection.connector, send, send_until - began)
+                entry = outcome_entry(send, outcome, datetime.now(UTC), time.monotonic() - began)
                 acceptance = acceptance_of(send, outcome)
                 recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task, acceptance)))
                 if entry.status == Status.UNKNOWN:

@@ -33,8 +33,8 @@ async def send_once(connector: Connector, send: Send, within_s: float) -> Outcom
         return Unknown(Answer(), f"The connector failed: {type(error).__name__}: {error}")
 
 
-def outcome_entry(send: Send, outcome: Outcome, now: datetime) -> LogEntry:
-    """The log row that an outcome adds to the row of its intent."""
+def outcome_entry(send: Send, outcome: Outcome, now: datetime, took_s: float) -> LogEntry:
+    """The log row that an outcome adds to the row of its intent. `took_s`: from handing the order to the connector to its answer."""
     task, version = send.task, send.task.version + 1
     order_id: str | None = None
     match outcome:
@@ -48,7 +48,7 @@ def outcome_entry(send: Send, outcome: Outcome, now: datetime) -> LogEntry:
             status, reason = Status.UNKNOWN, "UNKNOWN_OUTCOME"
         case NotSent(message, retry_after_s):
             return _later(task, now, "NOT_SENT", message, Answer(), retry_after_s)
-    detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {})}
+    detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {}), "took_ms": round(took_s * 1000, 1)}
     return LogEntry(task.id, version, status, reason, message, answer.code, answer.body, detail=detail)
 
 

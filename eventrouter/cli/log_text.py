@@ -1,13 +1,11 @@
 """Logs of tasks as people read them: what happened when, in what size and why. `logs --json` has all of it."""
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eventrouter.domain.tasks import Status
-
-_LONGEST = 300
+from eventrouter.domain.telling import calculation, told
 
 Row = Mapping[str, Any]
 Told = tuple[Row, Sequence[Row]]
@@ -28,7 +26,7 @@ def log_lines(task: Row, rows: Sequence[Row], width: int | None = None) -> Itera
     for row in rows:
         by = f" (by {row['actor']})" if row["actor"] != actor else ""
         actor = row["actor"]
-        first, *others = list(_told(task, row)) or [""]
+        first, *others = list(told(task, row)) or [""]
         words = [f"{word:<{size}}" for word, size in zip((row["status"], row["reason"]), widths, strict=True)]
         head = f"{_ms(task, row):>12} ms  {'  '.join(words)}  "
         yield from _wrapped(head, [f"{first}{by}".strip(), *others], width)
@@ -52,11 +50,11 @@ def _summary(task: Row, rows: Sequence[Row]) -> tuple[str, ...]:
     end = next((row for row in rows if row["status"] == task["status"]), rows[-1])
     detail = intent["detail"] or {} if intent else {}
     fills = [row for row in rows if row["reason"] == "FILL"]
-    why = _calculation(detail)
+    why = calculation(detail)
     if task["status"] != Status.SUCCESS:
         why = f"{end['reason']}: {end['message'] or ''}"
     elif why is None and fills:
-        why = " ".join(sentence for row in fills for sentence in _told(task, row))
+        why = " ".join(sentence for row in fills for sentence in told(task, row))
     return (
         task["account"] or "-",
         str(detail.get("quantity") or "-"),
@@ -77,44 +75,3 @@ def _wrapped(head: str, sentences: Sequence[str], width: int | None) -> Iterator
     lines = [line for each in sentences for line in (textwrap.wrap(each, room) if room else [each])] or [""]
     yield f"{head}{lines[0]}".rstrip()
     yield from (f"{' ' * len(head)}{line}" for line in lines[1:])
-
-
-def _told(task: Row, row: Row) -> Iterator[str]:
-    """What a row says, one sentence after the other."""
-    detail = row["detail"] if isinstance(row["detail"], Mapping) else {}
-    if row["message"]:
-        yield row["message"][:_LONGEST] + (f" Realised {detail['pnl']}." if detail.get("pnl") is not None else "")
-        if calculation := _calculation(detail):
-            yield f"It would have been: {calculation}"
-    elif row["reason"] == "ENQUEUED":
-        yield _asked(detail)
-    elif row["reason"] == "INTENT" and detail.get("quantity"):
-        yield from _intent(detail)
-    elif detail.get("order_id"):
-        yield f"The broker's order {detail['order_id']}."
-    elif row["reason"] == "DONE" and task["mode"] == "dry":
-        yield "Simulated: nothing left this machine."
-    elif row["response_body"]:
-        yield row["response_body"][:_LONGEST]
-
-
-def _asked(detail: Row) -> str:
-    """What the alert asks for, and the route that it took."""
-    payload = detail.get("payload") or {}
-    words = [payload.get(name) for name in ("direction", "quantity", "symbol")]
-    asked = " ".join(word if isinstance(word, str) else json.dumps(word) for word in words if word is not None)
-    route = (detail.get("plan") or {}).get("route")
-    return ", ".join(filter(None, (asked, f"route {route}" if route else "")))
-
-
-def _intent(detail: Row) -> Iterator[str]:
-    """What is sent, and how its size came about."""
-    contract = "" if detail.get("contract") in (None, "-") else f" {detail['contract']}"
-    yield f"{detail.get('direction') or 'Close'} {detail['quantity']}{contract}."
-    if calculation := _calculation(detail):
-        yield calculation
-
-
-def _calculation(detail: Row) -> str | None:
-    found = (detail.get("sizing") or {}).get("calculation")
-    return None if found is None else str(found)
