@@ -48,7 +48,11 @@ def outcome_entry(send: Send, outcome: Outcome, now: datetime, took_s: float) ->
             status, reason = Status.UNKNOWN, "UNKNOWN_OUTCOME"
         case NotSent(message, retry_after_s):
             return _later(task, now, "NOT_SENT", message, Answer(), retry_after_s)
-    detail = {**(answer.detail or {}), **({"order_id": order_id} if order_id else {}), "took_ms": round(took_s * 1000, 1)}
+    detail = {
+        **(answer.detail or {}),
+        **({"order_id": order_id} if order_id else {}),
+        "took_ms": round(took_s * 1000, 1),
+    }
     return LogEntry(task.id, version, status, reason, message, answer.code, answer.body, detail=detail)
 
 

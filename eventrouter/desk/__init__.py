@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from eventrouter.desk import signals, tasks
 from eventrouter.desk.render import BASE, static
 
 __all__ = ["add_desk"]
@@ -11,3 +12,4 @@ def add_desk(app: web.Application, base: str = "") -> None:
     """Adds the desk's pages and files to the operator's application, which is mounted at `base`."""
     app[BASE] = base
     app.router.add_get("/static/{name}", static)
+    app.add_routes([*signals.routes, *tasks.routes])

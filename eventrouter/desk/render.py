@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from eventrouter.desk import charts
 from eventrouter.web.viewer import viewer_of
 
 _STATIC = files("eventrouter.desk") / "static"
@@ -110,13 +111,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"time": time_tag, "money": money, "number": number, "age": age, "query": query_text}
-    made.globals |= {"asset": asset}
+    made.filters |= {"duration": charts.duration}
+    made.globals |= {"asset": asset, "strip": charts.strip}
     return made
 
 
 def asset(name: str) -> str:
-    """The address of a file of the desk, below its base. Raises KeyError when there is none."""
-    return f"/static/{name}?v={_files()[name][1]}"
+    """The address of a file of the desk, below its base. Raises KeyError when there is none.
+
+    A script has no hash there: modules import each other by name, and one with two addresses would run twice.
+    """
+    digest = _files()[name][1]
+    return f"/static/{name}" if name.endswith(".js") else f"/static/{name}?v={digest}"
 
 
 def time_tag(value: datetime | None, style: str = "time") -> Markup:

@@ -32,7 +32,9 @@ def _asked(detail: Row) -> str:
     """What the alert asks for, and the route that it took."""
     payload, plan = (each if isinstance(each, Mapping) else {} for each in (detail.get("payload"), detail.get("plan")))
     words = [payload.get(name) for name in ("direction", "quantity", "symbol")]
-    asked = " ".join(word if isinstance(word, str) else json.dumps(word, default=str) for word in words if word is not None)
+    asked = " ".join(
+        word if isinstance(word, str) else json.dumps(word, default=str) for word in words if word is not None
+    )
     route = plan.get("route")
     return ", ".join(filter(None, (asked[:_LONGEST], f"route {route}" if route else "")))
 

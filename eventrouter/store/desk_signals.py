@@ -15,7 +15,7 @@ MOST_LOOKED_THROUGH = 10_000
 OUTCOMES = ("REFUSED", "REPEAT", "NO ORDER")
 """How a signal can end without any task: filters beside the statuses of tasks."""
 
-_PIECE = 1_000
+_FIRST_PIECE, _PIECE = 200, 1_000  # where the filters let most through, the first is enough
 _MOST_OF_A_TRADE = 1_000
 _MOST_WORDS = 8
 _NO_ID = 2**63 - 1
@@ -98,14 +98,14 @@ async def _walk(
     name, values = _walked_by(wanted)
     exact = words is None and _is_all(wanted, name)
     found: list[int] = []
-    looked, size = 0, PAGE_ROWS + 1 if exact else _PIECE
+    looked, size = 0, PAGE_ROWS + 1 if exact else _FIRST_PIECE
     while looked < MOST_LOOKED_THROUGH:
         ids = await _ids(conn, name, {**values, "low": low, "before": before, "most": size})
         found += ids if exact else await _fitting(conn, wanted, words, ids)
         looked += len(ids)
         if len(found) > PAGE_ROWS or len(ids) < size:
             return found, None, None
-        before = ids[-1]
+        before, size = ids[-1], min(_PIECE, MOST_LOOKED_THROUGH - looked)
     return found, before, looked
 
 

@@ -14,6 +14,7 @@ from eventrouter.errors import IllegalTransition, NotKnown, RowRefused, SignalRe
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
 from eventrouter.web.context import CONTEXT
+from eventrouter.web.viewer import Viewer, set_viewer
 
 _log = get_logger("eventrouter.web")
 RETRY_AFTER_S = 5
@@ -139,8 +140,11 @@ async def operator_only(request: web.Request, handler: Handler) -> web.StreamRes
     origin = request.headers.get("Origin")
     if origin is not None and _netloc_of(origin) != request.host.lower():
         return error(403, "ORIGIN_FOREIGN", "This request comes from another site's page.")
-    if request.method == "POST" and request.content_type != "application/json":
+    # a form can be sent by any page, so the browser must say that it was one of ours
+    form = origin is not None and request.content_type == "application/x-www-form-urlencoded"
+    if request.method == "POST" and not form and request.content_type != "application/json":
         return error(415, "JSON_ONLY", "Send Content-Type: application/json.")
+    set_viewer(request, Viewer("local", "operate"))
     return await handler(request)
 
 

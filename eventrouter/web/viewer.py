@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-_KEY = "viewer"
-
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
@@ -25,10 +23,13 @@ class Viewer:
         return self.role == "operate"
 
 
+_KEY = web.RequestKey("viewer", Viewer)
+
+
 def viewer_of(request: web.Request) -> Viewer:
     """Who looks. A request that nobody has identified may change nothing."""
     found = request.get(_KEY)
-    return found if isinstance(found, Viewer) else Viewer("nobody", "view")
+    return Viewer("nobody", "view") if found is None else found
 
 
 def set_viewer(request: web.Request, viewer: Viewer) -> None:

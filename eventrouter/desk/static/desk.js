@@ -29,7 +29,9 @@ export async function renew(name) {
   const focused = document.activeElement?.id;
   const known = new Set([...place.querySelectorAll("tr[id]")].map((row) => row.id));
   const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const opened = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   place.replaceChildren(...made.body.childNodes);
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   if (known.size) {
     for (const row of place.querySelectorAll("tr[id]")) if (!known.has(row.id)) row.classList.add("new");
   }
