@@ -27,7 +27,7 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
+from eventrouter.reconcile import explain_held_up, explain_unclaimed, explain_waiting, reconcile
 from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
@@ -131,11 +131,8 @@ class ExecutionRouter:
         return sum(executor.in_flight + executor.asking for executor in self._executors.values())
 
     def connection_states(self) -> dict[str, str]:
-        """Each connection's name → "open", or why it is not."""
-        return {
-            connection.name: "open" if connection.ready.is_set() else connection.fault or "opening"
-            for connection in self.connections
-        }
+        """Each connection's name → "open", or why it is not, or that its broker does not answer."""
+        return {connection.name: connection.state for connection in self.connections}
 
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
@@ -243,10 +240,12 @@ class ExecutionRouter:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if connection.wake.is_set():
             return
-        await explain_held_up(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
+        for explain in (explain_held_up, explain_waiting):
+            await explain(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
-        wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
+        allowed_in_s = connection.allowance().again_s
+        wait_s = min(self._poll_interval, *(max(0.0, each) for each in (due_in_s, allowed_in_s) if each is not None))
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await connection.wake.wait()
