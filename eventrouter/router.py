@@ -245,7 +245,7 @@ class ExecutionRouter:
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
         allowed_in_s = connection.allowance().again_s
-        wait_s = min(self._poll_interval, *(max(0.0, each) for each in (due_in_s, allowed_in_s) if each is not None))
+        wait_s = min(max(0.0, each) for each in (self._poll_interval, due_in_s, allowed_in_s) if each is not None)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await connection.wake.wait()
