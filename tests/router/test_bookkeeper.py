@@ -462,7 +462,7 @@ async def test_what_was_held_before_us_is_nobodys_trade(desk: Desk) -> None:
 
 
 async def test_an_order_placed_by_hand_is_told_once_and_left_alone(desk: Desk) -> None:
-    """It and one under an id like ours are told, ours are not; they count as exposure, and an exit leaves them there."""
+    """It and one under an id like ours are told, ours are not; they count as exposure, and go on working."""
     limit = {"kind": 1, "limitPrice": 20_000}
     by_hand = await desk.rig.control.placed(3, **limit)
     like_ours = await desk.rig.control.placed(1, customTag="a" * 20, **limit)
@@ -483,7 +483,7 @@ async def test_an_order_placed_by_hand_is_told_once_and_left_alone(desk: Desk) -
     )
     found = {detail["order"]: (detail, message) for detail, message in await rows.fetchall()}
     detail, message = found[str(by_hand)]
-    assert (detail["side"], detail["quantity"], detail["limit_price"]) == ("BUY", "3", "20000")
+    assert (detail["side"], detail["quantity"], Decimal(detail["limit_price"])) == ("BUY", "3", Decimal(20_000))
     assert "under no id of ours" in message
     assert f"under the id '{'a' * 20}', which no task here has" in found[str(like_ours)][1]
     report = await account_reports.account(desk.db, "one")
