@@ -1,5 +1,6 @@
 """A broker that is away costs nobody an attempt, an unknown entry holds up its account, and a start looks before it claims."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -161,24 +162,25 @@ async def test_a_look_up_waits_as_long_as_the_broker_asked(db: Conn, start: Star
 # the start
 
 
-async def test_what_was_left_behind_is_looked_up_before_the_first_claim(db: Conn, start: Start, broker: Broker) -> None:
-    """An entry of another account on the same login goes out only after the answer."""
+async def test_what_was_left_behind_is_looked_up_before_the_first_claim(
+    db: Conn, start: Start, broker: Broker, broker_named: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of another account on the same login goes out only after the answer; other logins do not wait."""
+    monkeypatch.setattr(connection_module, "LOOK_WITHIN_S", 30.0)
+    broker_named("beta")
     broker.searchable.clear()
     broker.found = DONE
     left = await enqueue_live(db, "left")
     await move(db, left, Status.SENDING, lease_s=0.0)
     entry = await enqueue(db, "new", account="other", mode="live")
-    await start(**LIVE, sleeping=False)
+    await start(**{**LIVE, "accounts": [*TWO, live("third", "beta")]}, sleeping=False)
     await until_async(lambda: _looked(broker), what="the look-up")
+    for number, symbol in enumerate(["NQ", "ES", "CL", "GC"]):
+        await reaches(db, await enqueue(db, f"b{number}", account="third", symbol=symbol, mode="live"), Status.SUCCESS)
     assert broker.placed == []
     broker.searchable.set()
     for task in (left, entry):
         await reaches(db, task, Status.SUCCESS)
-    order = (
-        "SELECT (SELECT created_at FROM execution_logs WHERE task_id = %s AND reason = 'FOUND') <"
-        " (SELECT created_at FROM execution_logs WHERE task_id = %s AND reason = 'INTENT')"
-    )
-    assert await value(db, order, left, entry)
 
 
 async def _looked(broker: Broker) -> bool:
@@ -241,11 +243,21 @@ async def test_a_probe_closes_the_circuit(
 ) -> None:
     """One entry goes out when the pause is over; those behind it wait for what becomes of it."""
     monkeypatch.setattr(circuit, "FIRST_PAUSE_S", 0.2)
-    broker.replies = deque([AWAY] * (TRIPS_AFTER + 1))
-    await start(**LIVE, sleeping=False)
+    answers = asyncio.Event()
+
+    async def probed(_order: Order) -> Outcome:
+        await answers.wait()
+        return AWAY
+
+    broker.replies = deque([*[AWAY] * TRIPS_AFTER, probed])
+    router = await start(**LIVE, sleeping=False)
     tasks = [await enqueue_live(db, "t")]
-    await until_async(lambda: _placed(broker, TRIPS_AFTER))
+    await told(db, tasks[0], "CIRCUIT_OPEN")
     tasks += [await enqueue_live(db, f"o{n}", symbol=symbol) for n, symbol in enumerate(["ES", "GC", "CL"])]
+    await until_async(lambda: _placed(broker, TRIPS_AFTER + 1))
+    await waited(router, db)
+    assert len(broker.placed) == TRIPS_AFTER + 1
+    answers.set()
     for task in tasks:
         await reaches(db, task, Status.SUCCESS)
     assert sum([await attempts(db, task) for task in tasks]) == TRIPS_AFTER + 1 + len(tasks)
