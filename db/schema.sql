@@ -151,6 +151,61 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) RETURNS TABLE(id bigint, kind text, severity text, title text, body text, account text, task_id bigint, created_at timestamp with time zone, attempts integer, reached text[], waiting bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    v_now    TIMESTAMPTZ;
+    v_rounds TIMESTAMPTZ[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('eventrouter.notifications', 0));
+    v_now := clock_timestamp();
+    IF NOT EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.due_at <= v_now)
+       OR EXISTS (SELECT FROM notifications n WHERE n.due_at IS NOT NULL AND n.claimed_until > v_now) THEN
+        RETURN;
+    END IF;
+    SELECT COALESCE(array_agg(r ORDER BY r), '{}') INTO v_rounds
+    FROM notification_state s, unnest(s.rounds) r WHERE r > v_now - INTERVAL '1 minute';
+    IF cardinality(v_rounds) >= p_per_minute THEN
+        RETURN;
+    END IF;
+    UPDATE notification_state SET rounds = v_rounds || v_now;
+    DELETE FROM notifications n WHERE n.due_at IS NULL AND n.created_at < v_now - INTERVAL '90 days';
+    RETURN QUERY
+    WITH taken AS (
+        UPDATE notifications n
+        SET worker = p_worker, claimed_until = v_now + make_interval(secs => p_lease_s)
+        WHERE n.id IN (SELECT m.id FROM notifications m
+                       WHERE m.due_at IS NOT NULL AND (m.attempts = 0 OR m.due_at <= v_now) ORDER BY m.id LIMIT p_most)
+        RETURNING n.*
+    )
+    SELECT t.id, t.kind, t.severity, t.title, t.body, t.account, t.task_id, t.created_at, t.attempts, t.reached,
+           (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL)
+    FROM taken t
+    ORDER BY t.id;
+END
+$$;
+
+CREATE FUNCTION public.connection_of(p_account text) RETURNS TABLE(account text, router text, connection text, mode text, state text, code text, message text, since timestamp with time zone, seen_at timestamp with time zone, fresh boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT c.account, c.router, c.connection, c.mode, c.state, c.code, c.message, c.since, c.seen_at,
+           c.seen_at > clock_timestamp() - INTERVAL '1 minute' AS fresh
+    FROM connection_states c
+    WHERE c.account = p_account COLLATE "C"
+    ORDER BY c.seen_at > clock_timestamp() - INTERVAL '1 minute' DESC, c.state <> 'open' DESC, c.seen_at DESC
+    LIMIT 1;
+END
+$$;
+
 CREATE FUNCTION public.controls_chain() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -583,6 +638,35 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('action', c.action, 'scope', c.scope, 'actor', c.actor, 'reason', c.reason, 'at', c.created_at)
+        FROM (SELECT l.seq, (l.detail ->> 'control')::BIGINT AS control FROM account_log l
+              WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind LIKE 'FLAT%' AND l.kind = 'FLATTEN_STARTED'
+                AND l.created_at <= p_at
+              ORDER BY l.seq DESC LIMIT 1) s
+        JOIN controls c ON c.id = s.control
+        WHERE NOT EXISTS (SELECT FROM account_log e
+                          WHERE e.account = p_account COLLATE "C" AND e.mode = p_mode AND e.kind LIKE 'FLAT%' AND e.seq > s.seq
+                            AND e.kind IN ('FLAT', 'FLATTEN_WITHDRAWN') AND e.created_at < p_at - INTERVAL '1 minute'));
+END
+$$;
+
+CREATE FUNCTION public.forget_connections(p_router text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states WHERE router = p_router;
+END
+$$;
+
 CREATE FUNCTION public.halt_key() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'public', 'pg_temp'
@@ -905,6 +989,51 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM connection_states
+    WHERE account = ANY (p_accounts) AND router <> p_router AND seen_at < clock_timestamp() - INTERVAL '1 hour';
+    INSERT INTO connection_states AS c (account, router, connection, mode, state, code, message)
+    SELECT u.account, p_router, p_connection, p_mode, u.state, u.code, u.message
+    FROM unnest(p_accounts, p_states, p_codes, p_messages) AS u (account, state, code, message)
+    ORDER BY u.account
+    ON CONFLICT (account, router) DO UPDATE
+    SET connection = EXCLUDED.connection, mode = EXCLUDED.mode, state = EXCLUDED.state, code = EXCLUDED.code,
+        message = EXCLUDED.message, seen_at = EXCLUDED.seen_at,
+        since = CASE WHEN (c.state, c.code) IS NOT DISTINCT FROM (EXCLUDED.state, EXCLUDED.code) THEN c.since ELSE EXCLUDED.since END;
+END
+$$;
+
+CREATE FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_written INTEGER;
+BEGIN
+    IF p_after IS NOT NULL THEN
+        INSERT INTO notification_state AS s (position) VALUES (p_after)
+        ON CONFLICT (single) DO UPDATE SET position = EXCLUDED.position WHERE s.position = p_before;
+        IF NOT FOUND THEN
+            RETURN -1;
+        END IF;
+    END IF;
+    INSERT INTO notifications (kind, severity, title, body, account, task_id, topic, created_at, due_at, reached)
+    SELECT n.kind, n.severity, n.title, n.body, n.account, n.task_id, n.topic, COALESCE(n.at, clock_timestamp()),
+           clock_timestamp() + make_interval(secs => p_wait_s), COALESCE(n.reached, '{}')
+    FROM ROWS FROM (jsonb_to_recordset(p_notices)
+        AS (kind TEXT, severity TEXT, title TEXT, body TEXT, account TEXT, task_id BIGINT, topic TEXT, at TIMESTAMPTZ, reached TEXT[]))
+        WITH ORDINALITY AS n (kind, severity, title, body, account, task_id, topic, at, reached, ord)
+    ORDER BY n.ord
+    ON CONFLICT (topic) DO NOTHING;
+    GET DIAGNOSTICS v_written = ROW_COUNT;
+    RETURN v_written;
+END
+$$;
+
 CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1077,12 +1206,12 @@ CREATE FUNCTION public.read_account_facts(p_accounts text[], p_owners text[], p_
     AS $$
 BEGIN
     RETURN (
-        WITH RECURSIVE latest (scope, action, id) AS (
-            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
+        WITH RECURSIVE latest (scope, action, id, actor, reason, created_at) AS (
+            (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
             UNION ALL
-            SELECT n.scope, n.action, n.id
+            SELECT n.scope, n.action, n.id, n.actor, n.reason, n.created_at
             FROM latest l
-            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
+            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c WHERE c.scope > l.scope
                                 ORDER BY c.scope, c.id DESC LIMIT 1) n
         ), owned (owner, account) AS (
             SELECT o.owner, s.name
@@ -1097,7 +1226,7 @@ BEGIN
             SELECT w.account FROM owned w
         )
         SELECT jsonb_build_object(
-            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
+            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id, l.actor, l.reason, l.created_at)), '[]') FROM latest l),
             'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
                        FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
             'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
@@ -1140,7 +1269,8 @@ BEGIN
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
                                     AND t.last_attempt_at > now() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
-                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
+                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1),
+                'connection', (SELECT jsonb_build_array(k.state, k.code, k.message, k.since) FROM connection_of(w.account) k WHERE k.fresh)
             )), '{}') FROM wanted w)));
 END
 $$;
@@ -1317,6 +1447,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.settle_notifications(p_worker text, p_results jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE notifications n
+    SET attempts = n.attempts + 1,
+        reached = ARRAY(SELECT DISTINCT u FROM unnest(n.reached || r.reached) u ORDER BY u),
+        last_error = COALESCE(r.error, n.last_error),
+        due_at = clock_timestamp() + make_interval(secs => r.again_in_s),
+        sent_at = CASE WHEN r.sent THEN clock_timestamp() END,
+        worker = NULL,
+        claimed_until = NULL
+    FROM jsonb_to_recordset(p_results) AS r (id BIGINT, reached TEXT[], error TEXT, again_in_s FLOAT8, sent BOOLEAN)
+    WHERE n.id = r.id AND n.worker = p_worker;
+    RETURN (SELECT count(*) FROM notifications w WHERE w.due_at IS NOT NULL);
+END
+$$;
+
 CREATE FUNCTION public.strategy_of(p_task_id bigint) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1412,8 +1561,12 @@ BEGIN
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
     IF (v_facts ->> 'filled')::BOOLEAN THEN
         v_facts := v_facts || jsonb_build_object('last', (
-            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at,
+                                     CASE WHEN f.task_id IS NULL OR t.event_type = 'EXIT_FLATTEN'
+                                          THEN flattening_at(f.account, f.mode, f.created_at) END)
+            FROM fills f
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            LEFT JOIN execution_tasks t ON t.id = f.task_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;
@@ -1601,6 +1754,7 @@ CREATE TABLE public.account_log (
     state jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT account_log_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT account_log_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
     CONSTRAINT account_log_seq_check CHECK ((seq >= 1))
@@ -1679,6 +1833,20 @@ CREATE TABLE public.broker_orders (
     CONSTRAINT broker_orders_state_check CHECK ((state = ANY (ARRAY['WORKING'::text, 'FILLED'::text, 'CANCELLED'::text, 'EXPIRED'::text, 'REJECTED'::text, 'UNCLEAR'::text])))
 );
 
+CREATE TABLE public.connection_states (
+    account text NOT NULL COLLATE pg_catalog."C",
+    router text NOT NULL,
+    connection text NOT NULL,
+    mode text NOT NULL,
+    state text NOT NULL,
+    code text,
+    message text,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT connection_states_mode_check CHECK ((mode = ANY (ARRAY['dry'::text, 'live'::text]))),
+    CONSTRAINT connection_states_state_check CHECK ((state = ANY (ARRAY['opening'::text, 'open'::text, 'down'::text])))
+);
+
 CREATE TABLE public.controls (
     id bigint NOT NULL,
     scope text NOT NULL COLLATE pg_catalog."C",
@@ -1687,6 +1855,7 @@ CREATE TABLE public.controls (
     reason text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     hash bytea NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CONSTRAINT controls_action_check CHECK ((action = ANY (ARRAY['halt'::text, 'reduce'::text, 'resume'::text, 'flatten'::text]))),
     CONSTRAINT controls_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT controls_scope_check CHECK (((scope = 'all'::text) OR (scope ~ '^(account|strategy):.'::text)))
@@ -1867,6 +2036,43 @@ CREATE TABLE public.last_prices (
     CONSTRAINT last_prices_price_check CHECK (((price > '-1000000000000000000000000000000'::numeric) AND (price < '1000000000000000000000000000000'::numeric)))
 );
 
+CREATE TABLE public.notification_state (
+    single boolean DEFAULT true NOT NULL,
+    "position" text NOT NULL,
+    rounds timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    CONSTRAINT notification_state_single_check CHECK (single)
+);
+
+CREATE TABLE public.notifications (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,
+    account text COLLATE pg_catalog."C",
+    task_id bigint,
+    topic text COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    due_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    reached text[] DEFAULT '{}'::text[] NOT NULL,
+    sent_at timestamp with time zone,
+    last_error text,
+    worker text,
+    claimed_until timestamp with time zone,
+    CONSTRAINT notifications_claimed CHECK (((worker IS NULL) = (claimed_until IS NULL))),
+    CONSTRAINT notifications_severity_check CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text, 'critical'::text])))
+);
+
+ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE VIEW public.open_dead_letters AS
  SELECT d.id,
     d.task_id,
@@ -2025,6 +2231,9 @@ ALTER TABLE ONLY public.automated_signals
 ALTER TABLE ONLY public.broker_orders
     ADD CONSTRAINT broker_orders_pkey PRIMARY KEY (account, order_id);
 
+ALTER TABLE ONLY public.connection_states
+    ADD CONSTRAINT connection_states_pkey PRIMARY KEY (account, router);
+
 ALTER TABLE ONLY public.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
@@ -2051,6 +2260,15 @@ ALTER TABLE ONLY public.holdings
 
 ALTER TABLE ONLY public.last_prices
     ADD CONSTRAINT last_prices_pkey PRIMARY KEY (root);
+
+ALTER TABLE ONLY public.notification_state
+    ADD CONSTRAINT notification_state_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_topic_key UNIQUE (topic);
 
 ALTER TABLE ONLY public.product_families
     ADD CONSTRAINT product_families_pkey PRIMARY KEY (root);
@@ -2085,6 +2303,8 @@ CREATE INDEX account_log_external ON public.account_log USING btree (account, ((
 
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
+CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
+
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
 CREATE INDEX automated_signals_strategy ON public.automated_signals USING btree (strategy, received_at);
@@ -2100,6 +2320,8 @@ CREATE INDEX broker_orders_working ON public.broker_orders USING btree (account,
 CREATE INDEX controls_flattening ON public.controls USING btree (scope, id DESC) WHERE (action = 'flatten'::text);
 
 CREATE INDEX controls_scope ON public.controls USING btree (scope, id DESC);
+
+CREATE INDEX controls_xid ON public.controls USING btree (xid);
 
 CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (client_order_id);
 
@@ -2144,6 +2366,8 @@ CREATE INDEX fills_task ON public.fills USING btree (task_id);
 CREATE INDEX fills_trade ON public.fills USING btree (trade_id, account);
 
 CREATE INDEX holdings_open ON public.holdings USING btree (account, mode) WHERE (quantity <> (0)::numeric);
+
+CREATE INDEX notifications_waiting ON public.notifications USING btree (id) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX sealed_heads_few ON public.sealed_heads USING btree (kind, name, seq) WHERE (kind <> 'task'::text);
 
@@ -2245,6 +2469,12 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.connection_of(p_account text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.connection_of(p_account text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.controls_chain() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.controls_guard() FROM PUBLIC;
@@ -2288,6 +2518,12 @@ REVOKE ALL ON FUNCTION public.execution_tasks_seed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.fills_hold() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.flattening_at(p_account text, p_mode text, p_at timestamp with time zone) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.forget_connections(p_router text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forget_connections(p_router text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.halt_key() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
@@ -2312,6 +2548,12 @@ GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter
 
 REVOKE ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_broker_orders(p_mode text, p_ours boolean, p_orders text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_connections(p_router text, p_connection text, p_mode text, p_accounts text[], p_states text[], p_codes text[], p_messages text[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double precision, p_before text, p_after text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
@@ -2351,6 +2593,9 @@ REVOKE ALL ON FUNCTION public.seals_guard() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_control(p_scope text, p_action text, p_actor text, p_reason text) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.strategy_of(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.strategy_of(p_task_id bigint) TO eventrouter_app;
 
@@ -2376,6 +2621,8 @@ GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 GRANT SELECT ON TABLE public.automated_signals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.connection_states TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.controls TO eventrouter_app;
 
@@ -2410,6 +2657,10 @@ GRANT SELECT ON TABLE public.fills TO eventrouter_app;
 GRANT SELECT ON TABLE public.holdings TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.last_prices TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.notification_state TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.notifications TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.open_dead_letters TO eventrouter_app;
 

@@ -2,17 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from aiohttp import web
 
+from eventrouter.alerts import Alerts, Receiver, receivers_of
 from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.parsers import MOST_BYTES
+from eventrouter.ending import ended
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.logs import get_logger
@@ -25,6 +30,7 @@ from eventrouter.store.connect import Pool, identity, translated
 from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
+from eventrouter.watch import fault_of
 from eventrouter.web import api, controls, feed, guard, health
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
@@ -57,6 +63,7 @@ class Service:
     context: WebContext = field(init=False)
     opened: OpenedDatabase | None = field(default=None, init=False)
     router: ExecutionRouter | None = field(default=None, init=False)
+    alerts: Alerts | None = field(default=None, init=False)
     _pools: list[Pool] = field(default_factory=list, init=False)
     _lock: RunLock | None = field(default=None, init=False)
     _started: bool = field(default=False, init=False)
@@ -91,9 +98,12 @@ class Service:
             return
         self._started = True
         try:
+            receivers = await asyncio.to_thread(receivers_of, self.config.alerts)
             await publish_configuration(
                 self.opened.database, self.config, self.name, with_web=self.with_web, with_router=self.with_router
             )
+            if receivers:  # before all others: they may have something to tell at once
+                await self._start_alerts(receivers)
             if self.with_web:
                 await self._start_ingest()
             if self.with_router:
@@ -107,13 +117,13 @@ class Service:
     async def stop(self) -> None:
         """Stops everything that was started, the database last. Idempotent."""
         self.context.stopping.set()
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await ended(self._chores)
         if self.context.ingest is not None:
             await self.context.ingest.stop()
         if self.router is not None:
             await self.router.stop()
+        if self.alerts is not None:
+            await self.alerts.stop()
         for pool in self._pools:
             await pool.close()
         self._pools.clear()
@@ -164,7 +174,9 @@ class Service:
         self._chores.append(asyncio.create_task(keep_sealing(pool), name="seal"))
         expected = {each.name: each.expect_every for each in self.config.strategies if each.expect_every}
         if expected:
-            self._chores.append(asyncio.create_task(watch_silence(pool, expected, self.metrics), name="silence"))
+            self._chores.append(
+                asyncio.create_task(watch_silence(pool, expected, self.metrics, self._tell_silence), name="silence")
+            )
 
     async def _database(self, pool: Pool) -> str:
         """The name of the spool's directory for this database; empty when the database does not say who it is."""
@@ -199,8 +211,29 @@ class Service:
         )
         listener = self.router.listener
         self.context.listener_healthy = lambda: listener.healthy
-        self.context.connections = self.router.connection_states
+        self.context.connections = self.router.standings
         await self.router.start()
+
+    async def _start_alerts(self, receivers: Sequence[Receiver]) -> None:
+        """Tells them what happens from now on."""
+        settings, context = self.config.alerts, self.context
+        self.alerts = Alerts(
+            await self._pool("alerts", size=2),
+            receivers,
+            settings,
+            name=f"{socket.gethostname()}/{self.name}-{secrets.token_hex(2)}",
+            metrics=self.metrics,
+            accounts=[account_of(account) for account in self.config.accounts],
+            dry_run=self.config.router.dry_run,
+            connections=lambda: {name: fault_of(each) for name, each in (context.connections or dict)().items()},
+            listener_healthy=lambda: context.listener_healthy is None or context.listener_healthy(),
+        )
+        self.context.alerts = self.alerts.state
+        self.alerts.start()
+
+    def _tell_silence(self, strategy: str, last: datetime | None, missing: bool) -> None:  # noqa: FBT001 (a Tell)
+        if self.alerts is not None:
+            self.alerts.silent(strategy, last, missing=missing)
 
     async def _purge(self, pool: Pool) -> None:
         """Forgets windows of duplicates that have ended, so that their table stays small."""

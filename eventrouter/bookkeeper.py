@@ -15,6 +15,7 @@ from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import compared
 from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Fill, Gap, Position
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.leftovers import Leftovers
 from eventrouter.logs import get_logger
@@ -122,9 +123,7 @@ class Bookkeeper:
                 self._waiting.append(event)
                 self._arrived.set()
         finally:
-            for task in (*followers, digesting):
-                task.cancel()
-            await asyncio.gather(*followers, digesting, return_exceptions=True)
+            await ended([*followers, digesting])
             await self._leftovers.stop()
 
     def look_soon(self, account: str, in_s: float = 0.0) -> None:

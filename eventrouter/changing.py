@@ -12,6 +12,7 @@ from eventrouter.domain.decide import Send
 from eventrouter.domain.denials import plain
 from eventrouter.domain.orders import Accepted, Answer, NotSent, Outcome, Rejected, Unknown
 from eventrouter.domain.tasks import LogEntry
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import tasks as store
@@ -119,9 +120,7 @@ class Clearer:
         """Waits for answers, at most `grace_s` seconds. What is not answered is asked again by the next look."""
         if self._asking:
             await asyncio.wait(self._asking, timeout=grace_s)
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await ended(self._asking)
 
     async def _clear(self, connector: Connector, clearing: Clearing) -> None:
         change = Change(quantity=clearing.size) if clearing.left else None

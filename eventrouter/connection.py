@@ -45,6 +45,7 @@ class Connection:
         self.mode = "dry" if name == SIMULATED else "live"
         self.connector: Connector = Unready("It is not open yet.")
         self.fault: str | None = None
+        self.fault_code: str | None = None
         self.ready = asyncio.Event()
         self.wake = asyncio.Event()
         self.unknown = asyncio.Event()
@@ -56,6 +57,7 @@ class Connection:
         self._tried = asyncio.Event()
         self._looked = asyncio.Event()
         self._reconciled = asyncio.Event()
+        self._watched = asyncio.Event()
         self._make = make
 
     async def tried(self) -> None:
@@ -66,11 +68,13 @@ class Connection:
         """Returns once the broker was asked how the accounts stand and what became of orders that a router left behind, at the
         latest after LOOK_WITHIN_S.
 
-        Before that an account without books would deny its first entries for limits that nobody can check.
+        Before that an account without books would deny its first entries for limits that nobody can check, and could not say why.
         """
-        if self.ready.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_WITHIN_S):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                if self.mode == "live":
+                    await self._watched.wait()
+                if self.ready.is_set():
                     await self._reconciled.wait()
                     if self.mode == "live":
                         await self._looked.wait()
@@ -78,6 +82,10 @@ class Connection:
     def note_look(self) -> None:
         """Every account was looked at, or could not be."""
         self._looked.set()
+
+    def note_watch(self) -> None:
+        """It is written down whether the broker can be used."""
+        self._watched.set()
 
     def note_reconciled(self) -> None:
         """What was left in SENDING or UNKNOWN was looked at, or could not be."""
@@ -88,7 +96,7 @@ class Connection:
         """ "open", or why nothing can be sent, or that only exits and probes are."""
         if not self.ready.is_set():
             return self.fault or "opening"
-        return f"open, but it does not answer: {self.circuit.why} Entries wait." if self.circuit.is_open else "open"
+        return f"circuit {self.circuit.said}" if self.circuit.is_open else "open"
 
     @property
     def opening_id(self) -> str | None:
@@ -160,12 +168,14 @@ class Connection:
     async def _open_once(self) -> str | None:
         """Why the connector cannot be used; None once it can."""
         connector: Connector = Unready("")
+        self.fault_code = None
         try:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 connector = await self._make()
                 await connector.open()
             self.connector = connector
         except EventrouterError as error:
+            self.fault_code = getattr(error, "code", None)
             return str(error)
         except TimeoutError:
             return f"The connector did not open within {OPEN_WITHIN_S:g} s."

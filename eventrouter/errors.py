@@ -92,6 +92,10 @@ class StoreUnavailable(StoreError):
     """Postgres cannot be reached or did not answer in time; nothing is known to be stored. Try again later."""
 
 
+class NoDatabase(StoreError):
+    """There is no embedded database where the configuration says; only what runs or migrates makes one."""
+
+
 class StoreBusy(StoreUnavailable):
     """More work is waiting for Postgres than may wait; nothing was stored. Try again later."""
 

@@ -16,6 +16,7 @@ from eventrouter.connection import Connection
 from eventrouter.domain.clearing import Asker
 from eventrouter.domain.decide import Send, decide
 from eventrouter.domain.tasks import Status
+from eventrouter.ending import ended
 from eventrouter.gatekeeper import Gatekeeper
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
@@ -65,9 +66,7 @@ class Executor:
         """Waits for what is in flight, at most `grace_s` seconds; what is left then is found by its lease."""
         if self._sending:
             await asyncio.wait(self._sending, timeout=grace_s)
-        for sending in self._sending:
-            sending.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await ended(self._sending)
         await self._clearer.drain(grace_s)
 
     @property

@@ -17,6 +17,7 @@ from eventrouter.closing_out import Round, close_out, is_flat
 from eventrouter.connection import Connection
 from eventrouter.domain.book import BookEvent
 from eventrouter.domain.flattening import Kind, is_open, retry_in_s
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, BrokerUnavailable, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store import controls as store
@@ -75,10 +76,7 @@ class Flattener:
                     async with asyncio.timeout(self._poll_s):
                         await self.wake.wait()
         finally:
-            running = list(self._running.values())
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await ended(self._running.values())
             if self._locks is not None:
                 await self._locks.close()
 
@@ -255,7 +253,8 @@ class Flattener:
     async def _start(self, request: FlattenRequest) -> None:
         """Once this is committed no exit is sent, and every one that was decided before is in SENDING."""
         detail = {"control": request.control, "scope": request.scope, "reason": request.reason}
-        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}.")
+        why = f": {request.reason}" if request.reason else "."
+        event = BookEvent(Kind.STARTED, detail, f"Flattening asked for by {request.actor}{why}")
         async with session(self._pool, "flatten") as conn, conn.transaction():
             await store.wait_for_claims(conn)
             await append_event(conn, self._name, request.account, self._mode, event)

@@ -12,6 +12,7 @@ from eventrouter.connection import Connection
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.contract_choice import Looked
 from eventrouter.domain.gate import Gate, question_of
+from eventrouter.ending import ended
 from eventrouter.logs import get_logger
 from eventrouter.store.facts import account_facts
 from eventrouter.store.tasks import Claim
@@ -44,10 +45,7 @@ class ContractBook:
 
     async def stop(self) -> None:
         """Ends what is being asked."""
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await ended(self._asking.values())
 
     async def _ask(self, symbol: str, connection: Connection) -> None:
         try:

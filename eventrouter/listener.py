@@ -6,8 +6,8 @@ A notification is a hint. Everything works without it, through the router's poll
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -63,9 +63,7 @@ class Listener:
         """Stops listening and closes the connection."""
         if self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended([task])
 
     async def _run(self) -> None:
         delay = _RETRY_FIRST_S

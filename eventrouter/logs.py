@@ -35,6 +35,11 @@ _QUOTED = rf"""[bru]{{0,2}}(?P<quote>{_QUOTE}).*?(?:(?<!\\)(?P=quote)|\Z)"""
 _PAIR = re.compile(
     rf"(?<![\w-])(?P<name>[\w-]++)(?:(?:{_QUOTE})\s*+,|(?:{_QUOTE})?\s*+(?:[=:]{{1,3}}>?|%3[ad]))\s*+", re.I
 )
+# Words of our own messages that end like the name of a secret; what follows them is no value of it.
+_OUR_WORDS = re.compile(
+    r"(?:\bno credentials|\b(?:no|another) master key|\bAuth/loginKey|\b(?:InvalidCredentials|ApiKeyAuthenticationDisabled|ExpiredToken)|\b(?:WRONG|NO|BAD)_KEY|\bNO_CREDENTIALS|\bTOKEN_UNKNOWN): \Z"
+)
+_OUR_LONGEST = 30
 _QUOTED_VALUE = re.compile(f"(?:{_QUOTED})+", re.I | re.S)
 _BRACKETS = re.compile(rf"{_QUOTED}|[\[{{(]|[\]}})]", re.I | re.S)
 _TO_LINE_END = re.compile(r"[^\r\n]*")
@@ -61,7 +66,7 @@ def redact_text(text: str) -> str:
     parts: list[str] = []
     done = 0
     for pair in _PAIR.finditer(text):
-        if pair.start() < done or not _is_secret(pair["name"]):
+        if pair.start() < done or not _is_secret(pair["name"]) or _OUR_WORDS.search(text, *_around(pair)):
             continue
         end = _value_end(text, pair.end(), pair["name"].lower())
         if end > pair.end():
@@ -119,6 +124,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         cache_logger_on_first_use=True,
     )
     return cast("structlog.stdlib.BoundLogger", logger)
+
+
+def _around(pair: re.Match[str]) -> tuple[int, int]:
+    """Where our own words would stand: up to the end of the name and its colon."""
+    return max(0, pair.end("name") - _OUR_LONGEST), pair.end()
 
 
 @lru_cache(maxsize=1024)

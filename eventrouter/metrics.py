@@ -46,6 +46,13 @@ class Metrics:
             "reason",
         )
 
+        self.notifications = self._counter(
+            "notifications_total",
+            "Number of notifications that this process sent, by receiver and outcome.",
+            "receiver",
+            "outcome",
+        )
+
         self.ingest_commit_seconds = self._histogram(
             "ingest_commit_seconds", "Seconds from receiving an alert to the commit of its signal and tasks.", _SECONDS
         )
@@ -67,6 +74,9 @@ class Metrics:
         )
         self.feed_clients = self._gauge("feed_clients", "Number of clients connected to the live feed.")
         self.spool_alerts = self._gauge("spool_alerts", "Number of alerts that wait in the spool for Postgres.")
+        self.notifications_waiting = self._gauge(
+            "notifications_waiting", "Number of notifications that are not sent yet, as this process saw it last."
+        )
         self.in_flight = self._gauge("in_flight", "Number of orders that this process is sending now.")
 
     def render(self) -> bytes:

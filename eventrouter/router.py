@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from eventrouter.bookkeeper import Bookkeeper
 from eventrouter.connection import Connection, connections_of
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.routing import Candidate, RoutingTable
+from eventrouter.ending import ended
 from eventrouter.errors import BrokerError, ConfigError, StoreError
 from eventrouter.executor import Executor
 from eventrouter.flatten import Flattener
@@ -32,7 +34,9 @@ from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
 from eventrouter.store.connect import Database, notify, translated
+from eventrouter.store.connections import forget_connections
 from eventrouter.store.settings import TableCache
+from eventrouter.watch import Watch, told
 
 _log = get_logger("eventrouter.router")
 _PAPER = (Account("paper", "dryrun"),)
@@ -105,6 +109,7 @@ class ExecutionRouter:
         self._gatekeeper = Gatekeeper(self._accounts)
         self._executors = {each.name: self._executor(each, batch_size) for each in self.connections}
         self._bookkeepers: dict[str, Bookkeeper] = {}
+        self._watches = {each.name: Watch(self._pool, each, name=self.name) for each in self.connections}
         self._flatteners = {
             connection.name: Flattener(database, self._pool, connection, name=self.name, lease_s=lease)
             for connection in self.connections
@@ -134,6 +139,15 @@ class ExecutionRouter:
         """Each connection's name → "open", or why it is not, or that its broker does not answer."""
         return {connection.name: connection.state for connection in self.connections}
 
+    def standings(self) -> dict[str, dict[str, Any]]:
+        """Each connection's name → how its broker stands, as its accounts' logins were last answered, see watch.told; and `circuit`:
+        "closed", or why entries wait.
+        """
+        return {
+            each.name: {**told(self._watches[each.name].links), "circuit": each.circuit.said}
+            for each in self.connections
+        }
+
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
         if self._stop.is_set():
@@ -158,6 +172,7 @@ class ExecutionRouter:
         return [
             *books,
             (f"open {connection.name}", connection.open),
+            (f"watch {connection.name}", self._watches[connection.name].run),
             (f"reconcile {connection.name}", partial(self._reconcile_until_stopped, connection)),
             (f"flatten {connection.name}", self._flatteners[connection.name].run),
             (f"guard {connection.name}", self._guardians[connection.name].run),
@@ -174,9 +189,9 @@ class ExecutionRouter:
             return
         self._stop.set()
         self.wake()
-        await _cancelled(self._others)
+        await ended(self._others)
         await asyncio.wait(self._claiming, timeout=self._grace)  # longer only where Postgres hangs
-        await _cancelled(self._claiming)
+        await ended(self._claiming)
         await self._gatekeeper.stop()
         await asyncio.gather(*(executor.drain(self._grace) for executor in self._executors.values()))
         await self._outcomes.stop()
@@ -184,6 +199,7 @@ class ExecutionRouter:
         await self.listener.stop()
         with suppress(StoreError):  # another router may have waited for a lane of ours
             async with translated("stop"), asyncio.timeout(1.0), self._pool.connection() as conn:
+                await forget_connections(conn, self.name)
                 await notify(conn)
         await self._pool.close()
         await self._outcome_pool.close()
@@ -305,9 +321,3 @@ class ExecutionRouter:
             await explain_unclaimed(self._pool, actor=self.name, accounts=names, metrics=self.metrics)
             self._pauses.pop("explain", None)
             await asyncio.sleep(_RECONCILE_LONGEST_S)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
 """Notices strategies that are not heard of any more: TradingView stops an alert for good without telling anybody."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from eventrouter.errors import StoreError
@@ -15,7 +15,13 @@ _LOOK_SHORTEST_S = 0.5
 _LOOK_LONGEST_S = 60.0
 
 
-async def watch_silence(pool: Pool, expected: Mapping[str, float], metrics: Metrics) -> None:
+Tell = Callable[[str, datetime | None, bool], None]
+"""Told of a strategy, when it was last heard of (None: never), and whether it is missing now or back."""
+
+
+async def watch_silence(
+    pool: Pool, expected: Mapping[str, float], metrics: Metrics, tell: Tell = lambda *_: None
+) -> None:
     """Warns once for each strategy that was silent for longer than expected (seconds), and once more when it is back.
 
     A strategy that was never heard of counts from now on. Runs until cancelled.
@@ -30,12 +36,18 @@ async def watch_silence(pool: Pool, expected: Mapping[str, float], metrics: Metr
             heard = {}  # nothing can be heard of anybody while Postgres is away
         for strategy, last in heard.items():
             quiet_s = (datetime.now(UTC) - (last or began)).total_seconds()
-            _tell(strategy, last, quiet_s, expected[strategy], silent, metrics)
+            _tell(strategy, last, quiet_s, expected[strategy], silent, metrics, tell)
         await asyncio.sleep(pause_s)
 
 
 def _tell(
-    strategy: str, last: datetime | None, quiet_s: float, expected_s: float, silent: set[str], metrics: Metrics
+    strategy: str,
+    last: datetime | None,
+    quiet_s: float,
+    expected_s: float,
+    silent: set[str],
+    metrics: Metrics,
+    tell: Tell,
 ) -> None:
     missing = quiet_s > expected_s
     metrics.strategy_silent.labels(strategy).set(missing)
@@ -43,6 +55,8 @@ def _tell(
         silent.add(strategy)
         last_text = last.isoformat() if last else "never"
         _log.warning("strategy_silent", strategy=strategy, last_alert=last_text, expected_every_s=expected_s)
+        tell(strategy, last, missing)
     elif not missing and strategy in silent:
         silent.discard(strategy)
         _log.warning("strategy_heard_again", strategy=strategy)
+        tell(strategy, last, missing)

@@ -1,6 +1,6 @@
 -- What an entry for one of these accounts must know, as it stands now; locks nothing and changes nothing. A claim calls
 -- account_facts() instead, which locks first.
---   controls   [[scope, action, id], …], the latest of each scope
+--   controls   [[scope, action, id, actor, reason, time], …], the latest of each scope
 --   owners     {owner: [account, …]}, as published; an account that is configured no longer may still hold something
 --   prices     {root: [price, time]} of the roots asked for
 --   accounts   of the accounts asked for, of p_others, and of the owners' accounts:
@@ -12,6 +12,7 @@
 --     orders     working orders that no open task stands for: [[root, contract, side, quantity left], …]
 --     intents    [[task, time], …]: when its entries of the last minute were sent, the latest thousand
 --     state      of its latest account_log row, or null
+--     connection how its broker stands: [state, code, message, since], or null where no router says so
 -- Numbers are texts, so that none is rounded. The collations are said because a caller's names are not of "C".
 CREATE OR REPLACE FUNCTION read_account_facts(
     p_accounts TEXT[], p_owners TEXT[], p_others TEXT[], p_roots TEXT[], p_mode TEXT
@@ -25,12 +26,12 @@ SET jit = off
 AS $$
 BEGIN
     RETURN (
-        WITH RECURSIVE latest (scope, action, id) AS (
-            (SELECT c.scope, c.action, c.id FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
+        WITH RECURSIVE latest (scope, action, id, actor, reason, created_at) AS (
+            (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c ORDER BY c.scope, c.id DESC LIMIT 1)
             UNION ALL
-            SELECT n.scope, n.action, n.id
+            SELECT n.scope, n.action, n.id, n.actor, n.reason, n.created_at
             FROM latest l
-            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id FROM controls c WHERE c.scope > l.scope
+            CROSS JOIN LATERAL (SELECT c.scope, c.action, c.id, c.actor, c.reason, c.created_at FROM controls c WHERE c.scope > l.scope
                                 ORDER BY c.scope, c.id DESC LIMIT 1) n
         ), owned (owner, account) AS (
             SELECT o.owner, s.name
@@ -45,7 +46,7 @@ BEGIN
             SELECT w.account FROM owned w
         )
         SELECT jsonb_build_object(
-            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id)), '[]') FROM latest l),
+            'controls', (SELECT COALESCE(jsonb_agg(jsonb_build_array(l.scope, l.action, l.id, l.actor, l.reason, l.created_at)), '[]') FROM latest l),
             'owners', (SELECT COALESCE(jsonb_object_agg(g.owner, g.names), '{}')
                        FROM (SELECT w.owner, jsonb_agg(w.account ORDER BY w.account) AS names FROM owned w GROUP BY w.owner) g),
             'prices', (SELECT COALESCE(jsonb_object_agg(p.root, jsonb_build_array(p.price::TEXT, p.at)), '{}')
@@ -88,7 +89,8 @@ BEGIN
                                   WHERE t.account = w.account AND t.mode = p_mode AND t.opening
                                     AND t.last_attempt_at > now() - INTERVAL '2 minutes'
                                   ORDER BY t.last_attempt_at DESC LIMIT 1000) r),
-                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1)
+                'state', (SELECT s.state FROM account_log s WHERE s.account = w.account AND s.mode = p_mode ORDER BY s.seq DESC LIMIT 1),
+                'connection', (SELECT jsonb_build_array(k.state, k.code, k.message, k.since) FROM connection_of(w.account) k WHERE k.fresh)
             )), '{}') FROM wanted w)));
 END
 $$;

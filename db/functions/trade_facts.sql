@@ -10,7 +10,7 @@
 --   held      what it holds, the most first, and the account's net in that contract over all trades, as the broker shows it where it
 --             shows another one; of that net, in live mode, what exits of other trades that are sent or working may still close,
 --             null for none: [[contract, quantity, net, root, average price, leaving], …]
---   last      its last fill: [task id, role of its order, order id, price, recorded at]
+--   last      its last fill: [task id, role of its order, order id, price, recorded at, the flattening that was under way and closed it]
 --   sized     for a reduction, and for no task: what its executed entries were sized to, and what their alerts asked: [[contracts, asked], …]
 -- In live mode also, else empty:
 --   unknown   an entry of which nobody knows whether the broker has it: [id, status]
@@ -87,8 +87,12 @@ BEGIN
                          WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.trade_id = p_trade_id COLLATE "default" AND h.quantity <> 0)));
     IF (v_facts ->> 'filled')::BOOLEAN THEN
         v_facts := v_facts || jsonb_build_object('last', (
-            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at) FROM fills f
+            SELECT jsonb_build_array(f.task_id, b.role, f.order_id, f.price::TEXT, f.created_at,
+                                     CASE WHEN f.task_id IS NULL OR t.event_type = 'EXIT_FLATTEN'
+                                          THEN flattening_at(f.account, f.mode, f.created_at) END)
+            FROM fills f
             LEFT JOIN broker_orders b ON b.account = f.account AND b.order_id = f.order_id
+            LEFT JOIN execution_tasks t ON t.id = f.task_id
             WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode
             ORDER BY f.filled_at DESC, f.created_at DESC LIMIT 1));
     END IF;

@@ -1,7 +1,9 @@
 -- The application role reads, inserts the seed columns of execution_tasks, and calls the functions below. Nothing else.
 -- Everything is taken away first, so that a grant removed here is gone there.
 REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
-    settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters
+    settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters,
+    notifications, notification_state,
+    connection_states
     FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
@@ -13,11 +15,14 @@ REVOKE ALL ON FUNCTION
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
-    execution_logs_letters, dead_letters_guard, dead_letter_evidence, enqueue_retry
+    execution_logs_letters, dead_letters_guard, dead_letter_evidence,
+    enqueue_retry, note_connections, forget_connections, connection_of, flattening_at,
+    note_notifications, claim_notifications, settle_notifications
     FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
     settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters, open_dead_letters,
+    connection_states, notifications, notification_state,
     pending_tasks, processing_rate, recent_execution_logs, failed_tasks
     TO eventrouter_app;
 GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_attempt_at, created_at, updated_at)
@@ -27,5 +32,7 @@ GRANT EXECUTE ON FUNCTION
     enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, lock_books, append_account_log, record_fills,
     note_broker_orders, note_prices, enqueue_protection, working_orders, order_is_shown, strategy_of, set_control,
-    trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, dead_letter_evidence, enqueue_retry
+    trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, dead_letter_evidence, enqueue_retry,
+    note_connections, forget_connections, connection_of, flattening_at,
+    note_notifications, claim_notifications, settle_notifications
     TO eventrouter_app;

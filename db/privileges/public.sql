@@ -1,6 +1,8 @@
 -- Nobody may do anything, until it is granted. Each migration run says so anew.
 REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
-    settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters
+    settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters,
+    notifications, notification_state,
+    connection_states
     FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
@@ -12,5 +14,7 @@ REVOKE ALL ON FUNCTION
     append_log, lock_due_tasks, enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, fills_hold, account_history_guard, lock_books,
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
-    execution_logs_letters, dead_letters_guard, dead_letter_evidence, enqueue_retry
+    execution_logs_letters, dead_letters_guard, dead_letter_evidence, enqueue_retry, note_connections, forget_connections,
+    connection_of, flattening_at,
+    note_notifications, claim_notifications, settle_notifications
     FROM PUBLIC;

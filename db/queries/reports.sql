@@ -83,8 +83,10 @@ FROM automated_signals s
 WHERE s.id = :signal_id;
 
 -- name: signal_tasks
--- A signal's tasks, each with what its log says last: of a finished task, how it ended, and not what was noted afterwards.
-SELECT t.id, t.account, t.trade_id, t.event_type, t.status, t.mode, t.plan, l.reason, l.message, l.detail, l.created_at
+-- A signal's tasks, each with what its log says last: of a finished task, how it ended, and not what was noted afterwards; with
+-- what was ordered, and what of that was filled by its own order, at which average price.
+SELECT t.id, t.account, t.trade_id, t.event_type, t.status, t.mode, t.plan, l.reason, l.message, l.detail, l.created_at,
+       (i.detail ->> 'quantity')::TEXT AS quantity, COALESCE(m.contract, i.detail ->> 'contract') AS contract, m.filled, m.average_price
 FROM automated_signals s
 JOIN execution_tasks t ON t.trade_id = ANY (COALESCE(s.trades, ARRAY[s.trade_id::TEXT])) AND t.signal_id = s.id
 CROSS JOIN LATERAL (
@@ -94,6 +96,15 @@ CROSS JOIN LATERAL (
     ORDER BY e.seq DESC
     LIMIT 1
 ) l
+LEFT JOIN LATERAL (SELECT e.detail FROM execution_logs e
+                   WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) i ON TRUE
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(f.quantity), 0) AS filled, min(f.contract) AS contract,
+           sum(f.quantity * f.price) / NULLIF(sum(f.quantity) FILTER (WHERE f.price IS NOT NULL), 0) AS average_price
+    FROM fills f
+    LEFT JOIN broker_orders o ON o.account = f.account AND o.order_id = f.order_id
+    WHERE f.task_id = t.id AND (f.order_id = t.client_order_id OR o.role IN ('entry', 'exit'))
+) m
 WHERE s.id = :signal_id
 ORDER BY t.id;
 
@@ -143,7 +154,7 @@ LIMIT :limit;
 
 -- name: account_standings
 -- The latest control of everything and of each account.
-SELECT DISTINCT ON (c.scope) c.scope, c.action, c.id, c.created_at
+SELECT DISTINCT ON (c.scope) c.scope, c.action, c.id, c.actor, c.reason, c.created_at
 FROM controls c
 WHERE c.scope = 'all' OR starts_with(c.scope, 'account:')
 ORDER BY c.scope, c.id DESC;

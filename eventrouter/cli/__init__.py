@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from eventrouter.cli import adopting, alerts, controls, credentials, database, dead, look, plans, service, simulator
+from eventrouter.cli import (
+    adopting,
+    alerts,
+    controls,
+    credentials,
+    database,
+    dead,
+    look,
+    notifications,
+    plans,
+    service,
+    simulator,
+)
 from eventrouter.errors import EventrouterError
 
 app = typer.Typer(
@@ -61,6 +73,10 @@ app.command()(look.refuse)
 app.command()(controls.halt)
 app.command()(controls.resume)
 app.command()(controls.flatten)
+told = typer.Typer(help="Who is told when something needs you.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(told, name="alerts")
+told.command("test")(notifications.alerts_test)
+told.command("list")(notifications.alerts_list)
 app.command()(simulator.simulator)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,10 @@ from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.errors import ConfigError, EventrouterError, StoreError
 from eventrouter.explain import explain as explain_alert
 from eventrouter.store.connect import translated
+from eventrouter.store.settings import published_strategies
 from eventrouter.store.tokens import add_token, revoke_tokens, tokens
+
+_FAMILIES = {"stage13b": "eventrouter's own format", "generic": "JSON in nobody's form"}
 
 
 def webhook_url(config: Config, token: str) -> str:
@@ -38,8 +41,11 @@ def token_new(
         raise ConfigError(f"{strategy!r} is no name for a strategy: use 1 to 64 letters, digits, _ . or -.")
 
     async def make() -> None:
-        async with connected(loaded) as conn:
+        async with connected(loaded, creating=True) as conn:
             url = webhook_url(loaded, await add_token(conn, strategy))
+            known = {each.name for each in loaded.strategies} | await published_strategies(conn)
+        if known and strategy.casefold() not in {each.casefold() for each in known}:
+            typer.echo(_unlisted(strategy, sorted(known)), err=True)
         if as_json:
             show_json({"strategy": strategy, "url": url})
             return
@@ -54,6 +60,14 @@ def token_new(
             )
 
     run_async(make)
+
+
+def _unlisted(strategy: str, known: Sequence[str]) -> str:
+    return (
+        f"Warning: no strategy {strategy!r} is configured ({', '.join(known[:10])} {'are' if known[1:] else 'is'}). Its alerts get the "
+        "defaults of a strategy, and only routes for any strategy take them. If it is a typing error: "
+        f"eventrouter token list, then eventrouter token revoke {strategy} --id ID."
+    )
 
 
 def token_list(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -158,7 +172,10 @@ def explain(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say in plain words what an alert would do on each account, or which code refuses it and how to mend it. Does nothing."""
+    """Say in plain words what an alert would do on each account, or which code refuses it and how to mend it. Does nothing.
+
+    Ends with status 1 for an alert that would be refused.
+    """
     loaded = configured(config)
     body = _read(file)
     answer: dict[str, Any] = {}
@@ -177,11 +194,15 @@ def explain(
         show_json(answer)
     else:
         _show_explanation(answer)
+    if not answer["understood"]:
+        raise typer.Exit(1)
 
 
 def _show_explanation(answer: Mapping[str, Any]) -> None:
     if answer["understood"]:
-        typer.echo(f"Understood as {answer['family']}, for strategy {answer['strategy']}: {answer['message']}")
+        typer.echo(
+            f"Understood as {_FAMILIES.get(answer['family'], answer['family'])}, for strategy {answer['strategy']}: {answer['message']}"
+        )
     else:
         field = f" ({answer['field']})" if answer["field"] else ""
         typer.echo(f"Refused: {answer['code']}{field}. {answer['message']}")

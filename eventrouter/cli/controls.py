@@ -118,7 +118,7 @@ def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json
         if as_json:
             show_json({**asdict(control), "standing": others})
             return
-        _print_control(control)
+        _print_control(control, others)
         for row in others if action == "resume" else ():
             said = f": {row['reason']}" if row["reason"] else ""
             typer.echo(
@@ -153,9 +153,18 @@ async def _proof(conn: Conn, control: Control, loaded: Config, wait_s: float) ->
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def _print_control(control: Control) -> None:
+def _but(control: Control, others: Sequence[dict[str, Any]]) -> str:
+    """Of a resume of everything: what it does not resume."""
+    if control.action != "resume" or control.scope != ALL or not others:
+        return ""
+    return f" But not {', '.join(row['scope'] for row in others)}: what was halted by name is resumed by name."
+
+
+def _print_control(control: Control, others: Sequence[dict[str, Any]] = ()) -> None:
     what = "all accounts" if control.scope == ALL else control.scope
-    typer.echo(f"{_VERBS[control.action]}: {what}, by {control.actor} at {_at(control.created_at)}.")
+    typer.echo(
+        f"{_VERBS[control.action]}: {what}, by {control.actor} at {_at(control.created_at)}.{_but(control, others)}"
+    )
     typer.echo(_EFFECTS[control.action])
     _print_tasks("In flight, their outcome is not known yet", control.in_flight)
     if control.working:

@@ -44,9 +44,12 @@ def run_async(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def connected(config: Config, *, admin: bool = False) -> AsyncIterator[Any]:
-    """A connection to the configured database, which is not migrated; an embedded server is started where none runs."""
-    opened: OpenedDatabase = await asyncio.to_thread(open_database, config.database, migrating=False)
+async def connected(config: Config, *, admin: bool = False, creating: bool = False) -> AsyncIterator[Any]:
+    """A connection to the configured database, which is not migrated; an embedded server is started where none runs.
+
+    Raises NoDatabase where an embedded one was never made, unless `creating`.
+    """
+    opened: OpenedDatabase = await asyncio.to_thread(open_database, config.database, migrating=False, creating=creating)
     try:
         conn = await opened.database.connect("cli", dsn=opened.admin_dsn if admin else None)
         async with conn:

@@ -1,8 +1,8 @@
 """Why an account traded or did not: `signals` and `accounts`."""
 
 import json
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from eventrouter.cli.look import cell, table
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.config import Config
+from eventrouter.domain.denials import plain
 from eventrouter.store import accounts as account_reports
 from eventrouter.store import reports
 
@@ -72,7 +73,7 @@ def accounts(
         else:
             table(
                 [_summary(row) for row in rows],
-                ("name", "connector", "mode", "firm", "version", "open", "holds", "balance", "today", "state"),
+                ("name", "connector", "mode", "firm", "state", "open", "holds", "balance", "today", "room", "why"),
             )
 
     run_async(show)
@@ -101,14 +102,25 @@ def _print_signal(row: Mapping[str, Any]) -> None:
         typer.echo("No account was published when it came.")
     else:
         table(
-            [{**each, "status": each["status"] or "no task"} for each in row["accounts"]],
-            ("account", "event_type", "trade_id", "task", "mode", "status", "reason", "message"),
+            [_outcome(each) for each in row["accounts"]],
+            ("account", "event_type", "trade_id", "task", "mode", "status", "order", "filled", "reason", "message"),
         )
 
 
+def _outcome(each: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of an alert on one account, as a line."""
+    filled = ""
+    if each["filled"]:
+        price = "" if each["average_price"] is None else f" at {plain(each['average_price'], 4)}"
+        filled = f"{plain(each['filled'])} {each['contract']}{price}"
+    order = " ".join(filter(None, (each["quantity"], each["contract"]))) if each["quantity"] else ""
+    return {**each, "status": each["status"] or "no task", "order": order, "filled": filled}
+
+
 def _with_mode(config: Config, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds in which mode its tasks would be enqueued by this configuration."""
-    return {**row, "mode": "live" if row.get("live") and not config.router.dry_run else "dry"}
+    """Adds in which mode its tasks are enqueued: as it is published, else as this configuration has it."""
+    configured = "live" if row.get("live") and not config.router.dry_run else "dry"
+    return {**row, "mode": row["mode"] or configured}
 
 
 def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,44 +130,46 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "name": row["name"] or "(not routed yet)",
         "open": open_tasks or "-",
-        "holds": row["holdings"].get(row["mode"], 0),
+        "holds": ", ".join(f"{plain(held['quantity'])} {held['contract']}" for held in row["net"].get(row["mode"], ()))
+        or "-",
         **_money(row),
-        "state": "; ".join(_state(row)) or "ready",
+        "state": row["state"].replace("_", " "),
+        "why": row["reasons"][0] if row["reasons"] else "",
     }
 
 
 def _money(row: Mapping[str, Any]) -> dict[str, str]:
-    """The balance, and what this trading day has realised, fees taken off; nothing where it is not known."""
-    state = (row["states"].get(row["mode"]) or {}).get("state") or {}
-    balance, today = (state.get("balances") or {}).get("balance"), state.get("realised_today")
+    """The balance, what this trading day has made, and how much may still be lost; nothing where it is not known."""
+    money = row["money"]
     return {
-        "balance": "" if balance is None else f"{Decimal(balance):,.2f}",
-        "today": "" if today is None else f"{Decimal(today):+,.2f}",
+        "balance": "" if money["balance"] is None else f"{money['balance']:,.2f}",
+        "today": "" if money["today"] is None else f"{money['today']:+,.2f}",
+        "room": "" if money["room"] is None else f"{money['room']:,.2f}",
     }
 
 
-def _state(row: Mapping[str, Any]) -> Iterator[str]:
-    """What keeps an account from trading, worst first; nothing where all is well."""
-    if row["standing"] != "open":
-        yield f"{row['standing']} since {cell(row['standing_since'])}"
-    if not row["published"]:
-        yield "not published"
-    elif row["withdrawn"]:
-        yield "withdrawn"
-    elif not row["enabled"]:
-        yield "disabled"
-    state = (row["states"].get(row["mode"]) or {}).get("state") or {}
-    if state.get("out_of_sync"):
-        yield f"out of sync: {state['out_of_sync']}"
-    if state.get("flattening") is not None:
-        yield "being flattened"
+def _print_money(money: Mapping[str, Any]) -> None:
+    if money["balance"] is None:
+        typer.echo("Its balance is not known.")
+        return
+    typer.echo(
+        f"Balance {money['balance']:,.2f}" + ("" if money["equity"] is None else f", equity {money['equity']:,.2f}")
+    )
+    if money["today"] is not None:
+        typer.echo(f"Today {money['today']:+,.2f}, what is open included")
+    if money["to_daily_loss"] is not None:
+        typer.echo(f"To the daily loss limit: {money['to_daily_loss']:,.2f} until entries stop")
+    if money["floor"] is not None and money["to_floor"] is not None:
+        typer.echo(f"To the drawdown floor of {money['floor']:,.2f}: {money['to_floor']:,.2f} until entries stop")
 
 
 def _print_account(row: Mapping[str, Any]) -> None:
-    told = "; ".join(_state(row))
-    typer.echo(f"Account {row['name']}, {row['mode']} mode{f', {told}' if told else ''}")
+    typer.echo(f"Account {row['name']}, {row['mode']} mode: {row['state'].replace('_', ' ')}")
+    for reason in row["reasons"]:
+        typer.echo(f"  {reason}")
+    _print_money(row["money"])
     if differs := row["out_of_sync"]:
-        typer.echo(f"\nOut of sync since {cell(differs['since'])} UTC: {differs['why']}")
+        typer.echo(f"\nOut of sync since {cell(differs['since'])} UTC")
         if differs["differences"]:
             table(differs["differences"], ("contract", "ours", "broker"))
         typer.echo(differs["what_to_do"])
@@ -171,7 +185,10 @@ def _print_account(row: Mapping[str, Any]) -> None:
         )
     if row["held"]:
         typer.echo("\nHeld")
-        table(row["held"], ("mode", "trade_id", "contract", "quantity", "average_price", "opened_at"))
+        table(
+            [{**each, **_figures(each)} for each in row["held"]],
+            ("mode", "trade_id", "contract", "quantity", "average_price", "opened_at"),
+        )
     if row["external"]:
         typer.echo(
             "\nOrders at the broker that were not sent from here: they count as exposure, and only flatten touches them"
@@ -185,6 +202,11 @@ def _print_account(row: Mapping[str, Any]) -> None:
         table(row["events"], ("created_at", "mode", "seq", "kind", "actor", "message"))
 
 
+def _figures(held: Mapping[str, Any]) -> dict[str, str]:
+    price = held["average_price"]
+    return {"quantity": plain(held["quantity"]), "average_price": "" if price is None else plain(price, 4)}
+
+
 def _difference(version: Mapping[str, Any]) -> str:
     if version["withdrawn"]:
         return "withdrawn"
@@ -195,4 +217,17 @@ def _difference(version: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return "-" if value is None else json.dumps(value, default=str)
+    return "-" if value is None else json.dumps(_plain(value), default=str)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as people write them, also those that are kept as text: 50000, not 50000.0."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+\.[0-9]+", value):
+        return value.rstrip("0").rstrip(".")
+    return value

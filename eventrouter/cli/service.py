@@ -149,8 +149,10 @@ async def _unless(stopping: asyncio.Event, task: asyncio.Task[Any]) -> bool:
 
 def _announce(service: Service, listeners: Listeners, mode: str | None) -> None:
     assert service.opened is not None
+    # the demo has settings of its own
+    source = f" Configuration: {service.config.source}." if mode is None else ""
     mode = mode or ("dry run: nothing leaves this machine" if service.config.router.dry_run else "LIVE")
-    lines = [f"eventrouter is running ({mode}). Configuration: {service.config.source}."]
+    lines = [f"eventrouter is running ({mode}).{source}"]
     if listeners.public is not None:
         lines.append(
             f"  Alerts:   http://{listeners.public}/webhook/TOKEN   (make one: eventrouter token new STRATEGY)"

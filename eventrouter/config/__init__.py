@@ -4,6 +4,7 @@ from eventrouter.config.accounts import KNOWN_CONNECTORS, AccountConfig, Drawdow
 from eventrouter.config.loading import find_config_file, load_config
 from eventrouter.config.routes import RouteConfig, StrategyConfig
 from eventrouter.config.sections import (
+    AlertsConfig,
     Config,
     CredentialsConfig,
     DatabaseConfig,
@@ -17,6 +18,7 @@ __all__ = [
     "KNOWN_CONNECTORS",
     "AccountConfig",
     "Address",
+    "AlertsConfig",
     "Config",
     "CredentialsConfig",
     "DatabaseConfig",

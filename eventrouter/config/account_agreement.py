@@ -1,5 +1,6 @@
 """The rules that hold between the keys of an account, and between accounts that share a login, a firm or an owner."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ Table = Mapping[str, Any]
 _DAY = 24 * 60
 _SHORTEST = 60  # minutes of a trading day that flat_by must leave
 _CONNECTION = ("url", "hub_url")
+_NEAR = 0.85  # MNQQ and MNQ; not BTCUSDT and BTC
+_LONG = 4  # letters: a short name is near too many
 
 
 def account_disagreements(accounts: Sequence[Table]) -> Iterator[Fault]:
@@ -179,18 +182,24 @@ def _useless(account: Table) -> Iterator[Fault]:
 
 
 def _roots(account: Table) -> Iterator[Fault]:
-    """A broker's account gets orders only for products whose ticks are known, so another root is a typing error."""
-    if not _real(account):
-        return
     listed = account.get("instruments")
     for index, text in enumerate(listed if isinstance(listed, list | tuple) else ()):
-        root = root_of(text) if isinstance(text, str) else ""
-        if root and root not in PRODUCTS:
-            known = "its tick is not known here" if root in FAMILIES else "it is not known here"
-            yield (
-                f"instruments[{index}]",
-                f"no order for {shown(root) or 'it'} could be sized: {known}{did_you_mean(root, PRODUCTS)}",
-            )
+        if fault := root_fault(text, sized=_real(account)):
+            yield f"instruments[{index}]", fault
+
+
+def root_fault(text: object, *, sized: bool) -> str | None:
+    """What is wrong with an instrument's name. `sized`: a broker's account gets orders only for products whose ticks are
+    known; a simulated one trades anything, so there only what is nearly one of them is taken for a typing error.
+    """
+    root = root_of(text) if isinstance(text, str) else ""
+    if not root or root in PRODUCTS or (root in FAMILIES and not sized):
+        return None
+    if sized:
+        known = "its tick is not known here" if root in FAMILIES else "it is not known here"
+        return f"no order for {shown(root) or 'it'} could be sized: {known}{did_you_mean(root, PRODUCTS)}"
+    near = difflib.get_close_matches(root, PRODUCTS, n=1, cutoff=_NEAR) if len(root) >= _LONG else []
+    return f"there is no product {shown(root)} known here; did you mean {near[0]}?" if near else None
 
 
 def _minutes(text: object) -> int | None:

@@ -4,7 +4,7 @@ faults come all at once."""
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eventrouter.config.account_agreement import account_disagreements, login_disagreements
+from eventrouter.config.account_agreement import account_disagreements, login_disagreements, root_fault
 from eventrouter.config.values import did_you_mean, number_in, shown
 
 Fault = tuple[str, str]
@@ -58,6 +58,8 @@ def _strategies(strategies: Sequence[Table], accounts: Sequence[str]) -> Iterato
     for index, strategy in enumerate(strategies):
         key = f"strategies[{index}]"
         yield from _unknown(f"{key}.accounts", strategy.get("accounts"), "account", accounts)
+        if fault := root_fault(strategy.get("symbol"), sized=False):
+            yield f"{key}.symbol", fault
         quantity, most = number_in(strategy.get("quantity")), number_in(strategy.get("max_quantity"))
         if quantity and most and quantity > most:
             yield (
@@ -75,6 +77,11 @@ def _routes(
         if isinstance(strategy, str) and strategy and strategy.casefold() not in map(str.casefold, listed):
             hint = did_you_mean(strategy, listed) or "; add a block [[strategies]] for it"
             yield f"{key}.strategy", f"there is no strategy {shown(strategy) or 'of this name'}{hint}"
+        instruments = route.get("instruments")
+        for place, text in enumerate(instruments if isinstance(instruments, list | tuple) else ()):
+            fault = None if not isinstance(text, str) or set(text) & set("*?[") else root_fault(text, sized=False)
+            if fault:
+                yield f"{key}.instruments[{place}]", fault
         if not route.get("accounts") and not route.get("groups"):
             yield f"{key}.accounts", "must name at least one account, or groups one group"
         yield from _unknown(f"{key}.accounts", route.get("accounts"), "account", accounts, others=groups)
@@ -96,7 +103,7 @@ def _unknown(
     for index, name in enumerate(listed if isinstance(listed, list | tuple) else ()):
         if not isinstance(name, str) or name in names:
             continue
-        hint = f"; {name} belongs into {other}" if name in others else did_you_mean(name, names)
+        hint = f"; {name} belongs into {other}" if name in others else did_you_mean(name, names, cutoff=0.7)
         yield f"{key}[{index}]", f"there is no {kind} {shown(name) or 'of this name'}{hint}"
 
 

@@ -1,5 +1,6 @@
 """The sections of the configuration as frozen models: what may stand in config.toml."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,9 @@ from eventrouter.config.agreement import disagreements
 from eventrouter.config.routes import RouteConfig, StrategyConfig
 from eventrouter.config.values import (
     Address,
+    AlertKind,
+    AlertUrl,
+    Amount,
     Dsn,
     Listen,
     Real,
@@ -73,6 +77,20 @@ class LogsConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class AlertsConfig(Section):
+    """`[alerts]`: whom to tell what happened, as apprise URLs; without any nobody is told. Times are in seconds."""
+
+    urls: tuple[AlertUrl, ...] = Field(default=(), strict=False, max_length=20)
+    urls_file: Annotated[Path | None, BeforeValidator(directory)] = Field(default=None, strict=False)
+    off: tuple[AlertKind, ...] = Field(default=(), strict=False)
+    severity: Literal["info", "warning", "error", "critical"] = "info"
+    group: Real = Field(default=5.0, ge=0, le=3600)
+    messages_per_minute: int = Field(default=6, ge=1, le=60)
+    limit_near: Amount = Field(default=Decimal("0.8"), gt=0, le=1)
+    down_for: Real = Field(default=10.0, ge=0, le=3600)
+    timeout: Real = Field(default=10.0, ge=0.1, le=120)
+
+
 class Config(Section):
     """The whole configuration, checked. Equal when the values are equal, wherever they were read from."""
 
@@ -85,6 +103,7 @@ class Config(Section):
     database: DatabaseConfig = DatabaseConfig()
     logs: LogsConfig = LogsConfig()
     credentials: CredentialsConfig = CredentialsConfig()
+    alerts: AlertsConfig = AlertsConfig()
 
     _source: str = PrivateAttr(default="built-in defaults")
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr
 
 from eventrouter.domain.denials import LARGEST_EXPONENT, MOST_DIGITS
+from eventrouter.domain.notices import Kind
 from eventrouter.domain.trading_day import Window
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -49,9 +50,9 @@ def parse_address(value: object) -> Address:
     return Address(host, int(port))
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of the words, or nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
+def did_you_mean(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`; did you mean X?` for the nearest of the words, or nothing. Names of the user's choice need a higher `cutoff` than keys."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -125,8 +126,11 @@ def _weekdays(days: str) -> Iterator[int]:
 
 
 def _window(value: str) -> str:
-    if parse_window(value) is None:
+    window = parse_window(value)
+    if window is None:
         raise ValueError('must be like "08:30-15:00" or "mon-fri 08:30-15:00"')
+    if window.opens == window.closes != time():
+        raise ValueError("must close at another time than it opens; a whole day is 00:00-00:00")
     return value
 
 
@@ -162,6 +166,18 @@ def _dsn(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
         raise ValueError('must be "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" or "host=HOST dbname=DATABASE ..."')
+    return value
+
+
+def _alert_kind(value: str) -> str:
+    if value not in list(Kind):
+        raise ValueError(f"must be one of {', '.join(Kind)}")
+    return value
+
+
+def _alert_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,30}://[!-~]+", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('must be an apprise URL such as "tgram://TOKEN/CHAT" or "mailto://USER:PASSWORD@HOST"')
     return value
 
 
@@ -231,6 +247,8 @@ Schema = Annotated[str, matching("[a-z_][a-z0-9_]{0,62}", "must be 1 to 63 of a-
 Symbol = Annotated[str, matching("[!-~]{1,64}", "must be 1 to 64 visible ASCII characters without spaces")]
 Listen = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+AlertKind = Annotated[str, AfterValidator(_alert_kind)]
+AlertUrl = Annotated[SecretStr, AfterValidator(_alert_url)]
 
 
 Real = Annotated[float, BeforeValidator(_as_float)]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from eventrouter.domain.book import Book
 from eventrouter.domain.controls import Control
 from eventrouter.domain.denials import Denied, figure
+from eventrouter.domain.links import Link, link_from_row
 from eventrouter.domain.risk_inputs import Exposure
 from eventrouter.domain.symbols import root_of
 
@@ -41,7 +42,8 @@ class AccountFacts:
     """One account. `exposures`: what it holds and what may still open something; None: not known.
 
     `intents`: its entries of the last minute and when they were sent, None: not known. `state`: of its latest account_log row.
-    `marks`: root of what is held and when its last price stood, None where its profit cannot be told.
+    `marks`: root of what is held and when its last price stood, None where its profit cannot be told. `link`: how its broker
+    stands, None where no router says so.
     """
 
     holdings: tuple[Held, ...] = ()
@@ -49,6 +51,7 @@ class AccountFacts:
     intents: tuple[tuple[int, datetime], ...] | None = ()
     state: Mapping[str, Any] | None = None
     marks: tuple[tuple[str, datetime | None], ...] = ()
+    link: Link | None = None
 
 
 NOTHING_KNOWN = AccountFacts(exposures=None, intents=None)
@@ -97,7 +100,7 @@ class Facts:
 def facts_of(found: Mapping[str, Any]) -> Facts:
     """From the JSON that read_account_facts() answers."""
     return Facts(
-        controls=tuple(Control(*row) for row in found["controls"]),
+        controls=tuple(_control(*row) for row in found["controls"]),
         accounts={name: _account(name, facts) for name, facts in found["accounts"].items()},
         owners={owner: tuple(names) for owner, names in found["owners"].items()},
         prices={root: (Decimal(price), datetime.fromisoformat(at)) for root, (price, at) in found["prices"].items()},
@@ -116,7 +119,13 @@ def _account(name: str, facts: Mapping[str, Any]) -> AccountFacts:
         exposures = None
     intents = tuple((task, datetime.fromisoformat(at)) for task, at in facts["intents"])
     marks = tuple((root, None if at is None else datetime.fromisoformat(at)) for root, at in facts.get("marks") or ())
-    return AccountFacts(holdings, exposures, intents, facts["state"], marks)
+    return AccountFacts(holdings, exposures, intents, facts["state"], marks, link_from_row(facts.get("connection")))
+
+
+def _control(
+    scope: str, action: str, number: int, actor: str = "", reason: str | None = None, at: str | None = None
+) -> Control:
+    return Control(scope, action, number, actor, reason, None if at is None else datetime.fromisoformat(at))
 
 
 def _held(account: str, held: Held) -> Exposure:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from eventrouter.domain.balances import Balances
-from eventrouter.domain.denials import EXACT, figure
+from eventrouter.domain.denials import EXACT, figure, whole
 
 _NONE: Mapping[str, Any] = {}
 _ZERO = Decimal(0)
@@ -164,7 +164,7 @@ def opened(
     return BookEvent(
         BookKind.OPENED,
         {**detail, "day_start_balance": str(balance if day_start is None else day_start), **_bounds_said(bounds)},
-        f"The account stands at {balance:f}; it began with {start:f}.",
+        f"The account stands at {whole(balance)}; it began with {whole(start)}.",
     )
 
 
@@ -211,7 +211,7 @@ def balance(book: Book, theirs: Decimal, *, traded: bool = True) -> BookEvent:
     the day come after all, the broker's balance is less than ours by then, and what was counted so is taken back.
     """
     ours = None if book.balances is None else book.balances.balance
-    message = f"The broker's balance is {theirs:f}"
+    message = f"The broker's balance is {whole(theirs)}"
     detail: dict[str, Any] = {"balance": str(theirs)}
     if ours is not None:
         with localcontext(EXACT):
@@ -220,7 +220,7 @@ def balance(book: Book, theirs: Decimal, *, traded: bool = True) -> BookEvent:
         earlier = _not_of_today(book.shifted, difference, traded=traded)
         if earlier:
             detail["earlier"] = str(earlier)
-        message += f", {difference:+f} from what our fills add up to"
+        message += f", {'+' if difference > 0 else ''}{whole(difference)} from what our fills add up to"
     return BookEvent(BookKind.BALANCE, detail, f"{message}.")
 
 

@@ -42,6 +42,11 @@ class Circuit:
         """Whether entries wait, or one of them is out as a probe."""
         return self.until is not None
 
+    @property
+    def said(self) -> str:
+        """ "closed", or why entries wait."""
+        return f"open: entries wait, since the broker does not answer. {self.why}" if self.is_open else "closed"
+
     def allowance(self, now: float) -> Allowance:
         """What may be sent now."""
         if self.until is None:

@@ -25,11 +25,12 @@ from eventrouter.domain.contract_choice import (
     unasked,
     without_broker,
 )
-from eventrouter.domain.controls import standing_of
+from eventrouter.domain.controls import ordered_by, standing_of
 from eventrouter.domain.decide import DueTask, Sized
 from eventrouter.domain.denials import Denial, Denied, figure, plain, whole
 from eventrouter.domain.entry_order import SIMULATED, Planned, denied_entry, order_of, refused, waiting_entry
 from eventrouter.domain.instruments import PRODUCTS, ContractSize, Product, sibling
+from eventrouter.domain.links import explained
 from eventrouter.domain.risk import judge, standing_denial
 from eventrouter.domain.risk_inputs import AccountState, Exposure, Proposal, Standing
 from eventrouter.domain.signals import LevelKind, QuantityKind
@@ -81,7 +82,7 @@ class Gate:
             chosen = self._contract(task, account, wish, planned)
             order = order_of(task, account, wish, planned, chosen.symbol)
         except Denied as denied:
-            return denied_entry(task, denied.denial)
+            return denied_entry(task, self._explained(task, denied.denial))
         except _Waiting as waiting:
             return waiting_entry(task, waiting.waits, self.now)
         except _Left:
@@ -107,7 +108,7 @@ class Gate:
                 return _unsized(wish, task)
             return self._sized(task, account, wish)
         except Denied:
-            if halted := standing_denial(self._standing(task, self._book(task.account))):
+            if halted := standing_denial(self._standing(task, self._book(task.account)), self._ordered(task)):
                 raise Denied(halted) from None
             raise
 
@@ -166,6 +167,7 @@ class Gate:
             day=self._day(account, book),
             last_price=price,
             last_price_at=priced_at,
+            ordered=self._ordered(task),
         )
         proposal = Proposal(
             opening=True,
@@ -187,7 +189,7 @@ class Gate:
             message = f"What the account holds is not certain: {book.out_of_sync}"
             findings.insert(0, Denial("OUT_OF_SYNC", message, {"out_of_sync": book.out_of_sync}))
         if findings:
-            return refused(task, findings, planned)
+            return refused(task, [self._explained(task, each) for each in findings], planned)
         return _figures(state, account)
 
     def _unvalued(self, task: DueTask, account: Account) -> Denial | None:
@@ -256,6 +258,19 @@ class Gate:
         """What is being flattened opens nothing, whatever was resumed."""
         found = standing_of(self.facts.controls, task.account, task.strategy)
         return Standing.REDUCING if found is Standing.ACTIVE and book.flattening is not None else found
+
+    def _ordered(self, task: DueTask) -> str:
+        """Who made the standing what it is, when and why."""
+        row = ordered_by(self.facts.controls, task.account, task.strategy)
+        return row.in_words() if row is not None else ""
+
+    def _explained(self, task: DueTask, denial: Denial) -> Denial:
+        """With the cause, where a live account's broker is what keeps a fact from being known."""
+        if task.mode != "live":
+            return denial
+        return explained(
+            denial, self.facts.of(task.account).link, has_book=self._book(task.account).balances is not None
+        )
 
     def _balances(self, account: Account, book: Book) -> Balances | None:
         """In a dry run an account without a book has what it is configured to begin with."""

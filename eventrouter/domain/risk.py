@@ -80,23 +80,21 @@ def _made(check: Callable[..., Denial | None], *about: object) -> Denial | None:
         return Denial("CHECK_FAILED", message, {"check": name})
 
 
-def standing_denial(standing: Standing) -> Denial | None:
-    """Why nothing may be opened at all, whatever the order is; None for an active account."""
+def standing_denial(standing: Standing, ordered: str = "") -> Denial | None:
+    """Why nothing may be opened at all, whatever the order is; None for an active account. `ordered`: by whom, when and why."""
+    why = f" ({ordered})" if ordered else ""
+    detail = {"standing": str(standing), **({"ordered": ordered} if ordered else {})}
     match standing:
         case Standing.ACTIVE:
             return None
         case Standing.REDUCING:
-            return Denial(
-                "REDUCING", "What is held is only closed; no entries until it is resumed.", {"standing": standing.value}
-            )
+            return Denial("REDUCING", f"What is held is only closed; no entries until it is resumed{why}.", detail)
         case _:
-            return Denial(
-                "HALTED", f"The account is {standing}; no entries until it is resumed.", {"standing": str(standing)}
-            )
+            return Denial("HALTED", f"The account is {standing}; no entries until it is resumed{why}.", detail)
 
 
 def _standing(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:
-    return standing_denial(state.standing)
+    return standing_denial(state.standing, state.ordered)
 
 
 def _live(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:

@@ -64,7 +64,8 @@ class AccountState:
 
     `exposures` are its own, `owner_exposures` those of the same owner's other accounts; both with positions and orders
     that may still open one. `intents_at` are the times of its intents of the last minute at least, exits aside. `day` is
-    the trading day that `balances` belong to. `last_price` is of the proposal's contract.
+    the trading day that `balances` belong to. `last_price` is of the proposal's contract. `ordered`: who made the standing what
+    it is, when and why.
     """
 
     standing: Standing
@@ -75,6 +76,7 @@ class AccountState:
     day: date | None
     last_price: Decimal | None = None
     last_price_at: datetime | None = None
+    ordered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def scope_of(text: str, accounts: Collection[str], strategies: Collection[str]) 
 
 def _instead(kind: str, name: str, known: Collection[str]) -> str:
     folded = {each.casefold(): each for each in known}
-    close = get_close_matches(name.casefold(), folded, n=3)
+    close = get_close_matches(name.casefold(), folded, n=3, cutoff=0.7)
     if close:
         return f" Did you mean {' or '.join(f'{kind}:{folded[each]}' for each in close)}?"
     if not known:

@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from eventrouter.domain.controls import Control
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -79,13 +81,17 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class LastFill:
-    """The trade's last execution. `role` is its order's: a stop or a target closed the trade without an exit."""
+    """The trade's last execution. `role` is its order's: a stop or a target closed the trade without an exit.
+
+    `flattening`: the control that was closing the account then, where that is what closed the trade.
+    """
 
     task_id: int | None
     role: str | None
     order_id: str
     price: Decimal | None
     recorded_at: datetime
+    flattening: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +196,13 @@ def _held(row: Sequence[Any]) -> Held:
 def _last(row: Sequence[Any] | None) -> LastFill | None:
     if row is None:
         return None
-    task_id, role, order_id, price, recorded_at = row
-    return LastFill(task_id, role, order_id, _decimal(price), datetime.fromisoformat(recorded_at))
+    task_id, role, order_id, price, recorded_at, *more = row
+    flattening = None
+    if more and more[0]:
+        told = more[0]
+        at = datetime.fromisoformat(told["at"])
+        flattening = Control(told["scope"], told["action"], 0, told["actor"], told["reason"], at)
+    return LastFill(task_id, role, order_id, _decimal(price), datetime.fromisoformat(recorded_at), flattening)
 
 
 def _told(row: Sequence[Any] | None) -> Told | None:

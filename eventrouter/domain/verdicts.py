@@ -44,6 +44,9 @@ def ended(trade: TradeFacts) -> str:
     at = "" if trade.last.price is None else f" at {plain(trade.last.price)}"
     if trade.last.role in ("stop", "target"):
         return f"The trade holds nothing any more: its {trade.last.role} (order {trade.last.order_id}) filled{at}"
+    if trade.last.flattening is not None:
+        by = f"order {trade.last.order_id}" if trade.last.task_id is None else f"task {trade.last.task_id}"
+        return f"The trade was closed by {by}{at}, of a flattening: {trade.last.flattening.in_words()}"
     if trade.last.task_id is None:
         return f"The trade holds nothing any more: order {trade.last.order_id}, which is no task's, closed it{at}"
     return f"The trade was closed by task {trade.last.task_id} already{at}"

@@ -7,12 +7,13 @@ stored with the door closed: the writer waits meanwhile, or a steady stream of a
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from eventrouter.ending import ended
 from eventrouter.errors import RowRefused, SpoolError, SpoolFull, StoreUnavailable
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
@@ -92,9 +93,7 @@ class SpoolWriter(Batcher[StoredAlert, Stored | Spooled]):
         """Stores or spools what is waiting, then ends; what is in the spool stays there."""
         draining, self._draining = self._draining, None
         if draining is not None:
-            draining.cancel()
-            with suppress(asyncio.CancelledError):
-                await draining
+            await ended([draining])
         await super().stop()
         spool, self._spool = self._spool, None
         if spool is not None:

@@ -7,12 +7,12 @@ singled out by halving the batch, so that it fails alone.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import psycopg
 
+from eventrouter.ending import ended
 from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable, one_line
 from eventrouter.metrics import Metrics
 from eventrouter.store.connect import GUILTY_ROW, Conn, Pool, translated
@@ -78,9 +78,7 @@ class Batcher(Generic[Item, Result]):
             task, self._task = self._task, None
             while self._unsettled and not task.done():
                 await asyncio.wait(self._unsettled)
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended([task])
 
     async def put(self, item: Item, *, within_s: float | None = None) -> Result:
         """The item's result once it is committed. Raises RowRefused for this item alone, StoreUnavailable, StoreBusy.

@@ -76,6 +76,14 @@ def default_home() -> Path:
     return platformdirs.user_data_path("eventrouter", appauthor=False)
 
 
+def has_database(home: Path) -> bool:
+    """Whether an embedded server was ever set up there; a directory that we may not look into counts as one."""
+    try:
+        return (home / "pgdata" / "PG_VERSION").is_file()
+    except PermissionError:
+        return True
+
+
 def server_account(pgdata: Path) -> Account:
     """Who runs the server of `pgdata`: we, or in root's place its owner or a system user, created when missing."""
     if os.geteuid() != 0:

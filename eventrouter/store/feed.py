@@ -64,7 +64,7 @@ class Position:
     def parse(cls, text: str) -> "Position":
         """The position that str() wrote. Raises PositionError."""
         parts = _POSITION.fullmatch(text)
-        if parts is None or not all(_is_snapshot(parts[name]) for name in ("prev", "next") if parts[name]):
+        if parts is None or not all(is_snapshot(parts[name]) for name in ("prev", "next") if parts[name]):
             raise PositionError("This is no position of the feed. Leave it out to start now, or use from=start.")
         return cls(parts["origin"], parts["prev"], parts["next"], int(parts["after"]), int(parts["replay_to"]))
 
@@ -74,7 +74,10 @@ class Position:
         return max(int(snapshot.split(":")[1]) for snapshot in (self.prev, self.next) if snapshot)
 
 
-def _is_snapshot(text: str) -> bool:
+def is_snapshot(text: str) -> bool:
+    """Whether Postgres would take the text, three numbers with colons, as a snapshot."""
+    if re.fullmatch(_SNAPSHOT, text, re.ASCII) is None:
+        return False
     xmin, xmax, running = text.split(":")
     ids = [int(xid) for xid in running.split(",") if xid]
     return 0 < int(xmin) <= int(xmax) and all(int(xmin) <= xid < int(xmax) for xid in ids) and ids == sorted(set(ids))

@@ -33,10 +33,13 @@ _TABLES = (
     "holdings",
     "account_log",
     "last_prices",
+    "connection_states",
     "controls",
     "seals",
     "sealed_heads",
     "dead_letters",
+    "notifications",
+    "notification_state",
 )
 
 

@@ -8,10 +8,10 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from eventrouter.config import DatabaseConfig
-from eventrouter.errors import ConfigError, EventrouterError, StoreUnavailable, one_line
+from eventrouter.errors import ConfigError, EventrouterError, NoDatabase, StoreUnavailable, one_line
 from eventrouter.store.connect import Database, conninfo
 from eventrouter.store.embedded import EmbeddedServer, open_server
-from eventrouter.store.embedded_home import default_home
+from eventrouter.store.embedded_home import default_home, has_database
 from eventrouter.store.files import query
 from eventrouter.store.migrate import MigrationReport, migrate
 
@@ -41,14 +41,20 @@ class OpenedDatabase:
             self.server.close()
 
 
-def open_database(config: DatabaseConfig, *, migrating: bool = True) -> OpenedDatabase:
+def open_database(config: DatabaseConfig, *, migrating: bool = True, creating: bool = True) -> OpenedDatabase:
     """Opens the configured database and brings it to this version's schema. Blocking.
 
-    With `migrating` False a server that is not ours is left as it is; the embedded one is always brought up to date.
+    With `migrating` False a server that is not ours is left as it is; the embedded one is always brought up to date. With
+    `creating` False an embedded one must be there: whoever only looks must not make an empty database out of a typing error.
 
-    Raises StoreUnavailable when it cannot be reached, MigrationError, EmbeddedServerError.
+    Raises StoreUnavailable when it cannot be reached, NoDatabase, MigrationError, EmbeddedServerError.
     """
     if config.dsn is None:
+        home = (config.data_dir or default_home()).expanduser().absolute()
+        if not creating and not has_database(home):
+            raise NoDatabase(
+                f"There is no database in {home}. Start it with: eventrouter run; or set [database] data_dir to where it is."
+            )
         server = open_server(config.data_dir, settings=_SETTINGS)
         try:
             report: MigrationReport | None = migrate(server.admin_dsn, schema=config.schema_name)

@@ -13,6 +13,9 @@ from eventrouter.domain.trades import Leg
 from eventrouter.store.connect import Conn
 from eventrouter.store.tasks import trade_accounts
 
+_MOST_NOTES = 10
+_MOST_NAMES = 10
+
 
 @dataclass(frozen=True, slots=True)
 class AskedLeg:
@@ -85,6 +88,27 @@ async def plan_legs(conn: Conn, legs: Sequence[AskedLeg], table: RoutingTable) -
 def plan_record(legs: Sequence[PlannedLeg] | None) -> str | None:
     """What is stored with a signal, as JSON; None for one that was refused or repeats another."""
     return None if legs is None else json.dumps([row for leg in legs for row in leg.record])
+
+
+def why_nobody(legs: Sequence[PlannedLeg]) -> tuple[str, ...]:
+    """Sentences that say why no account gets anything of an alert, one for each code; none where an account does."""
+    if not legs or any(leg.tasks for leg in legs):
+        return ()
+    accounts: dict[tuple[str, str], list[str]] = {}
+    for each in (each for leg in legs for each in leg.planned):
+        named = accounts.setdefault((each.code or "NO_ROUTE", each.message or ""), [])
+        if each.account not in named:
+            named.append(each.account)
+    if not accounts:
+        return (
+            "NO_ACCOUNT: no account is published, so nobody trades it; a service publishes its own when it starts.",
+        )
+    return tuple(_not_traded(code, message, names) for (code, message), names in accounts.items())[:_MOST_NOTES]
+
+
+def _not_traded(code: str, message: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{code}: {', '.join(names[:_MOST_NAMES])}{more}: no task. {message}".rstrip()
 
 
 def task_columns(legs: PlannedLegs) -> dict[str, Any]:

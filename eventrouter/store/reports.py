@@ -11,6 +11,7 @@ from eventrouter.store.files import query
 
 Row = dict[str, Any]
 MOST_ROWS = 500
+_ORDERED = ("quantity", "contract", "filled", "average_price")
 
 
 async def rows_of(conn: Conn, name: str, values: Mapping[str, Any]) -> list[Row]:
@@ -65,7 +66,7 @@ async def signal(conn: Conn, signal_id: int) -> Row:
     """One signal with everything that became of it: `accounts` has a row for each account and each thing it was to do.
 
     {account, trade_id, event_type, decision: "task" | "nothing", task, status, mode, reason, message, detail, at, route,
-    multiplier}: how its task stands by the last row of its log, or the code and the sentence why there is none. A repeat
+    multiplier, quantity, contract, filled, average_price}: what was ordered and filled of it by its own order, and how its task stands by the last row of its log, or the code and the sentence why there is none. A repeat
     (`first_signal`) and a refused alert (`code`) have no rows. Raises UnknownSignal.
     """
     found = await rows_of(conn, "one_signal", {"signal_id": signal_id})
@@ -89,13 +90,14 @@ def _outcome(planned: Mapping[str, Any], task: Mapping[str, Any] | None) -> Row:
     known = {key: planned[key] for key in ("account", "trade_id", "event_type")}
     if task is None:
         why: Row = {"reason": planned.get("code"), "message": planned.get("message"), "detail": {}, "at": None}
-        return {**known, "decision": "nothing", "task": None, "status": None, "mode": None, **why}
+        none = dict.fromkeys(("task", "status", "mode", *_ORDERED))
+        return {**known, "decision": "nothing", **none, **why}
     plan = task["plan"] or {}
     return {
         **known,
         "decision": "task",
         "task": task["id"],
-        **{key: task[key] for key in ("status", "mode", "reason", "message", "detail")},
+        **{key: task[key] for key in ("status", "mode", "reason", "message", "detail", *_ORDERED)},
         "at": task["created_at"],
         "route": plan.get("route"),
         "multiplier": plan.get("multiplier"),

@@ -76,6 +76,12 @@ async def account_bodies(conn: Conn) -> dict[str, dict[str, Any]]:
     return {name: body for kind, name, _, body, *_ in rows if kind == "account"}
 
 
+async def published_strategies(conn: Conn) -> set[str]:
+    """The strategies that are published and not withdrawn."""
+    rows = await (await conn.execute(query("latest_settings"))).fetchall()
+    return {name for kind, name, _, _, withdrawn, *_ in rows if kind == "strategy" and not withdrawn}
+
+
 class TableCache:
     """The routing table, read again whenever something else was published; `fallback` counts until anything is."""
 

@@ -14,7 +14,15 @@ from eventrouter.domain.trades import Ask, Resolved, Trade, begun_since, resolve
 from eventrouter.errors import SignalRefused
 from eventrouter.store.connect import Conn, Pool, session
 from eventrouter.store.files import query
-from eventrouter.store.planned import AskedLeg, PlannedLeg, PlannedLegs, plan_legs, plan_record, task_columns
+from eventrouter.store.planned import (
+    AskedLeg,
+    PlannedLeg,
+    PlannedLegs,
+    plan_legs,
+    plan_record,
+    task_columns,
+    why_nobody,
+)
 from eventrouter.store.settings import TableCache
 
 _TOGETHER = timedelta(seconds=1)
@@ -329,7 +337,7 @@ def _stored_now(row: Sequence[Any], batch: _Batch, legs: Sequence[PlannedLeg]) -
         trade_id=resolved.trade_id if resolved else None,
         event_type=resolved.event_type if resolved else None,
         refusal=batch.refused.get(uid),
-        notes=resolved.notes if resolved else (),
+        notes=(*resolved.notes, *why_nobody(legs)) if resolved else (),
         made=tuple(
             MadeTask(task_id, task.leg.trade_id, task.intent.account)
             for task_id, task in zip(task_ids, (task for leg in legs for task in leg.tasks), strict=True)

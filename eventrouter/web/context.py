@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -18,7 +19,9 @@ from eventrouter.web.tokens import TokenCache
 
 @dataclass(slots=True)
 class WebContext:
-    """`listener_healthy` and `connections` (name → "open", or why not) are None where no router runs in this process."""
+    """`listener_healthy` and `connections` (name → how its broker stands) are None where no router runs in this process, `alerts` (how
+    telling people goes) where nobody is told.
+    """
 
     config: Config
     metrics: Metrics
@@ -26,7 +29,8 @@ class WebContext:
     ingest: SignalIngest | None = None
     tokens: TokenCache | None = None
     listener_healthy: Callable[[], bool] | None = None
-    connections: Callable[[], Mapping[str, str]] | None = None
+    connections: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None
+    alerts: Callable[[], Mapping[str, object]] | None = None
     operator_hosts: frozenset[str] = frozenset()
     loopback_only: bool = False
     sources: Sources = field(default_factory=Sources)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp_sse import sse_response
 
+from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.store import feed
 from eventrouter.store.feed import FeedRow, Position
@@ -56,9 +57,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
                 if message.type in (WSMsgType.ERROR, WSMsgType.CLOSE):
                     break
         finally:
-            pushing.cancel()
-            with suppress(asyncio.CancelledError):
-                await pushing
+            await ended([pushing])
     return socket
 
 

@@ -24,9 +24,11 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 when the database answers and has this version's schema, else 503.
+    """200 when the database answers with this version's schema and an account's broker can be used, else 503.
 
-    `guard` says how far the service is held back, `connections` which brokers' logins can be used, or why not.
+    `guard` says how far the service is held back, `connections` for each login and its accounts whether the broker takes
+    them, or why not. An account that cannot trade takes nothing from the others: only where none can, nothing is ready.
+    `alerts`: how the last message to each receiver ended.
     """
     context = request.app[CONTEXT]
     state: dict[str, Any] = {
@@ -34,8 +36,8 @@ async def readyz(request: web.Request) -> web.Response:
         "database": "ok",
         "listener": _listener(context),
         "spool": _spool(context),
-        # an account that cannot trade takes nothing from the others, so it makes nothing unready
         "connections": "not here" if context.connections is None else dict(context.connections()),
+        "alerts": {"state": "off"} if context.alerts is None else dict(context.alerts()),
     }
     try:
         async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
@@ -46,6 +48,8 @@ async def readyz(request: web.Request) -> web.Response:
         return _answer(state)
     if missing:
         state |= {"status": "not ready", "database": f"lacks {', '.join(missing)}: run eventrouter migrate"}
+    if _cut_off(context):
+        state["status"] = "not ready"
     if context.stopping.is_set():
         state["status"] = "stopping"
     return _answer(state)
@@ -73,6 +77,12 @@ def _listener(context: WebContext) -> str:
     if context.listener_healthy is None:
         return "not here"
     return "up" if context.listener_healthy() else "down"
+
+
+def _cut_off(context: WebContext) -> bool:
+    """Whether a router runs here and none of its accounts' brokers can be used."""
+    connections = [] if context.connections is None else list(context.connections().values())
+    return bool(connections) and not any(each["state"] in ("open", "partly") for each in connections)
 
 
 def _spool(context: WebContext) -> dict[str, object]:

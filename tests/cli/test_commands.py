@@ -45,7 +45,11 @@ def test_help(words: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert usage.startswith("Usage: ")
     assert len(rest[0].split()) >= 4
-    assert len(words) == 0 or words in {("token",), ("credentials",), ("accounts",)} or "--config" in result.output
+    assert (
+        len(words) == 0
+        or words in {("token",), ("credentials",), ("accounts",), ("alerts",)}
+        or "--config" in result.output
+    )
 
 
 def test_the_commands_of_the_contract() -> None:
@@ -197,7 +201,11 @@ def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
         ("two", "nothing", None),
     ]
     assert rows[1]["reason"] == "ACCOUNT_DISABLED"
+    until(lambda: shown("signals", "2", dsn=dsn)["accounts"][0]["status"] == "SUCCESS", what="SUCCESS")
+    done = shown("signals", "2", dsn=dsn)["accounts"][0]
+    assert (done["quantity"], done["filled"], done["contract"][:3]) == ("1", 1, "MES")
     text = command("signals", "2", env=environment(dsn)).stdout.decode()
+    assert f"1 {done['contract']}" in text
     assert "ACCOUNT_DISABLED" in text
     assert "The account is not enabled." in text
     listed = shown("accounts", dsn=dsn)
@@ -211,6 +219,38 @@ def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
     for wrong in (("accounts", "nobody"), ("signals", "99")):
         result = command(*wrong, env=environment(dsn))
         assert (result.returncode, len(said(result))) == (1, 1)
+
+
+@pytest.mark.parametrize("words", [["accounts"], ["signals"], ["tasks"], ["verify"], ["halt"]], ids=" ".join)
+def test_who_looks_makes_no_database(words: list[str], tmp_path: Path) -> None:
+    """A typing error in data_dir is told, in one line that says what to run, and leaves nothing behind."""
+    nowhere = tmp_path / "typo"
+    result = command(*words, env={**environment(), "EVENTROUTER_DATABASE__DATA_DIR": str(nowhere)})
+    assert (result.returncode, len(said(result))) == (1, 1)
+    assert f"no database in {nowhere}" in said(result)[0]
+    assert "eventrouter run" in said(result)[0]
+    assert not nowhere.exists()
+
+
+def test_explain_of_a_refused_alert(dsn: str) -> None:
+    """A body that would be refused ends with 1; one that is understood with 0, and our own format has a name for people."""
+    good = b'{"kind": "ENTRY", "trade_id": "T-1", "direction": "LONG", "symbol": "MES1!"}'
+    result = command("explain", "-", "--strategy", "orb", env=environment(dsn), stdin=good)
+    assert result.returncode == 0
+    assert "Understood as eventrouter's own format" in result.stdout.decode()
+    assert "stage13b" not in result.stdout.decode()
+    refused = command("explain", "-", env=environment(dsn), stdin=b"nonsense")
+    assert (refused.returncode, "Refused: " in refused.stdout.decode()) == (1, True)
+    assert shown("explain", "/dev/null", dsn=dsn, status=1)["understood"] is False
+
+
+def test_a_token_for_a_strategy_that_is_not_there(dsn: str) -> None:
+    """It is made, with a warning; without any strategy in the configuration there is nothing to compare with."""
+    listed = {**environment(dsn), "EVENTROUTER_STRATEGIES": '[{"name": "orb"}]'}
+    for name, env, warned in (("orbb", listed, True), ("ORB", listed, False), ("any", environment(dsn), False)):
+        result = command("token", "new", name, env=env)
+        assert result.returncode == 0
+        assert ("no strategy" in result.stderr.decode()) is warned
 
 
 def test_tasks_and_dead_letters(dsn: str, sql: Sql) -> None:

@@ -173,6 +173,7 @@ def test_a_shared_login_goes_to_the_same_machines() -> None:
             'windows[0]: must be like "08:30-15:00" or "mon-fri 08:30-15:00", it is "8:30-15:00"',
         ),
         ("windows = '08:30-15:00'", "windows: must be a list"),
+        ("windows = ['mon 09:30-09:30']", "windows[0]: must close at another time than it opens"),
         (
             "windows = ['mo-fr 08:30-15:00']",
             'windows[0]: must be like "08:30-15:00" or "mon-fri 08:30-15:00", it is "mo-fr 08:30-15:00"',
@@ -232,6 +233,7 @@ def test_a_shared_login_goes_to_the_same_machines() -> None:
             'early_closes.2026-11-27: must be a local time such as "17:00", it is "12"',
         ),
         ("flat_by = '15:10'\nwindows = ['15:10-16:00']", "windows[0]: never opens: the account must be flat by 15:10"),
+        ("instruments = ['MNQ', 'MNQQ']", 'instruments[1]: there is no product "MNQQ" known here; did you mean MNQ?'),
         ("broker = 'x'", "broker: unknown key; did you mean broker_account?"),
     ],
 )
@@ -252,6 +254,7 @@ def test_a_fault_of_an_account_names_its_key_and_says_what_to_do(text: str, line
         "flat_by = '15:10'\nwindows = ['16:00-18:00']",
         "url = 'http://10.1.2.3:5'\nhub_url = 'http://simulator:5/hub'",
         "windows = ['00:00-00:00']",
+        "instruments = ['BTCUSDT', 'AAPL', 'CLF', 'ES']",
     ],
 )
 def test_what_only_looks_strange_is_taken(text: str) -> None:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from eventrouter.domain.broker import Change
 from eventrouter.domain.clearing import Asker, fitting, leftovers, regrown, shrunk
+from eventrouter.domain.controls import Control
 from eventrouter.domain.decide import Decisions, DueTask, Send, decide
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.trade_facts import Held, LastFill, Told, TradeFacts, WorkingOrder
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+FLATTENED = Control("account:one", "flatten", 0, "guardian", "FLAT_BY: It is past 15:08.", NOW)
 MNQ = "CON.F.US.MNQ.H26"
 OPENED = (1, "MNQ1!")
 
@@ -175,6 +177,10 @@ def test_only_what_is_simulated_without_an_instrument_has_fractions(mode: str, r
         (LastFill(1, "target", "78", None, NOW), "its target (order 78) filled"),
         (LastFill(4, "exit", "79", Decimal(101), NOW), "closed by task 4 already at 101"),
         (LastFill(None, None, "80", Decimal(101), NOW), "order 80, which is no task's, closed it at 101"),
+        (
+            LastFill(None, None, "81", Decimal(101), NOW, FLATTENED),
+            "closed by order 81 at 101, of a flattening: flatten of account:one by guardian at 2026-01-05 12:00:00 UTC: FLAT_BY: It is past 15:08.",
+        ),
     ],
 )
 @pytest.mark.parametrize("event_type", ["EXIT", "REDUCE", "MOVE_STOP", "ADD"])

@@ -103,7 +103,7 @@ def test_a_denial_says_the_numbers(state: Any, limits: Any, message: str, detail
     assert (reason.message, dict(reason.detail)) == (message, detail)
 
 
-NEEDED = [field.name for field in fields(AccountState)]
+NEEDED = [field.name for field in fields(AccountState) if field.name != "ordered"]  # only words
 
 
 @pytest.mark.parametrize("name", NEEDED)

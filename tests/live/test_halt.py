@@ -68,6 +68,25 @@ async def test_flatten_proves_that_it_is_flat(start: Start, tmp_path: Path) -> N
     assert await rig.holds() == {"one": 0, "two": 0}
 
 
+async def test_an_account_is_flattened_alone(start: Start, tmp_path: Path) -> None:
+    """Of two behind one login one is flattened while its close hangs: the other enters, keeps its bracket, and leaves."""
+    rig = await start(one={}, two={})
+    await rig.done(await rig.entry("T1", 2, stop_loss=23990, take_profit=24020))
+    hanging = await rig.market.arm("stall", endpoint="Position/closeContract")
+    flattening = asyncio.create_task(say(rig, tmp_path, "flatten", "account:one", "--yes"))
+    await rig.market.stalled(hanging)
+    assert len(await rig.market.working(rig.numbers["two"])) == 2
+    more = await rig.entry("T2")
+    await rig.done_on(more, "two")
+    assert (await rig.ended(more.task("one")))["status"] == "DENIED"
+    await rig.done_on(await rig.exit("T2"), "two")
+    await rig.market.disarm()
+    await flattening
+    assert await rig.holds() == {"one": 0, "two": 2}
+    await rig.done_on(await rig.exit("T1"), "two")
+    assert await rig.holds() == {"one": 0, "two": 0}
+
+
 async def test_an_exit_waits_while_everything_is_closed(start: Start, tmp_path: Path) -> None:
     """The close fills in parts: an exit of what is left waits, or both together would sell more than is held."""
     rig = await start()

@@ -211,6 +211,24 @@ def test_only_the_secret_is_cut_from_a_text(text: str, expected: str) -> None:
     assert redact_text(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NO_CREDENTIALS: Account real has no credentials: run eventrouter credentials set real.",
+        "NO_KEY: There is no master key: set EVENTROUTER_MASTER_KEY to 32 random bytes in base64.",
+        "WRONG_KEY: The credentials of account real were encrypted with another master key: give the service that key again.",
+        "BAD_KEY: EVENTROUTER_MASTER_KEY holds no master key: it must be 32 random bytes in base64.",
+        "The broker refused the login: Auth/loginKey: InvalidCredentials: Invalid credentials.",
+    ],
+)
+def test_our_own_words_stay(text: str) -> None:
+    """A message that says what to do is whole, in a field and in the event; a value beside our words is cut all the same."""
+    assert redact_text(text) == text
+    written = logged("json", lambda: get_logger("eventrouter.x").error(text, error=text))
+    assert written.count(text) == 2
+    assert CANARY not in redact_text(f"{text} loginKey: {CANARY}, no_credentials: {CANARY}, NO_KEY={CANARY}")
+
+
 secrets = st.text(alphabet=string.ascii_letters + string.digits + "-_", max_size=20).map(
     lambda text: text + CANARY + text
 )

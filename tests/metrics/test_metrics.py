@@ -17,6 +17,7 @@ COUNTERS = {
     "spooled": (),
     "spool_stored": (),
     "spool_refusals": ("reason",),
+    "notifications": ("receiver", "outcome"),
 }
 HISTOGRAMS = {
     "ingest_commit_seconds": (),
@@ -32,6 +33,7 @@ GAUGES = {
     "feed_clients": (),
     "in_flight": (),
     "spool_alerts": (),
+    "notifications_waiting": (),
 }
 
 

@@ -367,5 +367,5 @@ async def test_facts_cost_no_more_with_history(db: Conn) -> None:
         facts = await value(db, "SELECT account_facts('{paper}', '{me}', '{}', '{NQ}', 'dry')")
         after = await value(db, counted)
     assert {name: read - before[name] for name, read in after.items() if read - before[name] > 10} == {}
-    assert facts["controls"] == [["all", "resume", facts["controls"][0][2]]]
+    assert [row[:2] for row in facts["controls"]] == [["all", "resume"]]
     assert facts["accounts"]["paper"]["intents"] == []

@@ -134,7 +134,7 @@ async def test_a_look_up_that_fails_says_so_once_and_waits(
     task = await enqueue_live(db, "t")
 
     async def opened() -> bool:
-        return len(pauses) >= TRIPS_AFTER and "does not answer" in router.connection_states()["alpha/real"]
+        return len(pauses) >= TRIPS_AFTER and router.standings()["alpha/real"]["circuit"] != "closed"
 
     await until_async(opened, what="failures enough to open the circuit")
     assert [times for times, _ in pauses] == list(range(1, len(pauses) + 1))
@@ -226,7 +226,9 @@ async def test_a_dead_broker_burns_no_attempts(db: Conn, start: Start, broker: B
     for task in others:
         await told(db, task, "CIRCUIT_OPEN")
     await waited(router, db)
-    assert "it does not answer: Connection refused." in router.connection_states()["alpha/real"]
+    refused = "open: entries wait, since the broker does not answer. Connection refused."
+    assert router.standings()["alpha/real"]["circuit"] == refused
+    assert refused in router.connection_states()["alpha/real"]
     assert [await value(db, ROWS, task, "CIRCUIT_OPEN") for task in (first, *others)] == [1, 1, 1]
     assert [await attempts(db, task) for task in others] == [0, 0]
     exit_ = await enqueue_live(db, "held", "EXIT_SL", symbol="CL")

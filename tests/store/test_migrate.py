@@ -38,6 +38,9 @@ TABLES = [
     "seals",
     "sealed_heads",
     "dead_letters",
+    "connection_states",
+    "notifications",
+    "notification_state",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 

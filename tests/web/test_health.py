@@ -1,6 +1,9 @@
 """Health, readiness and metrics."""
 
+import base64
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -9,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql as compose
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from eventrouter.app import credential_store
 from tests.conftest import Server, _template
 from tests.history import enqueue, walk
 from tests.processes import until_async
@@ -41,6 +45,7 @@ async def test_readyz(site: Site, sql: Sql) -> None:
             "listener": "not here",
             "spool": NO_SPOOL,
             "connections": "not here",
+            "alerts": {"state": "off"},
             "guard": "role",
         },
     )
@@ -138,3 +143,41 @@ async def measured(site: Site) -> dict[tuple[str, ...], float]:
         assert answer.content_type == "text/plain"
         families = text_string_to_metric_families(await answer.text())
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+async def test_readyz_without_any_broker(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 while no account's broker can be used, each with its reason; 200 once one of them can."""
+    monkeypatch.setenv("EVENTROUTER_MASTER_KEY", base64.b64encode(bytes(32)).decode())
+    url = "http://127.0.0.1:1"  # nobody listens there
+    real = {"connector": "projectx", "live": True, "automation": "allowed", "url": url, "hub_url": f"{url}/hubs/user"}
+    keyless, dead = {**real, "name": "keyless"}, {**real, "name": "dead"}
+    settings: dict[str, Any] = {"router": {"dry_run": False}, "credentials": {"dir": tmp_path}}
+    credential_store(configuration(dsn, accounts=[keyless], **settings)).put(
+        "dead", "projectx", {"user_name": "u", "api_key": "k"}, now=datetime.now(UTC)
+    )
+    async with running(configuration(dsn, accounts=[keyless, dead], **settings)) as site:
+
+        async def told() -> bool:
+            _, state = await site.get("/readyz")
+            return all(each["state"] == "down" for each in state["connections"].values())
+
+        await until_async(told)
+        status, state = await site.get("/readyz")
+        assert (status, state["status"], state["database"]) == (503, "not ready", "ok")
+        told_of = {name: each["accounts"] for name, each in state["connections"].items()}
+        assert told_of["projectx/keyless"]["keyless"]["code"] == "NO_CREDENTIALS"
+        assert "eventrouter credentials set keyless" in told_of["projectx/keyless"]["keyless"]["message"]
+        assert told_of["projectx/dead"]["dead"]["code"] == "BROKER_UNREACHABLE"
+        assert datetime.fromisoformat(told_of["projectx/dead"]["dead"]["since"]) <= datetime.now(UTC)
+
+        async def written() -> bool:
+            _, listed = await site.get("/api/accounts")
+            return [row["state"] for row in listed] == ["broker_down", "broker_down"]
+
+        await until_async(written)
+    async with running(configuration(dsn, accounts=[keyless, {"name": "paper"}], **settings | {"router": {}})) as site:
+
+        async def ready() -> bool:
+            return (await site.get("/readyz"))[0] == 200
+
+        await until_async(ready)
