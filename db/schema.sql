@@ -793,7 +793,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
+CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean DEFAULT true) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -825,11 +825,14 @@ BEGIN
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
-                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
+                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at, t.opening, t.mode, t.expires_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
                          AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
                  WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND (NOT h.opening OR h.mode <> p_mode OR h.expires_at <= v_now
+                        OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                                     WHERE u.account = h.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN'))
                    AND NOT EXISTS (SELECT FROM execution_tasks s
                                    WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
@@ -883,6 +886,12 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM execution_tasks s
                       WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
                         AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
+      AND (NOT t.opening OR t.mode <> p_mode
+           OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                        WHERE u.account = t.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN')
+           -- what a person allowed is not ended by its age, so it waits too
+           OR t.expires_at <= v_now AND NOT EXISTS (SELECT FROM execution_logs e
+                                                    WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'))
     ORDER BY t.place, t.id;
 END
 $$;
@@ -2290,6 +2299,8 @@ ALTER TABLE ONLY public.strategy_trades
 
 CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) WHERE (kind = 'RESYNC_ASKED'::text);
 
+CREATE INDEX account_log_external ON public.account_log USING btree (account, ((detail ->> 'order'::text))) WHERE (kind = 'EXTERNAL'::text);
+
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
@@ -2529,8 +2540,8 @@ REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) 
 REVOKE ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) TO eventrouter_app;
 
-REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;
