@@ -793,7 +793,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
+CREATE FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean DEFAULT true) RETURNS TABLE(id bigint, version integer, trade_id text, event_type text, opening boolean, attempts integer, payload jsonb, account text, lane text, mode text, client_order_id text, expires_at timestamp with time zone, created_at timestamp with time zone, received_at timestamp with time zone, trade jsonb, plan jsonb, strategy text, approved boolean, intent jsonb, db_now timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET enable_hashjoin TO 'off'
@@ -825,11 +825,14 @@ BEGIN
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
-                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
+                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at, t.opening, t.mode, t.expires_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
                          AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
                  WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND (NOT h.opening OR h.mode <> p_mode OR h.expires_at <= v_now
+                        OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                                     WHERE u.account = h.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN'))
                    AND NOT EXISTS (SELECT FROM execution_tasks s
                                    WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
@@ -883,6 +886,12 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM execution_tasks s
                       WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
                         AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
+      AND (NOT t.opening OR t.mode <> p_mode
+           OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                        WHERE u.account = t.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN')
+           -- what a person allowed is not ended by its age, so it waits too
+           OR t.expires_at <= v_now AND NOT EXISTS (SELECT FROM execution_logs e
+                                                    WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'))
     ORDER BY t.place, t.id;
 END
 $$;
@@ -2290,15 +2299,27 @@ ALTER TABLE ONLY public.strategy_trades
 
 CREATE INDEX account_log_asked ON public.account_log USING btree (account, seq) WHERE (kind = 'RESYNC_ASKED'::text);
 
+CREATE INDEX account_log_external ON public.account_log USING btree (account, ((detail ->> 'order'::text))) WHERE (kind = 'EXTERNAL'::text);
+
 CREATE INDEX account_log_flattening ON public.account_log USING btree (account, mode, seq) WHERE (kind ~~ 'FLAT%'::text);
 
 CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
+CREATE INDEX automated_signals_of_strategy ON public.automated_signals USING btree (strategy, id);
+
+CREATE INDEX automated_signals_of_symbol ON public.automated_signals USING btree (regexp_replace(regexp_replace(upper("left"((parsed ->> 'symbol'::text), 64)), '^[A-Z0-9_]+:'::text, ''::text), '([0-9]!|[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2}))$'::text, ''::text), id);
+
+CREATE INDEX automated_signals_received ON public.automated_signals USING btree (received_at, id);
+
+CREATE INDEX automated_signals_refused ON public.automated_signals USING btree (id) WHERE (code IS NOT NULL);
+
+CREATE INDEX automated_signals_repeats ON public.automated_signals USING btree (id) WHERE (duplicate_of IS NOT NULL);
+
 CREATE INDEX automated_signals_strategy ON public.automated_signals USING btree (strategy, received_at);
 
-CREATE INDEX automated_signals_trade ON public.automated_signals USING btree (trade_id);
+CREATE INDEX automated_signals_trade ON public.automated_signals USING btree (trade_id varchar_pattern_ops, id);
 
 CREATE INDEX broker_orders_task ON public.broker_orders USING btree (task_id);
 
@@ -2318,6 +2339,8 @@ CREATE UNIQUE INDEX dead_letters_open ON public.dead_letters USING btree (task_i
 
 CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
+CREATE INDEX execution_tasks_aside ON public.execution_tasks USING btree (status, signal_id) WHERE ((status)::text = ANY ((ARRAY['HELD'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'FAILED'::character varying, 'DENIED'::character varying, 'EXPIRED'::character varying, 'CANCELLED'::character varying])::text[]));
+
 CREATE INDEX execution_tasks_attention ON public.execution_tasks USING btree (status, created_at) WHERE ((status)::text = ANY ((ARRAY['HELD'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying, 'ACCEPTED'::character varying, 'FAILED'::character varying])::text[]));
 
 CREATE INDEX execution_tasks_client_order ON public.execution_tasks USING btree (client_order_id) WHERE (mode = 'live'::text);
@@ -2336,9 +2359,13 @@ CREATE INDEX execution_tasks_leaving ON public.execution_tasks USING btree (acco
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
+CREATE INDEX execution_tasks_of_account ON public.execution_tasks USING btree (account, signal_id);
+
 CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[])));
 
 CREATE INDEX execution_tasks_resent ON public.execution_tasks USING btree (account, mode, id) WHERE (opening AND ((status)::text = 'PENDING'::text) AND (attempts > 0));
+
+CREATE INDEX execution_tasks_retries ON public.execution_tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
 
 CREATE INDEX execution_tasks_sending ON public.execution_tasks USING btree (lane, lease_until) WHERE ((status)::text = 'SENDING'::text);
 
@@ -2529,8 +2556,8 @@ REVOKE ALL ON FUNCTION public.lock_accounts(p_accounts text[], p_owners text[]) 
 REVOKE ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_books(p_accounts text[], p_mode text) TO eventrouter_app;
 
-REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text) TO eventrouter_app;
+REVOKE ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_due_tasks(p_accounts text[], p_limit integer, p_depth integer, p_mode text, p_entries boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_unrouted_tasks(p_limit integer) TO eventrouter_app;

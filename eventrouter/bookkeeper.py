@@ -24,6 +24,7 @@ from eventrouter.store import adopting
 from eventrouter.store import resync as looks
 from eventrouter.store.books import append_event, lock_books, read_books, read_holdings
 from eventrouter.store.connect import Conn, Pool, session
+from eventrouter.store.external import tell_external
 from eventrouter.store.fills import (
     Moved,
     Recording,
@@ -68,6 +69,7 @@ class _Look:
     due: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     strays: set[str] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)  # orders that were nobody's at the last look
     missing: dict[int, float] = field(default_factory=dict)
     last: Compared | None = None
     tried: bool = False
@@ -273,13 +275,14 @@ class Bookkeeper:
             moved, recording = await self._record(conn, orders, fills, frozenset(look.strays))
             ended, lacking = await settle_accounts(conn, self._actor, [account])
             gone = await self._lost(conn, look, orders)
+            look.strangers = await tell_external(conn, self._actor, account, [o.id for o in orders], look.strangers)
             look_again = bool(recording.strays) or account in lacking
         await self._clear_ways(orders, fills)
         self._told([*moved, *ended, *gone], recording)
         self._leftovers.look_soon(account)
         look.strays = {fill.id for fill in recording.strays}
         settled = not look_again and await self._compare(look, positions, balance)
-        if not settled:
+        if not settled or look.strangers:
             self.look_soon(account, self._timing.again_s)
         return settled
 

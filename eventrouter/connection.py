@@ -1,6 +1,9 @@
 """One login at one broker: the connector once it is open, the accounts that go through it, and what wakes its loops."""
 
 import asyncio
+import random
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -10,6 +13,8 @@ from eventrouter.connectors.base import ConnectionSettings, Connector
 from eventrouter.connectors.unready import Unready
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
+from eventrouter.domain.circuit import Allowance, Circuit
+from eventrouter.domain.orders import NotSent, Outcome, Rejected, Unknown
 from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.logs import get_logger
 
@@ -29,7 +34,8 @@ class Connection:
 
     `mode` is that of its accounts' tasks, dry or live. `wake` is set when there may be work to claim, `unknown` when a task's outcome may have to be looked up; `on_reduced` is
     called with an account of which the outcome of a reduction is recorded. A connector is
-    never used before `ready`; loops that need the broker wait for that.
+    never used before `ready`; loops that need the broker wait for that. `circuit` holds back what would only fail;
+    `look_ups_failed`: task → how often in a row its look-up failed, and when (the loop's time) it is tried again.
     """
 
     def __init__(self, name: str, accounts: Sequence[Account], make: Make) -> None:
@@ -44,8 +50,13 @@ class Connection:
         self.wake = asyncio.Event()
         self.unknown = asyncio.Event()
         self.on_reduced: Callable[[str], None] = lambda account: None
+        self.circuit = Circuit()
+        self.look_ups_failed: dict[int, tuple[int, float]] = {}
+        self._openings = 0
+        self._circuit_id = secrets.token_hex(4)
         self._tried = asyncio.Event()
         self._looked = asyncio.Event()
+        self._reconciled = asyncio.Event()
         self._watched = asyncio.Event()
         self._make = make
 
@@ -54,15 +65,18 @@ class Connection:
         await self._tried.wait()
 
     async def looked(self) -> None:
-        """Returns once the broker was asked how the accounts stand, at the latest after LOOK_WITHIN_S.
+        """Returns once the broker was asked how the accounts stand and what became of orders that a router left behind, at the
+        latest after LOOK_WITHIN_S.
 
         Before that an account without books would deny its first entries for limits that nobody can check, and could not say why.
         """
-        if self.mode == "live":
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_WITHIN_S):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                if self.mode == "live":
                     await self._watched.wait()
-                    if self.ready.is_set():
+                if self.ready.is_set():
+                    await self._reconciled.wait()
+                    if self.mode == "live":
                         await self._looked.wait()
 
     def note_look(self) -> None:
@@ -72,6 +86,57 @@ class Connection:
     def note_watch(self) -> None:
         """It is written down whether the broker can be used."""
         self._watched.set()
+
+    def note_reconciled(self) -> None:
+        """What was left in SENDING or UNKNOWN was looked at, or could not be."""
+        self._reconciled.set()
+
+    @property
+    def state(self) -> str:
+        """ "open", or why nothing can be sent, or that only exits and probes are."""
+        if not self.ready.is_set():
+            return self.fault or "opening"
+        return f"circuit {self.circuit.said}" if self.circuit.is_open else "open"
+
+    @property
+    def opening_id(self) -> str | None:
+        """Names the circuit's latest opening while it is open, else None."""
+        return f"{self._circuit_id}-{self._openings}" if self.circuit.is_open else None
+
+    def allowance(self) -> Allowance:
+        """What may be sent now."""
+        return self.circuit.allowance(time.monotonic())
+
+    def note_sent(self, orders: int) -> None:
+        """So many orders are on their way."""
+        self.circuit = self.circuit.sent(time.monotonic(), orders)
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        """What an order's outcome says about the broker: an answer, no way to reach it, or nothing."""
+        match outcome:
+            case NotSent(message, None, False) | Rejected(_, message, True):
+                self.note_failure(message)
+            case NotSent() | Unknown():
+                self._turn(self.circuit.unclear(time.monotonic(), _jitter()))
+            case _:
+                self.note_answer()
+
+    def note_failure(self, why: str, retry_after_s: float | None = None) -> None:
+        """The broker could not be reached."""
+        self._turn(self.circuit.failed(time.monotonic(), why, _jitter(), retry_after_s))
+
+    def note_answer(self) -> None:
+        """The broker answered."""
+        self._turn(self.circuit.answered())
+
+    def _turn(self, after: Circuit) -> None:
+        before, self.circuit = self.circuit, after
+        if after.is_open and not before.is_open:
+            self._openings += 1
+            _log.warning("circuit_opened", connection=self.name, accounts=self.account_names, error=after.why)
+        elif before.is_open and not after.is_open:
+            _log.info("circuit_closed", connection=self.name, accounts=self.account_names)
+            self.wake.set()
 
     async def open(self) -> None:
         """Makes and opens the connector; tries again until it stands, and says why it does not."""
@@ -94,6 +159,7 @@ class Connection:
         if self.fault is not None:
             _log.info("connection_repaired", connection=self.name, accounts=self.account_names)
         self.fault = None
+        self._turn(Circuit())  # what failed before was the connector that did not stand
         self.ready.set()
         self._tried.set()
         self.wake.set()
@@ -126,6 +192,10 @@ class Connection:
                 await connector.close()
         except Exception as error:
             _log.warning("connection_not_closed", connection=self.name, error=f"{type(error).__name__}: {error}")
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads probes, guards nothing
 
 
 def connections_of(

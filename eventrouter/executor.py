@@ -85,7 +85,8 @@ class Executor:
         # from before the commit: the leases of the intents cannot end sooner
         send_until = time.monotonic() + self._lease_s
         depth, mode = slots if whole_lanes else 1, self._connection.mode
-        async with store.claim(self._pool, names, limit=slots, depth=depth, mode=mode) as claim:
+        may = self._connection.allowance()
+        async with store.claim(self._pool, names, limit=slots, depth=depth, mode=mode, entries=may.entries) as claim:
             if claim.now is None:
                 return 0
             if self._asker.since is None:
@@ -99,6 +100,7 @@ class Executor:
                 limit=slots,
                 gate=gate,
                 one_of_a_lane=not whole_lanes,
+                most_sends=may.sends,
                 asker=self._asker,
             )
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
@@ -112,6 +114,7 @@ class Executor:
             self._outcomes.tell(entry, appended[entry.task_id], concerned[entry.task_id])
         asked = [clearing for clearing in decisions.cancels if clearing.task_id in appended]
         self._clearer.start(self._connection.connector, asked)
+        self._connection.note_sent(len(decisions.sends))
         self._start_sending(decisions.sends, send_until)
         self._gatekeeper.ask(gate, self._connection)
         return len(entries)
@@ -134,7 +137,9 @@ class Executor:
             for send in sends:
                 began = time.monotonic()
                 outcome = await send_once(self._connection.connector, send, send_until - began)
-                entry = outcome_entry(send, outcome, datetime.now(UTC), time.monotonic() - began)
+                took_s = time.monotonic() - began
+                self._connection.note_outcome(outcome)
+                entry = outcome_entry(send, outcome, datetime.now(UTC), took_s)
                 acceptance = acceptance_of(send, outcome)
                 recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task, acceptance)))
                 if entry.status == Status.UNKNOWN:

@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+import random
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from eventrouter.connection import Connection
-from eventrouter.domain.lookups import UnknownTask, is_change, resolve, settled
+from eventrouter.domain.lookups import UnknownTask, is_change, resolve, settled, unasked
+from eventrouter.domain.retry import Cause, delay_s
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import BrokerUnavailable
 from eventrouter.logs import get_logger
@@ -35,18 +37,36 @@ async def reconcile(pool: Pool, *, actor: str, connection: Connection, metrics: 
     await _append(pool, actor, [*told, *((task, _waits_for_live(task)) for task in waiting)], metrics)
     moved = await _append(pool, actor, [(task, _lease_ended(task)) for task in ended], metrics)
     moved += await _expire_unapproved(pool, actor, connection, metrics)
-    if not connection.ready.is_set():
-        return moved, math.inf
     async with session(pool, "reconcile") as conn:
         unknown = await store.unknown(conn, names, connection.mode)
-    due = [task for task in unknown if task.due_in_s <= 0]
+    if not connection.ready.is_set():
+        if connection.fault is not None:
+            await _append(pool, actor, _told(unknown, connection.fault), metrics)
+        return moved, math.inf
+    due_in_s = _due_in_s(connection, unknown)
+    due = [task for task in unknown if due_in_s[task.id] <= 0]
     together = asyncio.Semaphore(_MOST_LOOK_UPS)
     found = await asyncio.gather(*(_look_up(connection, task, together) for task in due))
     known = [(task, entry) for task, entry in zip(due, found, strict=True) if entry is not None]
     moved += await _append(pool, actor, known, metrics)
-    waits_s = [task.due_in_s for task in unknown if task.due_in_s > 0]
+    waits_s = [wait_s for wait_s in _due_in_s(connection, unknown).values() if wait_s > 0]
     waits_s += [entry.run_in_s for _, entry in known if entry.run_in_s is not None]
+    connection.note_reconciled()
     return moved, min(waits_s, default=math.inf)
+
+
+def _due_in_s(connection: Connection, unknown: Sequence[UnknownTask]) -> dict[int, float]:
+    """Seconds until each is to be looked up: after a look-up that failed not before its pause is over."""
+    now, failed = asyncio.get_running_loop().time(), connection.look_ups_failed
+    left = {task.id for task in unknown}
+    connection.look_ups_failed = {task_id: each for task_id, each in failed.items() if task_id in left}
+    return {
+        task.id: max(task.due_in_s, failed[task.id][1] - now if task.id in failed else -math.inf) for task in unknown
+    }
+
+
+def _told(unknown: Sequence[UnknownTask], fault: str) -> list[tuple[UnknownTask, LogEntry]]:
+    return [(task, entry) for task in unknown if (entry := unasked(task, fault)) is not None]
 
 
 async def _expire_unapproved(pool: Pool, actor: str, connection: Connection, metrics: Metrics) -> int:
@@ -61,23 +81,34 @@ async def _expire_unapproved(pool: Pool, actor: str, connection: Connection, met
 
 
 async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.Semaphore) -> LogEntry | None:
-    """What the broker says of an order; None when it cannot be asked now."""
+    """What the broker says of an order. When it cannot be asked now the row that says so, None where one does already."""
     connector = connection.connector
+    retry_after_s: float | None = None
     try:
         async with together, asyncio.timeout(LOOK_UP_WITHIN_S):
             if is_change(task.event_type):
-                return settled(task, await connector.orders(task.account))
-            found = await connector.look_up(task.account, task.client_order_id, task.first_sent_at)
+                entry = settled(task, await connector.orders(task.account))
+            else:
+                found = await connector.look_up(task.account, task.client_order_id, task.first_sent_at)
+                entry = resolve(task, found, refuses_repeated_ids=connector.capabilities.refuses_repeated_ids)
     except TimeoutError:
         fault = f"No answer within {LOOK_UP_WITHIN_S:g} s."
     except BrokerUnavailable as error:
-        fault = str(error)
+        fault, retry_after_s = str(error), error.retry_after_s
     except Exception as error:
         fault = f"{type(error).__name__}: {error}"
     else:
-        return resolve(task, found, refuses_repeated_ids=connector.capabilities.refuses_repeated_ids)
-    _log.warning("look_up_failed", task=task.id, account=task.account, error=fault)
-    return None
+        connection.look_ups_failed.pop(task.id, None)
+        connection.note_answer()
+        return entry
+    if retry_after_s is None:  # else it is there, and wants to be asked less often
+        connection.note_failure(fault)
+    times = connection.look_ups_failed.get(task.id, (0, 0.0))[0] + 1
+    pause_s = delay_s(times, random.random(), Cause.LOOK_UP_FAILED) + (retry_after_s or 0.0)  # noqa: S311 - spreads, guards nothing
+    connection.look_ups_failed[task.id] = (times, asyncio.get_running_loop().time() + pause_s)
+    if times == 1:
+        _log.warning("look_up_failed", task=task.id, account=task.account, error=fault)
+    return unasked(task, fault)
 
 
 async def explain_unclaimed(pool: Pool, *, actor: str, accounts: Sequence[str], metrics: Metrics) -> None:
@@ -97,6 +128,20 @@ async def explain_held_up(pool: Pool, *, actor: str, connection: Connection, met
     for task in tasks:
         if row := appended.get(task.id):
             _tell(metrics, task, _held_up(task), row)
+
+
+async def explain_waiting(pool: Pool, *, actor: str, connection: Connection, metrics: Metrics) -> None:
+    """Says once in the log of an entry that it waits for the connection's circuit, or for one of its account in UNKNOWN."""
+    if connection.mode != "live":
+        return  # nothing that is simulated can be unknown for long
+    circuit, why = connection.opening_id, connection.circuit.why
+    async with session(pool, "waiting") as conn, conn.transaction():
+        found = await store.entries_waiting(conn, connection.account_names, connection.mode, circuit)
+        moves = [(task, _waits(task, unknown, circuit, why)) for task, unknown in found]
+        appended = await store.append(conn, actor, [entry for _, entry in moves])
+    for task, entry in moves:
+        if row := appended.get(task.id):
+            _tell(metrics, task, entry, row)
 
 
 async def _append(
@@ -134,6 +179,14 @@ def _held_up(task: HeldUp) -> LogEntry:
     )
     detail = {"sending": task.sending, "worker": task.worker, "until": task.lease_until.isoformat()}
     return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_SENDING", message, detail=detail)
+
+
+def _waits(task: StuckTask, unknown: int | None, circuit: str | None, why: str) -> LogEntry:
+    if unknown is None:
+        message = f"Its broker does not answer: {why} It goes out when an answer comes, if it is fresh enough by then."
+        return LogEntry(task.id, task.version, Status.PENDING, "CIRCUIT_OPEN", message, detail={"circuit": circuit})
+    message = f"Whether the broker has the entry of task {unknown} is not known; until it is, nothing else is opened on {task.account}."
+    return LogEntry(task.id, task.version, Status.PENDING, "WAITS_FOR_UNKNOWN", message, detail={"unknown": unknown})
 
 
 def _waits_for_live(task: StuckTask) -> LogEntry:

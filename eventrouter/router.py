@@ -29,7 +29,7 @@ from eventrouter.listener import Listener
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
 from eventrouter.outcomes import Outcomes
-from eventrouter.reconcile import explain_held_up, explain_unclaimed, reconcile
+from eventrouter.reconcile import explain_held_up, explain_unclaimed, explain_waiting, reconcile
 from eventrouter.sealing import keep_sealing
 from eventrouter.store import routed
 from eventrouter.store import tasks as store
@@ -136,15 +136,17 @@ class ExecutionRouter:
         return sum(executor.in_flight + executor.asking for executor in self._executors.values())
 
     def connection_states(self) -> dict[str, str]:
-        """Each connection's name → "open", or why it is not."""
-        return {
-            connection.name: "open" if connection.ready.is_set() else connection.fault or "opening"
-            for connection in self.connections
-        }
+        """Each connection's name → "open", or why it is not, or that its broker does not answer."""
+        return {connection.name: connection.state for connection in self.connections}
 
     def standings(self) -> dict[str, dict[str, Any]]:
-        """Each connection's name → how its broker stands, as its accounts' logins were last answered; see watch.told."""
-        return {name: told(watch.links) for name, watch in self._watches.items()}
+        """Each connection's name → how its broker stands, as its accounts' logins were last answered, see watch.told; and `circuit`:
+        "closed", or why entries wait.
+        """
+        return {
+            each.name: {**told(self._watches[each.name].links), "circuit": each.circuit.said}
+            for each in self.connections
+        }
 
     async def start(self) -> None:
         """Starts routing and returns at once; a database that cannot be reached yet is waited for. Idempotent."""
@@ -254,10 +256,12 @@ class ExecutionRouter:
         """Until a wake, the next delayed task, or the poll, whichever is first."""
         if connection.wake.is_set():
             return
-        await explain_held_up(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
+        for explain in (explain_held_up, explain_waiting):
+            await explain(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
-        wait_s = self._poll_interval if due_in_s is None else min(self._poll_interval, max(0.0, due_in_s))
+        allowed_in_s = connection.allowance().again_s
+        wait_s = min(max(0.0, each) for each in (self._poll_interval, due_in_s, allowed_in_s) if each is not None)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await connection.wake.wait()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from eventrouter.domain.refusals import NOT_SENT, OF_THE_RISK, OF_THE_SIZE, OF_THE_TRADE, SENT, WAITING
+from eventrouter.domain.retry import LIMITS, Limits
 from eventrouter.domain.tasks import ACTIONS
 from tests.readme_codes import README, written
 
@@ -70,3 +71,20 @@ def test_every_reason_of_a_log_row_is_explained() -> None:
     assert written_down.keys() - reasons() == set()
     groups = [OF_THE_TRADE, OF_THE_SIZE, OF_THE_RISK, WAITING, SENT]
     assert sum(map(len, groups)) == len(written_down)
+
+
+def test_the_limits_of_retries_are_those_of_the_code() -> None:
+    """One row for each cause, in its order, with its attempts and delays."""
+    place = README.read_text("utf-8").partition("| why | attempts of an entry | first, longest delay |\n")[2]
+    rows = [line.strip("| ").split(" | ")[1:] for line in place.splitlines()[1 : 1 + len(LIMITS)]]
+    assert rows == [[_attempts(limits), _delays(limits)] for limits in LIMITS.values()]
+
+
+def _attempts(limits: Limits) -> str:
+    if limits.attempts is None:
+        return "any number"
+    return f"{limits.attempts} without an age limit" if limits.while_fresh else str(limits.attempts)
+
+
+def _delays(limits: Limits) -> str:
+    return f"{limits.first_s:g} s, {limits.longest_s:g} s" if limits.longest_s else "at once"

@@ -6,8 +6,11 @@
 -- p_mode: what the caller executes. What opens in the other mode is returned to be cancelled, and so is a simulated exit; a live
 -- one is left until a router trades live again. Nothing that the other mode has sent holds up a lane.
 -- An exit does not wait for an entry that is being sent once the broker has shown its order: nothing else can arrive of it.
+-- An entry waits while another one of its account is UNKNOWN, in whatever lane, and while the caller sends none (p_entries); one
+-- that is too old is returned all the same, to be ended.
 -- p_depth: the most tasks of one lane; p_limit: the most tasks in all (a lane always gives at least one).
-CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER, p_mode TEXT)
+CREATE OR REPLACE FUNCTION lock_due_tasks(p_accounts TEXT[], p_limit INTEGER, p_depth INTEGER, p_mode TEXT,
+                                          p_entries BOOLEAN DEFAULT TRUE)
 RETURNS TABLE (
     id BIGINT, version INTEGER, trade_id TEXT, event_type TEXT, opening BOOLEAN, attempts INTEGER, payload JSONB,
     account TEXT, lane TEXT, mode TEXT, client_order_id TEXT, expires_at TIMESTAMPTZ, created_at TIMESTAMPTZ,
@@ -44,11 +47,14 @@ BEGIN
                  ORDER BY x.place, x.id LIMIT 1)
                 UNION ALL
                 (SELECT h.place, h.id, h.account
-                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at FROM execution_tasks t
+                 FROM (SELECT t.place, t.id, t.account, t.status, t.run_at, t.opening, t.mode, t.expires_at FROM execution_tasks t
                        WHERE t.lane = a.lane AND t.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
                          AND (t.mode = p_mode OR t.status = 'PENDING' AND (t.opening OR t.mode = 'dry'))
                        ORDER BY t.place, t.id LIMIT 1) h
                  WHERE h.status = 'PENDING' AND h.run_at <= v_now
+                   AND (NOT h.opening OR h.mode <> p_mode OR h.expires_at <= v_now
+                        OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                                     WHERE u.account = h.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN'))
                    AND NOT EXISTS (SELECT FROM execution_tasks s
                                    WHERE s.lane = a.lane AND s.status = 'SENDING' AND s.mode = p_mode))
                 ORDER BY 1, 2 LIMIT 1
@@ -102,6 +108,12 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM execution_tasks s
                       WHERE s.lane = v.lane AND s.status = 'SENDING' AND s.mode = p_mode
                         AND (t.opening OR NOT (s.opening AND order_is_shown(s.id, s.account))))
+      AND (NOT t.opening OR t.mode <> p_mode
+           OR p_entries AND NOT EXISTS (SELECT FROM execution_tasks u
+                                        WHERE u.account = t.account AND u.mode = p_mode AND u.opening AND u.status = 'UNKNOWN')
+           -- what a person allowed is not ended by its age, so it waits too
+           OR t.expires_at <= v_now AND NOT EXISTS (SELECT FROM execution_logs e
+                                                    WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'))
     ORDER BY t.place, t.id;
 END
 $$;

@@ -177,6 +177,18 @@ SELECT LEAST((SELECT min(t.created_at) FROM execution_tasks t
        (SELECT min(l.created_at) FROM account_log l WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OPENED'),
        clock_timestamp();
 
+-- name: external_orders
+-- Of these orders at the broker those that are nobody's here and were not told yet: they work, or have filled under an id like ours.
+SELECT o.order_id, o.contract, o.side, o.quantity::TEXT, o.filled::TEXT, o.state, o.limit_price::TEXT, o.stop_price::TEXT,
+       o.client_order_id, o.placed_at
+FROM broker_orders o
+WHERE o.account = :account AND o.order_id = ANY (:order_ids) AND o.mode = 'live' AND o.role = 'foreign'
+  AND (o.state IN ('WORKING', 'UNCLEAR') OR o.filled > 0 AND o.client_order_id ~ '^[a-z2-7]{20}$')
+  AND NOT EXISTS (SELECT FROM account_log l
+                  WHERE l.account = :account AND l.kind = 'EXTERNAL' AND l.detail ->> 'order' = o.order_id)
+ORDER BY o.placed_at, o.order_id
+LIMIT 100;
+
 -- name: realised_since^
 SELECT COALESCE(sum(COALESCE(pnl, 0) - fee), 0) FROM fills WHERE account = :account AND mode = :mode AND filled_at >= :since;
 

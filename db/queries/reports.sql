@@ -128,6 +128,14 @@ FROM holdings
 WHERE quantity <> 0 AND (:account::TEXT IS NULL OR account = :account)
 ORDER BY account, mode, opened_at, trade_id;
 
+-- name: external_orders_working
+-- Orders that work at the broker and are nobody's here: they count as exposure, and only a flattening touches them.
+SELECT order_id, contract, side, quantity, filled, state, limit_price, stop_price, client_order_id, placed_at
+FROM broker_orders
+WHERE account = :account AND mode = 'live' AND role = 'foreign' AND state IN ('WORKING', 'UNCLEAR')
+ORDER BY placed_at, order_id
+LIMIT :limit;
+
 -- name: account_states
 -- The last thing that happened to each account, in each mode, and how it stood afterwards.
 SELECT a.name AS account, m.mode, l.seq, l.kind, l.message, l.state, l.created_at

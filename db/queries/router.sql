@@ -8,7 +8,7 @@ SELECT id, version, trade_id, event_type, opening, attempts, payload, account, l
                                   AND NOT EXISTS (SELECT FROM execution_logs r
                                                   WHERE r.task_id = d.id AND r.seq > l.seq AND r.reason = 'OPERATOR_RETRY'
                                                     AND r.detail ? 'client_order_id'))
-FROM lock_due_tasks(:accounts, :limit, :depth, :mode) d;
+FROM lock_due_tasks(:accounts, :limit, :depth, :mode, :entries) d;
 
 -- name: account_facts^
 SELECT account_facts(:accounts, :owners, :others, :roots, :mode);
@@ -53,7 +53,8 @@ LIMIT 500;
 SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, COALESCE(s.received_at, t.created_at), t.event_type, t.opening,
        t.attempts, t.expires_at, COALESCE(first.created_at, t.created_at), COALESCE(last.detail, '{}'),
        (SELECT count(*) FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'NOT_FOUND' AND l.seq > COALESCE(last.seq, 0)),
-       EXTRACT(EPOCH FROM t.run_at - clock_timestamp())::FLOAT8, clock_timestamp()
+       EXTRACT(EPOCH FROM t.run_at - clock_timestamp())::FLOAT8, clock_timestamp(),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'LOOK_UP_FAILED' AND l.seq > COALESCE(last.seq, 0))
 FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 LEFT JOIN LATERAL (SELECT l.created_at FROM execution_logs l
@@ -103,6 +104,37 @@ FROM (SELECT t.id, t.version, t.trade_id, t.account, t.lane, COALESCE(g.received
         AND NOT (s.opening AND order_is_shown(s.id, s.account))
         AND NOT EXISTS (SELECT FROM execution_logs e
                         WHERE e.task_id = t.id AND e.reason = 'WAITS_FOR_SENDING' AND e.created_at >= s.last_attempt_at)
+      ORDER BY t.id
+      LIMIT 100) w
+WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGCLASS::OID::BIGINT));
+
+-- name: entries_waiting
+-- The first due entry of each lane of these accounts that a claim leaves, unless its log says so already: because the circuit of
+-- their connection is open (:circuit names that opening, null: it is closed), or because of an entry in UNKNOWN on its account,
+-- which is returned. What is too old is left out: a claim ends that. The lanes are locked.
+WITH blocked (account, unknown) AS MATERIALIZED (
+    SELECT a.name, CASE WHEN :circuit::TEXT IS NULL THEN u.id END
+    FROM unnest(:accounts::TEXT[]) AS a (name)
+    LEFT JOIN LATERAL (SELECT x.id FROM execution_tasks x
+                       WHERE x.account = a.name AND x.mode = :mode AND x.opening AND x.status = 'UNKNOWN'
+                       ORDER BY x.id LIMIT 1) u ON TRUE
+    WHERE :circuit::TEXT IS NOT NULL OR u.id IS NOT NULL
+)
+SELECT w.id, w.version, w.trade_id, w.account, w.client_order_id, w.worker, w.received_at, w.unknown
+FROM (SELECT t.id, t.version, t.trade_id, t.account, t.client_order_id, t.worker, t.lane, b.unknown,
+             COALESCE(g.received_at, t.created_at) AS received_at
+      FROM active_lanes() l
+      CROSS JOIN LATERAL (SELECT * FROM execution_tasks o
+                          WHERE o.lane = l.lane AND o.status = 'PENDING' AND o.opening AND o.mode = :mode
+                          ORDER BY o.place, o.id LIMIT 1) t
+      JOIN blocked b ON b.account = t.account
+      LEFT JOIN automated_signals g ON g.id = t.signal_id
+      WHERE EXISTS (SELECT FROM blocked)  -- nearly always nothing is, and then no lane is looked at
+        AND t.run_at <= clock_timestamp() AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
+        AND NOT EXISTS (SELECT FROM execution_logs e
+                        WHERE e.task_id = t.id
+                          AND (e.reason = 'CIRCUIT_OPEN' AND e.detail ->> 'circuit' = :circuit
+                               OR e.reason = 'WAITS_FOR_UNKNOWN' AND e.detail ->> 'unknown' = b.unknown::TEXT))
       ORDER BY t.id
       LIMIT 100) w
 WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGCLASS::OID::BIGINT));

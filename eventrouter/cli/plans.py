@@ -189,6 +189,14 @@ def _print_account(row: Mapping[str, Any]) -> None:
             [{**each, **_figures(each)} for each in row["held"]],
             ("mode", "trade_id", "contract", "quantity", "average_price", "opened_at"),
         )
+    if row["external"]:
+        typer.echo(
+            "\nOrders at the broker that were not sent from here: they count as exposure, and only flatten touches them"
+        )
+        table(
+            row["external"],
+            ("order_id", "placed_at", "contract", "side", "quantity", "filled", "limit_price", "stop_price"),
+        )
     if row["events"]:
         typer.echo("\nWhat happened")
         table(row["events"], ("created_at", "mode", "seq", "kind", "actor", "message"))

@@ -1,4 +1,7 @@
-"""The dry-run connector: every order succeeds at once and nothing leaves this machine."""
+"""The dry-run connector: every order succeeds at once and nothing leaves this machine.
+
+It needs no table of what answers mean, as connectors to brokers have (projectx/answers.py): there is no transport, and one answer.
+"""
 
 import asyncio
 import json

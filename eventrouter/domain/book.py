@@ -34,6 +34,7 @@ class BookKind(StrEnum):
     RESYNC_ASKED = "RESYNC_ASKED"  # a fact: somebody wants the broker to be looked at now
     COMPARED = "COMPARED"  # a fact, the answer to that: asked, differences
     ADOPTED = "ADOPTED"  # a fact: somebody took the broker's positions for true: differences, reason
+    EXTERNAL = "EXTERNAL"  # a fact: an order at the broker that is nobody's here: order, contract, side, quantity, …
     FLATTEN_STARTED = "FLATTEN_STARTED"  # control
     FLATTEN_FAILED = "FLATTEN_FAILED"  # nothing is being closed until it is tried again
     FLATTEN_WITHDRAWN = "FLATTEN_WITHDRAWN"
@@ -221,6 +222,22 @@ def balance(book: Book, theirs: Decimal, *, traded: bool = True) -> BookEvent:
             detail["earlier"] = str(earlier)
         message += f", {'+' if difference > 0 else ''}{whole(difference)} from what our fills add up to"
     return BookEvent(BookKind.BALANCE, detail, f"{message}.")
+
+
+def external(
+    order: str, contract: str, side: str, quantity: str, client_order_id: str | None, **more: str | None
+) -> BookEvent:
+    """An order at the broker that no task of ours placed. It is left alone; while it works it counts as exposure."""
+    whose = f"under the id {client_order_id!r}, which no task here has" if client_order_id else "under no id of ours"
+    message = f"Order {order} at the broker was not sent from here: {side} {quantity} {contract}, {whose}."
+    detail = {
+        "order": order,
+        "contract": contract,
+        "side": side,
+        "quantity": quantity,
+        "client_order_id": client_order_id,
+    }
+    return BookEvent(BookKind.EXTERNAL, {**detail, **{name: each for name, each in more.items() if each}}, message)
 
 
 def out_of_sync(why: str, **more: Any) -> BookEvent:

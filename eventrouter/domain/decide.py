@@ -96,13 +96,14 @@ def decide(
     limit: int,
     gate: Entries | None = None,
     one_of_a_lane: bool = False,
+    most_sends: int | None = None,
     asker: Asker = NOBODY,
 ) -> Decisions:
     """Decides at most `limit` tasks: what closes first, then entries, each in the order given.
 
     What depends on another task that is decided here waits for that one's outcome, and is left out; with `one_of_a_lane`
     everything behind a lane's first order does. Without a `gate` entries are as their alerts ask: nothing is to be sent then.
-    In a dry run what closes live positions is left out too. `asker` is who decides.
+    In a dry run what closes live positions is left out too. With `most_sends`, what would send more is left out. `asker` is who decides.
     """
     # a live position is not closed by forgetting its exit: that waits for a router that trades live
     exits = [task for task in due if not task.opening and (task.mode == "dry" or not dry_run)]
@@ -115,11 +116,12 @@ def decide(
     for task in [*exits, *entries][:limit]:
         trade = (task.account, task.trade_id)
         waits = trade in busy and task.event_type != "ENTRY"
+        refusal = _refusal(task, now, dry_run=dry_run)
+        full = refusal is None and most_sends is not None and len(sends) >= most_sends
         if one_of_a_lane and any(send.task.lane == task.lane for send in sends):
             continue
-        if task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
+        if full or task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
             continue  # cancelled by an exit just now, or to be decided when the other's outcome is known
-        refusal = _refusal(task, now, dry_run=dry_run)
         if refusal is not None:
             others[task.id] = refusal
         elif task.opening:

@@ -35,17 +35,11 @@ from eventrouter.domain.risk import judge, standing_denial
 from eventrouter.domain.risk_inputs import AccountState, Exposure, Proposal, Standing
 from eventrouter.domain.signals import LevelKind, QuantityKind
 from eventrouter.domain.sizing import SizeBy, SizingRequest, SizingRule, size
+from eventrouter.domain.sizing_rule import multiplier_of, rule_of
 from eventrouter.domain.symbols import root_of
 from eventrouter.domain.tasks import LogEntry
 from eventrouter.domain.wish import Wish, points_to_stop, wish_of
 
-_BY_KIND = {
-    QuantityKind.CASH: SizeBy.CASH,
-    QuantityKind.RISK_AMOUNT: SizeBy.RISK_AMOUNT,
-    QuantityKind.RISK_PERCENT: SizeBy.RISK_PERCENT,
-    QuantityKind.PERCENT_OF_EQUITY: SizeBy.EQUITY_PERCENT,
-    QuantityKind.PERCENT_OF_POSITION: SizeBy.POSITION_PERCENT,
-}
 _BY_RISK = (SizeBy.RISK_AMOUNT, SizeBy.RISK_PERCENT)
 
 
@@ -118,7 +112,7 @@ class Gate:
             raise Denied(Denial("SIDE_WRONG", "The alert names no direction: it must be LONG or SHORT."))
         if task.intent is not None and "sizing" in task.intent and task.intent.get("root") in PRODUCTS:
             return _as_before(task.intent, direction)
-        rule, why = _by_hand(account, wish) if _is_by_hand(task) else _rule(account, wish)
+        rule, why = rule_of(task, account, wish)
         found = size(rule, self._request(task, account, wish, rule, product, direction))
         if isinstance(found, Denial):
             raise Denied(replace(found, detail={**found.detail, "rule": why}))
@@ -146,7 +140,7 @@ class Gate:
             distance=distance,
             equity=balances.equity() if balances else None,
             held=held,
-            multiplier=_multiplier(task),
+            multiplier=multiplier_of(task),
             currency=account.currency,
         )
 
@@ -337,41 +331,6 @@ def _product(wish: Wish) -> Product:
         message = f"{root} is no instrument that is known here: without its tick and point value no order can be sized."
         raise Denied(Denial("INSTRUMENT_UNKNOWN", message, {"root": root}))
     return wish.product
-
-
-def _rule(account: Account, wish: Wish) -> tuple[SizingRule, str]:
-    """The rule that counts, and why: a size that the alert names in money or percent, unless the account has one of its own."""
-    rule = account.sizing
-    if rule.by is not SizeBy.MULTIPLIER:
-        why = f"The account's rule ({rule.by}) decides"
-        return rule, f"{why}; the alert's quantity ({plain(wish.quantity)}, {wish.kind}) does not."
-    if wish.kind is QuantityKind.FIXED:
-        return rule, "The alert's quantity decides, times the account's multiplier."
-    value = wish.quantity * figure("sizing value", rule.value, least=0)
-    why = (
-        f"The alert's quantity is {plain(wish.quantity)} ({wish.kind}); the account takes it times {plain(rule.value)}."
-    )
-    return replace(rule, by=_BY_KIND[wish.kind], value=value), why
-
-
-def _is_by_hand(task: DueTask) -> bool:
-    return bool((task.payload or {}).get("quantity_by_hand"))
-
-
-def _by_hand(account: Account, wish: Wish) -> tuple[SizingRule, str]:
-    """So many contracts, as a person said who had a dead letter sent again with this quantity."""
-    return replace(account.sizing, by=SizeBy.FIXED, value=wish.quantity), "A person set the quantity."
-
-
-def _multiplier(task: DueTask) -> Decimal:
-    if _is_by_hand(task):
-        return Decimal(1)
-    value = (task.plan or {}).get("multiplier", "1")
-    try:
-        return Decimal(str(value))
-    except ArithmeticError:
-        message = f"The route's multiplier is {str(value)[:40]!r}, which is no number."
-        raise Denied(Denial("NUMBER_WRONG", message, {"multiplier": str(value)[:40]})) from None
 
 
 def _unsized(wish: Wish, task: DueTask) -> Planned:

@@ -9,7 +9,7 @@ from typing import Any
 from eventrouter.domain.adopt import agrees
 from eventrouter.domain.broker import BrokerOrder, OrderState
 from eventrouter.domain.orders import Absent, Accepted, LookUp, Rejected
-from eventrouter.domain.retry import may_retry
+from eventrouter.domain.retry import Cause, may_retry
 from eventrouter.domain.tasks import LogEntry, Status
 
 LOOK_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -20,7 +20,8 @@ LOOK_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 class UnknownTask:
     """A task in UNKNOWN. `intent` is what its last intent's row says, `absences` how often it was looked for in vain since.
 
-    `due_in_s`: seconds until it is to be looked up (again), zero or less when it is due.
+    `due_in_s`: seconds until it is to be looked up (again), zero or less when it is due. `told`: its log says that the broker
+    could not be asked.
     """
 
     id: int
@@ -38,6 +39,14 @@ class UnknownTask:
     absences: int
     due_in_s: float
     now: datetime
+    told: bool = False
+
+
+def unasked(task: UnknownTask, fault: str) -> LogEntry | None:
+    """The row that says, once for each attempt, that the broker could not be asked what became of it."""
+    if task.told:
+        return None
+    return LogEntry(task.id, task.version, Status.UNKNOWN, "LOOK_UP_FAILED", f"{fault} It is asked again and again.")
 
 
 def is_change(event_type: str) -> bool:
@@ -105,7 +114,10 @@ def _absent(task: UnknownTask, message: str, *, proven: bool, refuses_repeated_i
     sought = f"{message} It was looked up {task.absences + 1} times."
     if not refuses_repeated_ids:
         return LogEntry(task.id, task.version, Status.REVIEW, "NOT_PROVEN", sought)
-    if may_retry(task.attempts, opening=task.opening, expires_at=task.expires_at, now=task.now):
+    fresh = may_retry(
+        task.attempts, opening=task.opening, expires_at=task.expires_at, now=task.now, cause=Cause.NOT_FOUND
+    )
+    if fresh:
         message = f"{sought} The broker refuses an id that it knows, so the order is sent again under the same one."
         return LogEntry(task.id, task.version, Status.PENDING, "ABSENT", message)
     return LogEntry(task.id, task.version, Status.REVIEW, "NOT_PROVEN", f"{sought} It is too late to send it again.")

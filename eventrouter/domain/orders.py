@@ -153,10 +153,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Proof that nothing left: name not resolved, connection refused, TLS failed before the first byte."""
+    """Proof that nothing left: name not resolved, connection refused, TLS failed before the first byte.
+
+    `retry_after_s`: the broker's limit of requests is reached for so long. `late`: we came too late to send it, which tells
+    nothing about the broker.
+    """
 
     message: str
     retry_after_s: float | None = None
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

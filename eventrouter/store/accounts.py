@@ -62,6 +62,7 @@ async def accounts(conn: Conn) -> list[Row]:
 
 async def account(conn: Conn, name: str) -> Row:
     """One account as above, and `versions` (of its settings), `held` and `events` (of account_log), the latest first;
+    `external`: orders that work at the broker and are nobody's here;
     `out_of_sync`: what differs from the broker, since when, and what to do; None while nothing does.
 
     Raises UnknownAccount.
@@ -74,6 +75,7 @@ async def account(conn: Conn, name: str) -> Row:
         **row,
         "versions": await rows_of(conn, "account_versions", values),
         "held": await rows_of(conn, "open_holdings", values),
+        "external": await rows_of(conn, "external_orders_working", values),
         "events": await rows_of(conn, "account_events", values),
         "out_of_sync": await out_of_sync(conn, name),
     }

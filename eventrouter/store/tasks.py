@@ -127,14 +127,15 @@ class Claim:
 
 @asynccontextmanager
 async def claim(
-    pool: Pool, accounts: Sequence[str], *, limit: int, depth: int, mode: str = "dry"
+    pool: Pool, accounts: Sequence[str], *, limit: int, depth: int, mode: str = "dry", entries: bool = True
 ) -> AsyncIterator[Claim]:
     """Opens the claim transaction; it commits when the block ends without an error. No I/O but the store's inside.
 
-    `mode` is what the caller executes, dry or live: nothing of the other mode holds up a lane.
+    `mode` is what the caller executes, dry or live: nothing of the other mode holds up a lane. Without `entries` those are left
+    that are not too old yet.
     """
     async with session(pool, "claim") as conn, conn.transaction():
-        values = {"accounts": list(accounts), "limit": limit, "depth": depth, "mode": mode}
+        values = {"accounts": list(accounts), "limit": limit, "depth": depth, "mode": mode, "entries": entries}
         cursor = await conn.execute(query("lock_due_tasks"), values)
         rows = await cursor.fetchall()
         yield Claim(conn, tuple(_due_task(row) for row in rows), rows[0][19] if rows else None)
@@ -186,6 +187,18 @@ async def exits_behind_sending(conn: Conn, accounts: Sequence[str], mode: str, n
     values = {"accounts": list(accounts), "mode": mode, "name": name}
     cursor = await conn.execute(query("exits_behind_sending"), values)
     return [HeldUp(*row) for row in await cursor.fetchall()]
+
+
+async def entries_waiting(
+    conn: Conn, accounts: Sequence[str], mode: str, circuit: str | None
+) -> list[tuple[StuckTask, int | None]]:
+    """Entries that claims leave and whose log does not say so yet, each with the task in UNKNOWN that it waits for.
+
+    `circuit` names the opening of the connection's circuit that they wait for instead; None: it is closed. Locks their lanes.
+    """
+    values = {"accounts": list(accounts), "mode": mode, "circuit": circuit}
+    cursor = await conn.execute(query("entries_waiting"), values)
+    return [(StuckTask(*row[:7]), row[7]) for row in await cursor.fetchall()]
 
 
 async def held(conn: Conn, account: str, within_s: float) -> list[StuckTask]:

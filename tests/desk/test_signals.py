@@ -43,10 +43,7 @@ async def test_an_alert_appears_without_reload_and_opens_to_all_its_accounts(des
 
 async def test_a_task_follows_its_log_and_is_acted_upon(desk: Desk, sql: Sql) -> None:
     """A held task is approved by its button, with a reason that stands in the log beside who did it."""
-    page = desk.page
-    async with desk.site.service.context.desk() as conn:
-        await conn.execute("SELECT 1")
-    task = await _held(desk.site, sql)
+    page, task = desk.page, _held(sql)
     await desk.open(f"/tasks/{task}")
     await expect(page.locator("h1")).to_contain_text("HELD")
     form = page.get_by_role("form", name="Approve")
@@ -60,13 +57,12 @@ async def test_a_task_follows_its_log_and_is_acted_upon(desk: Desk, sql: Sql) ->
 
 async def test_a_task_in_review_is_sent_again_only_by_its_typed_id(desk: Desk, sql: Sql) -> None:
     """Without the id the browser sends nothing, with another one the page says why not; with it the task goes."""
-    page, task = desk.page, await _in_review(desk.site, sql)
+    page, task = desk.page, _in_review(sql)
     await desk.open(f"/tasks/{task}")
     form = page.get_by_role("form", name="Send again")
     await form.get_by_role("button").click()
     assert await page.locator("#confirm").evaluate("field => field.validity.valueMissing")
     await page.locator("#confirm").fill("999999")
-    desk.faults.clear()
     await form.get_by_role("button").click()
     await expect(page.get_by_role("alert")).to_contain_text(f"--confirm {task}")
     desk.faults.clear()  # the browser calls the 409 of the page itself an error
@@ -169,7 +165,7 @@ async def test_what_cannot_be_is_said(site: Site, path: str, status: int, text: 
 
 async def test_a_form_of_another_page_changes_nothing(site: Site, sql: Sql) -> None:
     """A form that does not say where it comes from, or comes from elsewhere, is refused; one of ours that is not possible says why."""
-    task = await _held(site, sql)
+    task = _held(sql)
     own = f"http://{site.listeners.operator}"
     for origin, status in ((None, 415), ("http://evil.example", 403), (own, 409)):
         headers = {"Origin": origin} if origin else {}
@@ -180,12 +176,12 @@ async def test_a_form_of_another_page_changes_nothing(site: Site, sql: Sql) -> N
     assert sql.execute("SELECT status FROM execution_tasks WHERE id = %s", [task]).fetchone() == ("HELD",)
 
 
-async def _held(site: Site, sql: Sql) -> int:
+def _held(sql: Sql) -> int:
     """A task that waits for approval: held in the transaction that enqueues it, before a router can see it."""
     return _moved(sql, [("HELD", "APPROVAL")])
 
 
-async def _in_review(site: Site, sql: Sql) -> int:
+def _in_review(sql: Sql) -> int:
     """A task whose order nobody could find."""
     return _moved(sql, [("SENDING", "INTENT"), ("UNKNOWN", "UNKNOWN_OUTCOME"), ("REVIEW", "NOT_PROVEN")])
 

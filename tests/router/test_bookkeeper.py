@@ -17,6 +17,7 @@ from eventrouter.domain.orders import Accepted, Order
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import NothingToAdopt
 from eventrouter.metrics import Metrics
+from eventrouter.store import accounts as account_reports
 from eventrouter.store import adopting
 from eventrouter.store.acceptances import Acceptance, lock_acceptances, record_acceptances
 from eventrouter.store.books import read_books
@@ -458,6 +459,39 @@ async def test_what_was_held_before_us_is_nobodys_trade(desk: Desk) -> None:
     await desk.holds(**{"(foreign)": 2})
     await desk.in_agreement()
     assert (await desk.book()).out_of_sync is None
+
+
+async def test_an_order_placed_by_hand_is_told_once_and_left_alone(desk: Desk) -> None:
+    """It and one under an id like ours are told, ours are not; they count as exposure, and go on working."""
+    limit = {"kind": 1, "limitPrice": 20_000}
+    by_hand = await desk.rig.control.placed(3, **limit)
+    like_ours = await desk.rig.control.placed(1, customTag="a" * 20, **limit)
+    keeper = desk.keep()
+    await desk.opened()
+    await desk.sent(order_type="limit", limit_price="20000", trade="T1")
+    told = "SELECT count(*) FROM account_log WHERE kind = 'EXTERNAL'"
+
+    async def both() -> bool:
+        return bool(await value(desk.db, told) == 2)
+
+    await until_async(both, within_s=20, what="two EXTERNAL rows")
+    for _ in range(2):
+        await keeper.resync("one")
+    assert await both()
+    rows = await desk.db.execute(
+        "SELECT detail, message FROM account_log WHERE kind = 'EXTERNAL' ORDER BY detail ->> 'order'"
+    )
+    found = {detail["order"]: (detail, message) for detail, message in await rows.fetchall()}
+    detail, message = found[str(by_hand)]
+    assert (detail["side"], detail["quantity"], Decimal(detail["limit_price"])) == ("BUY", "3", Decimal(20_000))
+    assert "under no id of ours" in message
+    assert f"under the id '{'a' * 20}', which no task here has" in found[str(like_ours)][1]
+    report = await account_reports.account(desk.db, "one")
+    assert [order["order_id"] for order in report["external"]] == [str(by_hand), str(like_ours)]
+    facts = await value(desk.db, "SELECT read_account_facts('{one}', '{}', '{}', '{MNQ}', 'live')")
+    assert sorted(order[3] for order in facts["accounts"]["one"]["orders"]) == ["1", "3"]
+    assert {each["id"] for each in await desk.rig.control.working()} > {by_hand, like_ours}
+    assert await is_sound(desk.db)
 
 
 async def test_an_entry_that_fills_after_its_trade_was_closed(desk: Desk) -> None:

@@ -117,7 +117,7 @@ async def test_a_connector_that_cannot_be_opened_is_tried_again(
 
     monkeypatch.setitem(REGISTRY, "alpha", make)
     monkeypatch.setattr(connection_module, "OPEN_AGAIN_S", 0.05)
-    monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.05)
+    monkeypatch.setattr(sending, "delay_s", lambda *_: 0.05)
     router = await start(**LIVE)
     assert "no sockets left" in router.connection_states()["alpha/real"]
     task = await enqueue_live(db, "t", "ENTRY")
@@ -136,7 +136,7 @@ async def test_without_credentials_entries_age_and_exits_wait(
     broker_named("beta")
     monkeypatch.setitem(CREDENTIAL_FIELDS, "alpha", (CredentialField("api_key", "Key"),))
     monkeypatch.setattr(connection_module, "OPEN_AGAIN_S", 0.05)
-    monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.05)
+    monkeypatch.setattr(sending, "delay_s", lambda *_: 0.05)
     store = CredentialStore(tmp_path / "credentials", environ={KEY_VARIABLE: KEY})
     held = await enqueue_live(db, "held")
     await move(db, held, Status.SENDING, Status.SUCCESS)
@@ -234,7 +234,7 @@ async def test_a_refused_session_is_no_refused_order(
     db: Conn, start: Start, broker_named: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker refused the token and not the order: it is sent again, and its answer stands in the log."""
-    monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.0)
+    monkeypatch.setattr(sending, "delay_s", lambda *_: 0.0)
     broker = broker_named("alpha")
     broker.replies = deque([Rejected(Answer(401, "no"), "The token was refused.", repeatable=True)])
     await start(**LIVE)

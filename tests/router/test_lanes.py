@@ -80,7 +80,9 @@ async def test_a_trade_is_opened_and_closed_once(db: Conn, start: Start) -> None
 async def test_a_waiting_head_holds_its_own_lane_only(
     db: Conn, start: Start, broker_named: Callable[..., Broker], ahead: list[Status], behind: Status
 ) -> None:
-    """What waits for a time, an answer or a look-up keeps its lane in order; other lanes and accounts go on."""
+    """What waits for a time, an answer or a person keeps its lane in order; other lanes and accounts go on. An entry that is
+    unknown holds the other lanes of its account too.
+    """
     broker = broker_named("alpha")
     broker.searchable.clear()
     accounts = [live("real", "alpha"), live("other", "alpha")]
@@ -93,8 +95,9 @@ async def test_a_waiting_head_holds_its_own_lane_only(
             await enqueue(db, "beside", account="real", symbol="ES", mode="live"),
             await enqueue(db, "elsewhere", account="other", symbol="NQ", mode="live"),
         ]
-    for task in beside:
-        await reaches(db, task, Status.SUCCESS)
+    unknown = ahead[-1] == Status.UNKNOWN
+    for task in reversed(beside):
+        await reaches(db, task, Status.PENDING if unknown and task == beside[0] else Status.SUCCESS)
     await reaches(db, next_, behind)
     assert await status_of(db, head) == ahead[-1]
 

@@ -115,7 +115,7 @@ async def test_nothing_is_sent_after_its_lease(
         return await send_once(connector, send, within_s - (late.pop() if late else 0.0))
 
     monkeypatch.setattr(executor_module, "send_once", sent)
-    monkeypatch.setattr(sending, "delay_s", lambda attempt, jitter: 0.0)
+    monkeypatch.setattr(sending, "delay_s", lambda *_: 0.0)
     await start(**LIVE, lease=30.0)
     task = await enqueue(db, "t", account="real", mode="live")
     await reaches(db, task, Status.SUCCESS)
