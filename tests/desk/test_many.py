@@ -16,10 +16,10 @@ SIGNALS = 100_000
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 BIG = {"automated_signals", "execution_tasks", "execution_logs"}
 
-# A strategy and an account that are rare, one refused alert in 50, one repeat in 70, and a word in ten bodies.
+# A strategy and an account that are rare, a strategy that ended early, one refused alert in 50, one repeat in 70, and a word in ten bodies.
 FILL = """
 INSERT INTO automated_signals (signal_uid, strategy, trade_id, event_type, code, message, raw, parsed, received_at, created_at, duplicate_of)
-SELECT gen_random_uuid(), CASE WHEN i %% 5000 = 0 THEN 'rare' ELSE 's' || i %% 10 END,
+SELECT gen_random_uuid(), CASE WHEN i %% 5000 = 0 THEN 'rare' WHEN i <= 4000 AND i %% 2 = 0 THEN 'old' ELSE 's' || i %% 10 END,
        CASE WHEN i %% 50 <> 7 THEN 'T-' || i END, CASE WHEN i %% 50 <> 7 THEN 'ENTRY' END,
        CASE WHEN i %% 50 = 7 THEN 'NOT_JSON' END, CASE WHEN i %% 50 = 7 THEN 'It is no JSON.' END,
        convert_to('{"kind": "ENTRY", "trade_id": "T-' || i || '", "note": "' || CASE WHEN i %% 10000 = 9999 THEN 'NeedlÉ' ELSE 'hay' END || '"}', 'UTF8'),
@@ -82,6 +82,7 @@ FILTERS: Mapping[str, SignalFilter] = {
     "a later page": SignalFilter(before=50_000),
     "strategy": SignalFilter(strategy="s3"),
     "a rare strategy": SignalFilter(strategy="rare"),
+    "a strategy of long ago": SignalFilter(strategy="old"),
     "no such strategy": SignalFilter(strategy="nobody"),
     "symbol": SignalFilter(symbol="MNQ"),
     "account": SignalFilter(account="often"),
