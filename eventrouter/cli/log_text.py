@@ -113,6 +113,8 @@ def _intent(detail: Row) -> Iterator[str]:
     yield f"{detail.get('direction') or 'Close'} {detail['quantity']}{contract}."
     if calculation := _calculation(detail):
         yield calculation
+    if resolution := detail.get("resolution"):
+        yield str(resolution)
 
 
 def _calculation(detail: Row) -> str | None:

@@ -135,10 +135,15 @@ def _adjustment(account: str, difference: Difference, number: int, now: datetime
 def _what_to_do(account: str, differences: Sequence[Difference]) -> str:
     if not differences:
         return f"Entries are denied until a look at the broker finds no difference. Look now: eventrouter accounts resync {account}"
+    held = (
+        f" If nothing should be held: eventrouter flatten account:{account}."
+        if any(each.theirs for each in differences)
+        else ""
+    )
     return (
         "Entries are denied until both agree. Look at the positions in the broker's own program. If a fill is only late, wait, or"
         f" compare now: eventrouter accounts resync {account}. If the broker is right: eventrouter accounts adopt {account}"
-        f" --reason TEXT. If nothing should be held: eventrouter flatten account:{account}."
+        f" --reason TEXT.{held}"
     )
 
 
