@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from eventrouter import failpoints
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import compared
@@ -163,6 +164,8 @@ class Bookkeeper:
             async with session(self._pool, "book") as conn, conn.transaction():
                 await lock_books(conn, {o.account for o in orders} | {f.account for f in fills}, "live")
                 moved, recording = await self._record(conn, orders, fills, frozenset())
+                failpoints.hit("fills.commit.before")
+            failpoints.hit("fills.commit.after")
             await self._clear_ways(orders, fills)
             self._told(moved, recording)
             for account in {o.account for o in orders} | {f.account for f in fills}:
@@ -277,6 +280,8 @@ class Bookkeeper:
             gone = await self._lost(conn, look, orders)
             look.strangers = await tell_external(conn, self._actor, account, [o.id for o in orders], look.strangers)
             look_again = bool(recording.strays) or account in lacking
+            failpoints.hit("fills.commit.before")
+        failpoints.hit("fills.commit.after")
         await self._clear_ways(orders, fills)
         self._told([*moved, *ended, *gone], recording)
         self._leftovers.look_soon(account)
