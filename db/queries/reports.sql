@@ -281,6 +281,22 @@ FROM (SELECT l.state ->> 'out_of_sync' AS why FROM account_log l
 LEFT JOIN LATERAL (SELECT l.detail, l.created_at FROM account_log l
                    WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OUT_OF_SYNC' ORDER BY l.seq DESC LIMIT 1) o ON TRUE;
 
+-- name: may_explain
+-- Live tasks of an account that a fill in one of these contracts may still come of, or may have come of unseen: not what rests to
+-- open something, of which a fill leaves our books with more than there is, and never less.
+SELECT t.id, t.event_type, t.status
+FROM (SELECT * FROM execution_tasks s WHERE s.status = 'SENDING'
+      UNION ALL
+      SELECT * FROM execution_tasks u WHERE u.status IN ('UNKNOWN', 'REVIEW')
+      UNION ALL
+      SELECT * FROM execution_tasks x WHERE x.status = 'ACCEPTED' AND NOT x.opening) t
+LEFT JOIN LATERAL (SELECT l.detail ->> 'contract' AS contract FROM execution_logs l
+                   WHERE l.task_id = t.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1) i ON TRUE
+WHERE t.account = :account AND t.mode = 'live' AND t.event_type NOT IN ('CANCEL', 'MOVE_STOP')
+  AND (i.contract IS NULL OR i.contract = ANY (:contracts))
+ORDER BY t.id
+LIMIT 5;
+
 -- name: resyncs_asked
 SELECT account, max(seq) AS seq FROM account_log
 WHERE account = ANY (:accounts) AND mode = 'live' AND kind = 'RESYNC_ASKED'
