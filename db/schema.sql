@@ -395,6 +395,8 @@ BEGIN
     FROM execution_tasks t
     JOIN execution_logs l ON l.task_id = t.id AND l.seq = t.version
     WHERE t.id = p_task_id AND t.status = 'CANCELLED' AND l.reason = 'OPERATOR_REPLACE' AND l.xid = pg_current_xact_id()
+      AND NOT EXISTS (SELECT FROM execution_tasks r
+                      WHERE r.trade_id = t.trade_id AND r.account = t.account AND r.opening = t.opening AND r.retry_of = t.id)
     RETURNING id INTO STRICT v_id;
     RETURN v_id;
 END
@@ -1507,12 +1509,12 @@ CREATE FUNCTION public.trade_facts(p_trade_id text, p_account text, p_mode text,
 DECLARE
     v_facts JSONB;
     v_out_of_sync TEXT;
-    v_differs JSONB;  -- contract → how much more the broker showed than our fills add up to
+    v_differs JSONB;  -- contract → [how much more the broker showed than our fills added up to, what that was]
 BEGIN
     v_out_of_sync := (SELECT l.state ->> 'out_of_sync' FROM account_log l
                       WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode ORDER BY l.seq DESC LIMIT 1);
     IF v_out_of_sync IS NOT NULL THEN
-        v_differs := (SELECT jsonb_object_agg(d.value ->> 0, (d.value ->> 1)::NUMERIC - (d.value ->> 2)::NUMERIC)
+        v_differs := (SELECT jsonb_object_agg(d.value ->> 0, jsonb_build_array((d.value ->> 1)::NUMERIC - (d.value ->> 2)::NUMERIC, d.value -> 2))
                       FROM (SELECT l.detail -> 'differences' AS differences FROM account_log l
                             WHERE l.account = p_account COLLATE "C" AND l.mode = p_mode AND l.kind = 'OUT_OF_SYNC'
                             ORDER BY l.seq DESC LIMIT 1) o
@@ -1552,8 +1554,16 @@ BEGIN
                             ORDER BY o.trade_id, o.account, o.opening, o.status DESC, o.id DESC LIMIT 3) e),
                 'filled', EXISTS (SELECT FROM fills f WHERE f.trade_id = p_trade_id COLLATE "default" AND f.account = p_account COLLATE "C" AND f.mode = p_mode),
                 'held', (SELECT COALESCE(jsonb_agg(jsonb_build_array(h.contract, h.quantity::TEXT, (
-                                    SELECT (sum(n.quantity) + COALESCE((v_differs ->> h.contract)::NUMERIC, 0))::TEXT FROM holdings n
-                                    WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract AND n.quantity <> 0),
+                                    SELECT CASE WHEN w.differs IS NULL OR w.ours = w.ours_then THEN w.ours + COALESCE(w.differs, 0)
+                                                -- fills came since: those that were missing, or others, so what both ways of counting cover
+                                                WHEN sign(w.ours) = sign(w.ours + w.differs)
+                                                    THEN sign(w.ours) * LEAST(abs(w.ours), abs(w.ours + w.differs))
+                                                ELSE 0 END::TEXT
+                                    FROM (SELECT sum(n.quantity) AS ours, (v_differs -> h.contract ->> 0)::NUMERIC AS differs,
+                                                 (v_differs -> h.contract ->> 1)::NUMERIC AS ours_then
+                                          FROM holdings n
+                                          WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract
+                                            AND n.quantity <> 0) w),
                                     h.root, h.average_price::TEXT,
                                     CASE WHEN p_mode = 'live' THEN leaving(p_trade_id, p_account, h.contract, sign(h.quantity))::TEXT END)
                                 ORDER BY abs(h.quantity) DESC, h.contract), '[]')

@@ -31,7 +31,7 @@ from eventrouter.store.connect import Pool, identity, translated
 from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
-from eventrouter.watch import fault_of
+from eventrouter.watch import faults_of
 from eventrouter.web import api, controls, feed, guard, health
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
@@ -226,7 +226,7 @@ class Service:
             metrics=self.metrics,
             accounts=[account_of(account) for account in self.config.accounts],
             dry_run=self.config.router.dry_run,
-            connections=lambda: {name: fault_of(each) for name, each in (context.connections or dict)().items()},
+            connections=lambda: faults_of((context.connections or dict)()),
             listener_healthy=lambda: context.listener_healthy is None or context.listener_healthy(),
         )
         self.context.alerts = self.alerts.state

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from eventrouter import failpoints
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import compared
@@ -63,7 +64,7 @@ class Timing:
 
 @dataclass(slots=True)
 class _Look:
-    """What is known of one account between two looks. `due` and `missing` are the loop's time."""
+    """What is known of one account between two looks. `due`, `missing` and `lacking` are the loop's time."""
 
     account: Account
     due: float = 0.0
@@ -71,7 +72,9 @@ class _Look:
     strays: set[str] = field(default_factory=set)
     strangers: set[str] = field(default_factory=set)  # orders that were nobody's at the last look
     missing: dict[int, float] = field(default_factory=dict)
+    lacking: float | None = None  # since when fills are missing of an order that the broker shows filled
     last: Compared | None = None
+    looks: int = 0
     tried: bool = False
     pause_s: float | None = None  # set: the last look failed
     asked: int | None = None  # set: somebody asked for a look and waits for the answer
@@ -163,6 +166,8 @@ class Bookkeeper:
             async with session(self._pool, "book") as conn, conn.transaction():
                 await lock_books(conn, {o.account for o in orders} | {f.account for f in fills}, "live")
                 moved, recording = await self._record(conn, orders, fills, frozenset())
+                failpoints.hit("fills.commit.before")
+            failpoints.hit("fills.commit.after")
             await self._clear_ways(orders, fills)
             self._told(moved, recording)
             for account in {o.account for o in orders} | {f.account for f in fills}:
@@ -213,7 +218,7 @@ class Bookkeeper:
         loop = asyncio.get_running_loop()
         while True:
             await _until_due(look)
-            look.due = loop.time() + self._timing.look_every_s
+            look.due, settled = loop.time() + self._timing.look_every_s, False
             try:
                 async with asyncio.timeout(self._timing.ask_within_s):
                     number = look.asked
@@ -230,7 +235,9 @@ class Bookkeeper:
                 if look.pause_s is not None:
                     _log.info("account_read_again", account=look.account.name)
                 look.pause_s = None
-            look.tried = True
+            # what differs at the first look is written down at the second one, and entries are to know it
+            look.tried = look.tried or settled or look.pause_s is not None or look.looks > 0
+            look.looks += 1
             if all(each.tried for each in self._looks.values()):
                 self._on_look()
 
@@ -276,7 +283,9 @@ class Bookkeeper:
             ended, lacking = await settle_accounts(conn, self._actor, [account])
             gone = await self._lost(conn, look, orders)
             look.strangers = await tell_external(conn, self._actor, account, [o.id for o in orders], look.strangers)
-            look_again = bool(recording.strays) or account in lacking
+            look_again = bool(recording.strays) or self._fills_may_come(look, lacking=account in lacking)
+            failpoints.hit("fills.commit.before")
+        failpoints.hit("fills.commit.after")
         await self._clear_ways(orders, fills)
         self._told([*moved, *ended, *gone], recording)
         self._leftovers.look_soon(account)
@@ -285,6 +294,12 @@ class Bookkeeper:
         if not settled or look.strangers:
             self.look_soon(account, self._timing.again_s)
         return settled
+
+    def _fills_may_come(self, look: _Look, *, lacking: bool) -> bool:
+        """Whether missing fills are only late. When they do not come, positions are compared without them: they tell it then."""
+        now = asyncio.get_running_loop().time()
+        look.lacking = (look.lacking or now) if lacking else None
+        return look.lacking is not None and now - look.lacking < self._timing.lost_after_s
 
     async def _compare(self, look: _Look, positions: Sequence[Position], balance: Decimal | None) -> bool:
         async with session(self._pool, "compare") as conn, conn.transaction():

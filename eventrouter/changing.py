@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from eventrouter import failpoints
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.broker import Change
 from eventrouter.domain.clearing import Clearing
@@ -157,5 +158,9 @@ class Clearer:
                     answer.body,
                     detail={**(answer.detail or {}), **detail},
                 )
-                if await store.append(conn, self._name, [entry]):
+                async with conn.transaction():
+                    appended = await store.append(conn, self._name, [entry])
+                    failpoints.hit("cancel.commit.before")
+                if appended:
+                    failpoints.hit("cancel.commit.after")
                     return

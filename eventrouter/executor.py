@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from eventrouter import failpoints
 from eventrouter.changing import Clearer
 from eventrouter.connection import Connection
 from eventrouter.domain.clearing import Asker
@@ -105,6 +106,10 @@ class Executor:
             )
             entries = [*decisions.others, *(send.entry for send in decisions.sends)]
             appended = await claim.record(self._name, entries, decisions.asked)
+            if decisions.sends:
+                failpoints.hit("claim.commit.before")
+        if decisions.sends:
+            failpoints.hit("claim.commit.after")
         # the intents are committed: from here on the orders may leave
         # a row that an exit or a cancel adds to another task is told with its own trade and account, which are the other's
         concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}

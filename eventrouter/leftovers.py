@@ -1,6 +1,6 @@
 """Withdraws stops and targets that could close more than their trade holds: shown late, or left over when it was closed by hand.
 
-Makes larger again what was made smaller for a reduction that the broker then refused.
+Makes larger again what was made smaller for a reduction that the broker then refused. Withdraws entries whose tasks are over.
 
 An exit takes its trade's brackets away itself; this is for what no exit will come for. Nothing is asked at the first sight: the broker
 takes away a bracket's other order by itself, and its news come one after the other.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from eventrouter.changing import Clearer
 from eventrouter.connectors.base import Connector
-from eventrouter.domain.clearing import Asker, Clearing, Wish, leftovers, regrown, requests
+from eventrouter.domain.clearing import Asker, Clearing, Wish, leftovers, regrown, requests, unwanted
 from eventrouter.logs import get_logger
 from eventrouter.store import tasks as store
 from eventrouter.store.books import lock_books
@@ -80,9 +80,11 @@ class Leftovers:
             books = await lock_books(conn, [account], "live")
             book, now = books[account], books.now
             wishes: list[Wish] = []
-            if book.out_of_sync is None and book.flattening is None:  # else it is not certain what the account holds
-                for trade_id in await trades_with_brackets(conn, account):
-                    facts = await store.trade_facts(conn, trade_id, account, "live")
+            trades = [] if book.flattening is not None else await trades_with_brackets(conn, account)
+            for trade_id in trades:
+                facts = await store.trade_facts(conn, trade_id, account, "live")
+                wishes += unwanted(facts)
+                if book.out_of_sync is None:  # else it is not certain what the account holds
                     wishes += leftovers(facts) or regrown(facts)
             due, wait_s = self._due(seen, wishes)
             if not due or now is None:

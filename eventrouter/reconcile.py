@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 
+from eventrouter import failpoints
 from eventrouter.connection import Connection
 from eventrouter.domain.lookups import UnknownTask, is_change, resolve, settled, unasked
 from eventrouter.domain.retry import Cause, delay_s
@@ -86,6 +87,7 @@ async def _look_up(connection: Connection, task: UnknownTask, together: asyncio.
     retry_after_s: float | None = None
     try:
         async with together, asyncio.timeout(LOOK_UP_WITHIN_S):
+            failpoints.hit("lookup.before")
             if is_change(task.event_type):
                 entry = settled(task, await connector.orders(task.account))
             else:
@@ -151,6 +153,8 @@ async def _append(
         return 0
     async with session(pool, "reconcile") as conn, conn.transaction():
         appended = await store.append(conn, actor, [entry for _, entry in moves])
+        failpoints.hit("lookup.commit.before")
+    failpoints.hit("lookup.commit.after")
     for task, entry in moves:
         if row := appended.get(entry.task_id):
             _tell(metrics, task, entry, row)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from eventrouter import failpoints
 from eventrouter.changing import ask
 from eventrouter.connectors.base import Connector
 from eventrouter.domain.broker import BrokerOrder, OrderSide, OrderState
@@ -26,6 +27,7 @@ async def send_once(connector: Connector, send: Send, within_s: float) -> Outcom
         return NotSent("The lease of its intent ended before it could be sent.", late=True)
     try:
         async with asyncio.timeout(within_s):
+            failpoints.hit("order.before")
             return await ask(connector, send)
     except TimeoutError:
         return Unknown(Answer(), f"No answer within {within_s:g} s.")

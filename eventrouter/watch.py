@@ -105,12 +105,32 @@ def told(links: Mapping[str, Link]) -> dict[str, Any]:
     return {"state": state, "accounts": accounts}
 
 
-def fault_of(standing: Mapping[str, Any]) -> str | None:
-    """What is wrong with a connection, in a sentence; None while nothing is known to be. `standing` is what `told` made."""
-    faults: dict[str, list[str]] = {}
-    for name, account in standing["accounts"].items():
-        if account["state"] == LinkState.DOWN:
-            faults.setdefault(f"{account['code']}: {account['message']}", []).append(name)
-    everywhere = len(faults) == 1 and standing["state"] == "down"
-    said = [fault if everywhere else f"{', '.join(names)}: {fault}" for fault, names in faults.items()]
-    return " ".join(said) or None
+def faults_of(connections: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """What is wrong with each connection, and with a single account of one that works for others: subject → sentence, or None.
+
+    `connections`: name → what `told` made. While nothing of a connection works, nothing is said of its single accounts: they are
+    neither up nor told twice.
+    """
+    faults: dict[str, str | None] = {}
+    for name, standing in connections.items():
+        why = {
+            account: f"{link['code']}: {link['message']}" if link["state"] == LinkState.DOWN else None
+            for account, link in standing["accounts"].items()
+        }
+        if standing["state"] in {"open", "partly"}:
+            faults[name] = None
+            if len(why) > 1:
+                faults |= {f"{name} for {account}": fault for account, fault in why.items()}
+        else:
+            faults[name] = _all_of(why)
+    return faults
+
+
+def _all_of(faults: Mapping[str, str | None]) -> str | None:
+    accounts: dict[str, list[str]] = {}
+    for name, fault in faults.items():
+        if fault is not None:
+            accounts.setdefault(fault, []).append(name)
+    if len(accounts) == 1:
+        return next(iter(accounts))
+    return " ".join(f"{', '.join(names)}: {fault}" for fault, names in accounts.items()) or None

@@ -28,6 +28,8 @@ _OTHER_WORDS = frozenset(
         "REDUCE",
         "USD",
         "FGHJKMNQUVXZ",
+        "LOGIN_REFUSED",
+        "BROKER_UNREACHABLE",
     ]  # what modules with rows also say
 )
 

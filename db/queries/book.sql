@@ -163,9 +163,13 @@ WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGC
 ORDER BY w.id;
 
 -- name: trades_with_brackets
-SELECT DISTINCT trade_id FROM broker_orders
-WHERE account = :account AND mode = 'live' AND state IN ('WORKING', 'UNCLEAR') AND role IN ('stop', 'target') AND trade_id IS NOT NULL
-ORDER BY trade_id;
+-- And those of which an entry works whose task is over without it.
+SELECT DISTINCT b.trade_id FROM broker_orders b
+WHERE b.account = :account AND b.mode = 'live' AND b.state IN ('WORKING', 'UNCLEAR') AND b.trade_id IS NOT NULL
+  AND (b.role IN ('stop', 'target')
+       OR b.role = 'entry' AND EXISTS (SELECT FROM execution_tasks t
+                                       WHERE t.id = b.task_id AND t.status IN ('CANCELLED', 'DENIED', 'EXPIRED', 'FAILED')))
+ORDER BY b.trade_id;
 
 -- name: resync_from^
 -- From when on an account is to be read again: the oldest order that may still do something, the latest fill that is known.

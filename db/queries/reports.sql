@@ -68,6 +68,52 @@ SELECT id, trade_id, event_type, jsonb_build_object('p', payload) ->> 'p',
 FROM execution_tasks
 ORDER BY id;
 
+-- name: intents
+SELECT l.task_id, t.event_type, t.account, l.created_at, l.detail
+FROM execution_logs l
+JOIN execution_tasks t ON t.id = l.task_id
+WHERE l.status = 'SENDING' AND l.prev_status = 'PENDING'
+ORDER BY l.task_id, l.seq;
+
+-- name: sent_while_halted
+-- Intents of what opens, committed while the latest row of a scope that concerns them forbade it. A control is written under the
+-- lock that claims hold shared, so no intent of before it has a later time.
+SELECT l.task_id, l.seq, l.created_at, c.scope, c.action, c.created_at
+FROM execution_logs l
+JOIN execution_tasks t ON t.id = l.task_id
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+CROSS JOIN LATERAL (VALUES ('all'), ('account:' || t.account),
+                           ('strategy:' || lower(COALESCE(t.plan ->> 'strategy', s.strategy, t.payload ->> 'strategy')))) AS x (scope)
+JOIN LATERAL (SELECT k.scope, k.action, k.created_at FROM controls k
+              WHERE CASE WHEN k.scope LIKE 'strategy:%%' THEN lower(k.scope) ELSE k.scope END = x.scope AND k.created_at < l.created_at
+              ORDER BY k.id DESC LIMIT 1) c ON c.action <> 'resume'
+WHERE l.status = 'SENDING' AND l.prev_status = 'PENDING' AND t.event_type IN ('ENTRY', 'ADD')
+ORDER BY l.task_id, l.seq;
+
+-- name: sent_too_old
+-- Intents of what opens, committed some seconds after the time that its rows say it expires; what a person approved has no such time.
+SELECT l.task_id, l.seq, l.created_at, e.expires_at
+FROM execution_logs l
+JOIN execution_tasks t ON t.id = l.task_id
+JOIN LATERAL (SELECT (d.detail ->> 'expires_at')::TIMESTAMPTZ AS expires_at FROM execution_logs d
+              WHERE d.task_id = l.task_id AND d.seq < l.seq AND d.detail ? 'expires_at'
+                AND (d.seq = 1 OR d.reason IN ('ROUTED', 'OPERATOR_RETRY'))
+              ORDER BY d.seq DESC LIMIT 1) e ON e.expires_at + make_interval(secs => :grace) < l.created_at
+WHERE l.status = 'SENDING' AND l.prev_status = 'PENDING' AND t.event_type IN ('ENTRY', 'ADD')
+  AND NOT EXISTS (SELECT FROM execution_logs a
+                  WHERE a.task_id = l.task_id AND a.seq < l.seq AND a.prev_status = 'HELD' AND a.status = 'PENDING')
+ORDER BY l.task_id, l.seq;
+
+-- name: answered_by_others
+-- What a sender says of its attempt, written by somebody who did not make it: an outcome that no fence kept out.
+SELECT l.task_id, l.seq, l.reason, l.actor, i.actor
+FROM execution_logs l
+JOIN LATERAL (SELECT s.actor FROM execution_logs s
+              WHERE s.task_id = l.task_id AND s.seq < l.seq AND s.status = 'SENDING' AND s.prev_status = 'PENDING'
+              ORDER BY s.seq DESC LIMIT 1) i ON i.actor <> l.actor
+WHERE l.prev_status = 'SENDING' AND l.reason IN ('DONE', 'ACCEPTED', 'REJECTED', 'NOT_SENT', 'SESSION_REFUSED', 'UNKNOWN_OUTCOME')
+ORDER BY l.task_id, l.seq;
+
 -- name: repeated_order_ids
 SELECT client_order_id, array_agg(id ORDER BY id)
 FROM execution_tasks
@@ -234,6 +280,22 @@ FROM (SELECT l.state ->> 'out_of_sync' AS why FROM account_log l
       WHERE l.account = :account AND l.mode = 'live' ORDER BY l.seq DESC LIMIT 1) s
 LEFT JOIN LATERAL (SELECT l.detail, l.created_at FROM account_log l
                    WHERE l.account = :account AND l.mode = 'live' AND l.kind = 'OUT_OF_SYNC' ORDER BY l.seq DESC LIMIT 1) o ON TRUE;
+
+-- name: may_explain
+-- Live tasks of an account that a fill in one of these contracts may still come of, or may have come of unseen: not what rests to
+-- open something, of which a fill leaves our books with more than there is, and never less.
+SELECT t.id, t.event_type, t.status
+FROM (SELECT * FROM execution_tasks s WHERE s.status = 'SENDING'
+      UNION ALL
+      SELECT * FROM execution_tasks u WHERE u.status IN ('UNKNOWN', 'REVIEW')
+      UNION ALL
+      SELECT * FROM execution_tasks x WHERE x.status = 'ACCEPTED' AND NOT x.opening) t
+LEFT JOIN LATERAL (SELECT l.detail ->> 'contract' AS contract FROM execution_logs l
+                   WHERE l.task_id = t.id AND l.reason = 'INTENT' ORDER BY l.seq DESC LIMIT 1) i ON TRUE
+WHERE t.account = :account AND t.mode = 'live' AND t.event_type NOT IN ('CANCEL', 'MOVE_STOP')
+  AND (i.contract IS NULL OR i.contract = ANY (:contracts))
+ORDER BY t.id
+LIMIT 5;
 
 -- name: resyncs_asked
 SELECT account, max(seq) AS seq FROM account_log

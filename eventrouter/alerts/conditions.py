@@ -15,7 +15,7 @@ _TITLES = {
 }
 _SEVERITIES = {Kind.CONNECTOR: Severity.CRITICAL, Kind.LISTENER: Severity.WARNING, Kind.DATABASE: Severity.CRITICAL}
 _ADVICE = {
-    Kind.CONNECTOR: "Its accounts send nothing meanwhile.",
+    Kind.CONNECTOR: "Nothing is sent over it meanwhile.",
     Kind.LISTENER: "Tasks are found by the poll meanwhile.",
     Kind.DATABASE: "Nothing is sent meanwhile; alerts are kept on disk where there is a spool.",
 }

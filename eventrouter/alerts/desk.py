@@ -43,7 +43,7 @@ _STOP_WITHIN_S = 3.0
 class Alerts:
     """Tells the receivers what happened from now on, or since it was last told. `pool`: a small one of its own.
 
-    `accounts` are those whose loss limits are watched. `connections`: each connection's name → what is wrong with it, or None, and
+    `accounts` are those whose loss limits are watched. `connections`: each connection, and each account of one → what is wrong, or None, and
     `listener_healthy`, both where a router runs in this process.
     """
 

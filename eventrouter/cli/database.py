@@ -1,13 +1,16 @@
 """`migrate` and `verify`."""
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
+from eventrouter.config import Config
 from eventrouter.domain.chain import Seal, seal_of
+from eventrouter.domain.ledger import Execution, executions_of
 from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store.chain import ChainReport, verify_chain
 from eventrouter.store.history import verify as verify_history
@@ -50,33 +53,44 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", help="--chain, and the seal in FILE must still stand as it was exported."),
     ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL", help="Also compare what a simulated broker executed with what was to be sent."
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fold every task's log and compare it with the task; check that history has no holes and nothing ran twice.
+    """Fold every task's log and compare it with the task; check that history has no holes, that nothing ran twice, and that nothing
+    was sent while it was halted or too old.
 
-    With --chain it also finds rows of history that were edited, removed or put there. Ends with status 1 when anything differs.
+    With --chain it also finds rows of history that were edited, removed or put there. With --ledger every order that the broker
+    took needs the row of its intent before it, for the same thing, and no second order its id. Ends with status 1 when anything differs.
     """
     loaded = configured(config)
     kept = _exported(against) if against else None
+    executions = _executions(ledger) if ledger else None
     failed = False
 
     async def check() -> None:
         nonlocal failed
         async with connected(loaded) as conn:
-            found = await verify_history(conn)
+            found = await verify_history(conn, executions, _numbers(loaded))
             chained = await verify_chain(conn, kept) if chain or export or kept else None
         violations = [*found.violations, *(chained.violations if chained else ())]
         failed = bool(violations)
         if as_json:
-            counted = {"tasks": found.tasks, "log_rows": found.log_rows}
+            counted = {"tasks": found.tasks, "log_rows": found.log_rows, "intents": found.intents}
+            counted |= {} if found.executions is None else {"executions": found.executions}
             told = {"chain": _chain_json(chained)} if chained else {}
             show_json({**counted, **told, "violations": [violation._asdict() for violation in violations]})
         else:
             for violation in violations:
                 typer.echo(f"task {violation.task_id}: {violation.rule}: {violation.detail}")
             verdict = f"{len(found.violations)} violations" if found.violations else "every log adds up to its task"
-            typer.echo(f"{found.tasks} tasks, {found.log_rows} log rows: {verdict}.")
+            executed = "" if found.executions is None else f", {found.executions} executed orders"
+            typer.echo(f"{found.tasks} tasks, {found.log_rows} log rows, {found.intents} intents{executed}: {verdict}.")
             if chained:
                 typer.echo(_chain_text(chained))
         if export and chained:
@@ -85,6 +99,28 @@ def verify(
     run_async(check)
     if failed:
         raise typer.Exit(1)
+
+
+def _executions(place: str) -> list[Execution]:
+    """The orders that a ledger says were taken: a file that `simulator --ledger` wrote, or the address of a simulator that runs."""
+    try:
+        if place.startswith(("http://", "https://")):
+            url = f"{place.rstrip('/')}/_control/ledger"
+            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - http or https, as checked above
+                return executions_of(json.loads(answer.read())["rows"])
+        lines = Path(place).read_text(encoding="utf-8").splitlines()
+        return executions_of([json.loads(line) for line in lines if line])
+    except OSError as error:
+        raise ConfigError(f"--ledger: {place} cannot be read: {error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"--ledger: {place} is no ledger of a simulated broker: {error}.") from error
+
+
+def _numbers(config: Config) -> dict[str, int]:
+    """The broker's numbers of the configured accounts, where they are given as numbers."""
+    return {
+        each.name: int(each.broker_account) for each in config.accounts if str(each.broker_account or "").isdecimal()
+    }
 
 
 def _chain_text(found: ChainReport) -> str:

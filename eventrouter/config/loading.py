@@ -22,7 +22,9 @@ from eventrouter.config.values import decimal_number
 from eventrouter.errors import ConfigError
 
 _PREFIX = "EVENTROUTER_"
-_NOT_SETTINGS = frozenset({"EVENTROUTER_CONFIG", "EVENTROUTER_WEBHOOK_URL", "EVENTROUTER_MASTER_KEY"})
+_NOT_SETTINGS = frozenset(
+    {"EVENTROUTER_CONFIG", "EVENTROUTER_WEBHOOK_URL", "EVENTROUTER_MASTER_KEY", "EVENTROUTER_FAILPOINT"}
+)
 
 
 def find_config_file(path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Path | None:

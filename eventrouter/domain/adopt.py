@@ -22,9 +22,9 @@ def agrees(
     """
     differences = [
         _differs("account", order.account, account),
-        _differs("contract", order.contract, _contract(intent)),
-        _differs("side", str(order.side), _side(intent, event_type)),
-        _quantity_differs(order.quantity, intent.get("quantity")),
+        _differs("contract", order.contract, contract_of(intent)),
+        _differs("side", str(order.side), side_of(intent, event_type)),
+        quantity_differs(order.quantity, intent.get("quantity")),
     ]
     if order.created_at < first_sent_at - CLOCKS_APART:
         differences.append(f"it was created at {order.created_at:%Y-%m-%d %H:%M:%S} UTC, before the first intent")
@@ -36,14 +36,16 @@ def _differs(name: str, found: str, wanted: str | None) -> str | None:
     return f"its {name} is {found} instead of {wanted}" if wanted is not None and found != wanted else None
 
 
-def _contract(intent: Mapping[str, Any]) -> str | None:
+def contract_of(intent: Mapping[str, Any]) -> str | None:
+    """The broker's id of the contract that an intent is about, where it names one."""
     contract = intent.get("contract")
     if isinstance(contract, Mapping):
         contract = contract.get("id")
     return None if contract is None else str(contract)
 
 
-def _side(intent: Mapping[str, Any], event_type: str) -> str | None:
+def side_of(intent: Mapping[str, Any], event_type: str) -> str | None:
+    """BUY or SELL, where an intent says which."""
     if intent.get("side") is not None:
         return str(intent["side"])
     if intent.get("direction") not in ("LONG", "SHORT"):
@@ -51,7 +53,8 @@ def _side(intent: Mapping[str, Any], event_type: str) -> str | None:
     return str(OrderSide.of(intent["direction"], opening=opens(event_type)))
 
 
-def _quantity_differs(found: Decimal, wanted: object) -> str | None:
+def quantity_differs(found: Decimal, wanted: object) -> str | None:
+    """What is wrong with a quantity; None where it is the wanted one, or none is named."""
     if wanted is None:
         return None
     try:

@@ -22,6 +22,7 @@ _AGAIN_AFTER_REFUSAL_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _SHOWS_WITHIN = timedelta(seconds=3)
 _CLEARS_ITSELF = (Status.PENDING, Status.HELD, Status.SENDING, Status.ACCEPTED)
 _UNDONE = (Status.FAILED, Status.CANCELLED, Status.EXPIRED, Status.DENIED)
+_OVER = (Status.CANCELLED, Status.DENIED, Status.EXPIRED, Status.FAILED)
 _UNSENT = (Status.PENDING, Status.HELD)
 ZERO = Decimal(0)
 
@@ -108,6 +109,11 @@ def fitting(working: Sequence[WorkingOrder], contract: str, left: Decimal) -> li
 
 def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
     return sum((order.remaining for order in orders), ZERO)
+
+
+def unwanted(trade: TradeFacts) -> list[Wish]:
+    """Entries that work though their tasks are over without them, having turned up late: withdrawn, whatever is held."""
+    return [(order, ZERO) for order in trade.working if order.role == "entry" and Status(order.status) in _OVER]
 
 
 def leftovers(trade: TradeFacts) -> list[Wish]:

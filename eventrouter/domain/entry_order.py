@@ -94,7 +94,7 @@ def refused(task: DueTask, findings: Sequence[Denial], planned: Planned) -> LogE
 
 def waiting_entry(task: DueTask, waits: Waits, now: datetime) -> LogEntry:
     """The row for an entry whose contract the broker cannot name now: looked at again, the less often the longer it waits."""
-    wait_s = min(max(WAIT_SHORTEST_S, (now - task.created_at).total_seconds() / 10), WAIT_LONGEST_S)
+    wait_s = min(max(WAIT_SHORTEST_S, (now - task.created_at).total_seconds() / 3), WAIT_LONGEST_S)
     message = f"The broker could not say which contract {waits.symbol} is: {waits.fault}"
     detail = {"symbol": waits.symbol}
     return LogEntry(task.id, task.version, Status.PENDING, "CONTRACT_WAITS", message, detail=detail, run_in_s=wait_s)

@@ -30,7 +30,7 @@ from eventrouter.domain.decide import DueTask, Sized
 from eventrouter.domain.denials import Denial, Denied, figure, plain, whole
 from eventrouter.domain.entry_order import SIMULATED, Planned, denied_entry, order_of, refused, waiting_entry
 from eventrouter.domain.instruments import PRODUCTS, ContractSize, Product, sibling
-from eventrouter.domain.links import explained
+from eventrouter.domain.links import barred, explained
 from eventrouter.domain.risk import judge, standing_denial
 from eventrouter.domain.risk_inputs import AccountState, Exposure, Proposal, Standing
 from eventrouter.domain.signals import LevelKind, QuantityKind
@@ -182,6 +182,8 @@ class Gate:
         if book.out_of_sync:
             message = f"What the account holds is not certain: {book.out_of_sync}"
             findings.insert(0, Denial("OUT_OF_SYNC", message, {"out_of_sync": book.out_of_sync}))
+        if task.mode == "live" and (bar := barred(known.link)):
+            findings.insert(0, bar)
         if findings:
             return refused(task, [self._explained(task, each) for each in findings], planned)
         return _figures(state, account)

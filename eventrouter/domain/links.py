@@ -12,6 +12,8 @@ from eventrouter.errors import BrokerError, BrokerRefused
 
 _OF_THE_BOOK = frozenset({"STATE_UNKNOWN", "NUMBER_MISSING", "OTHER_DAY", "OUT_OF_SYNC"})
 """Denials that a broker which answers would have prevented."""
+_BARS = frozenset({"NO_SUCH_ACCOUNT", "ACCOUNT_AMBIGUOUS", "CANNOT_TRADE"})
+"""What the broker says of an account, and not of the login or the line: an order for it would be refused."""
 _MOST_NAMES = 20
 _MOST_WORDS = 500
 
@@ -92,13 +94,24 @@ def link_from_row(row: Sequence[Any] | None) -> Link | None:
     return Link(LinkState(state), code, message, None if since is None else datetime.fromisoformat(since))
 
 
+def barred(link: Link | None) -> Denial | None:
+    """Why nothing can be opened on this account, as its broker said when it was last asked; None where it may be."""
+    if link is None or link.state is not LinkState.DOWN or link.code not in _BARS:
+        return None
+    return Denial(link.code, link.message or "The broker does not take it.", {"since": _since(link)})
+
+
+def _since(link: Link) -> str:
+    return "" if link.since is None else f"{link.since:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def explained(denial: Denial, link: Link | None, *, has_book: bool) -> Denial:
     """The denial with its cause, where it is about facts that only the broker can tell."""
     if denial.code not in _OF_THE_BOOK:
         return denial
     if link is not None and link.state is LinkState.DOWN:
-        since = "" if link.since is None else f" (since {link.since:%Y-%m-%d %H:%M:%S} UTC)"
-        cause = f"{link.code}: {link.message}{since}"
+        since = _since(link)
+        cause = f"{link.code}: {link.message}" + (f" (since {since})" if since else "")
     elif has_book:
         return denial
     else:

@@ -45,6 +45,8 @@ def _intent(detail: Row) -> Iterator[str]:
     yield f"{detail.get('direction') or 'Close'} {detail['quantity']}{contract}."
     if how := calculation(detail):
         yield how
+    if resolution := detail.get("resolution"):
+        yield str(resolution)
 
 
 def calculation(detail: Row) -> str | None:

@@ -94,7 +94,11 @@ def _standing(controls: Mapping[str, Row], name: str | None) -> dict[str, Any]:
     if strictest is Standing.ACTIVE or ordered is None:
         return {"standing": "open", "standing_since": None, "standing_reason": None}
     since = min(row["created_at"] for each, row in latest.items() if standing_of([each], name or "", None) is strictest)
-    return {"standing": str(strictest), "standing_since": since, "standing_reason": ordered.in_words()}
+    return {
+        "standing": str(strictest),
+        "standing_since": since,
+        "standing_reason": ordered.in_words().removesuffix("."),
+    }
 
 
 def _judged(row: Row, now: datetime) -> Row:

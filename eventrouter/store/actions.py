@@ -49,7 +49,7 @@ async def act(
         if state is None:
             raise UnknownTask(f"There is no task {task_id}. See: eventrouter tasks")
         status = after_action(action, state.status)
-        said = reason or f"{action} by {actor}"
+        said = reason or "No reason was given."
         if action == "retry":
             made = await _retry(conn, task_id, state.version, actor, said, retry)
         else:

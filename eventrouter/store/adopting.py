@@ -85,7 +85,8 @@ async def adopt(conn: Conn, account: str, actor: str, reason: str) -> list[Diffe
 
     Fills `adjustment-…` are recorded that belong to no task: they close the oldest trades of the contract first and open the
     trade `(foreign)` with what is left. What they realised is not known, so the broker's balance brings it. The next look at the
-    broker says whether it was right. Raises NothingToAdopt.
+    broker says whether it was right. Raises NothingToAdopt, also while an order that is not done could explain a difference: its
+    fill would come on top, and what its trade then seems to hold on the other side would be closed at the broker.
     """
     async with translated("adopt"), conn.transaction():
         books = await lock_books(conn, [account], _MODE)
@@ -96,6 +97,11 @@ async def adopt(conn: Conn, account: str, actor: str, reason: str) -> list[Diffe
                 f"The positions of {account} are not known to differ from the broker's, so there is nothing to adopt."
                 f" Compare now: eventrouter accounts resync {account}"
             )
+        if books[account].flattening is not None:
+            raise NothingToAdopt(
+                f"{account} is being flattened at the broker, as control {books[account].flattening} asks: what closes it is not all"
+                " recorded yet. Wait until it is flat, then compare again."
+            )
         differences = [Difference.of(each) for each in told]
         net = (await read_holdings(conn, [account], _MODE))[account].net()
         for each in differences:
@@ -104,6 +110,14 @@ async def adopt(conn: Conn, account: str, actor: str, reason: str) -> list[Diffe
                     f"Of {each.contract} our fills add up to {plain(net.get(each.contract, Decimal(0)))} by now, no longer to"
                     f" {plain(each.ours)}. Compare again first: eventrouter accounts resync {account}"
                 )
+        if coming := await rows_of(
+            conn, "may_explain", {"account": account, "contracts": [e.contract for e in differences]}
+        ):
+            what = ", ".join(f"task {row['id']} ({row['event_type']}) is {row['status']}" for row in coming)
+            raise NothingToAdopt(
+                f"What differs may be a fill that is only late, and would be counted twice: {what}. Wait for its outcome, cancel its"
+                " order, or resolve or discard what is in REVIEW first."
+            )
         assert books.now is not None
         number = books.next_seq(account)
         books.add(account, events.adopted(reason, told))
@@ -135,10 +149,15 @@ def _adjustment(account: str, difference: Difference, number: int, now: datetime
 def _what_to_do(account: str, differences: Sequence[Difference]) -> str:
     if not differences:
         return f"Entries are denied until a look at the broker finds no difference. Look now: eventrouter accounts resync {account}"
+    held = (
+        f" If nothing should be held: eventrouter flatten account:{account}."
+        if any(each.theirs for each in differences)
+        else ""
+    )
     return (
         "Entries are denied until both agree. Look at the positions in the broker's own program. If a fill is only late, wait, or"
         f" compare now: eventrouter accounts resync {account}. If the broker is right: eventrouter accounts adopt {account}"
-        f" --reason TEXT. If nothing should be held: eventrouter flatten account:{account}."
+        f" --reason TEXT.{held}"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import psycopg
 
+from eventrouter import failpoints
 from eventrouter.ending import ended
 from eventrouter.errors import RowRefused, StoreBusy, StoreError, StoreUnavailable, one_line
 from eventrouter.metrics import Metrics
@@ -54,6 +55,7 @@ class Batcher(Generic[Item, Result]):
         deadline_s: float = 20.0,
     ) -> None:
         self._name = name
+        self._before, self._after = f"{name}.commit.before", f"{name}.commit.after"
         self._pool = pool
         self._write = write
         self._most = most
@@ -140,12 +142,14 @@ class Batcher(Generic[Item, Result]):
                     try:
                         async with self._pool.connection() as conn, conn.transaction():
                             results: Sequence[Result | Exception] = await self._write(conn, items)
+                            failpoints.hit(self._before)
                     except GUILTY_ROW:
                         results = await self._singled_out(items)
             except StoreUnavailable as error:
                 if isinstance(error.__cause__, _REPEATABLE) and repeat + 1 < _REPEATS:
                     continue
                 raise
+            failpoints.hit(self._after)
             if len(results) != len(items):
                 raise StoreError(f"{self._name}: {len(results)} results for {len(items)} items.")
             self._metrics.batches.labels(self._name).inc()

@@ -1,36 +1,46 @@
 """Verify: folds every task's and account's log and compares the result with what stands, streaming, in one snapshot."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from eventrouter.domain.book import Book, BookEvent
 from eventrouter.domain.book import fold as fold_book
+from eventrouter.domain.ledger import Execution, Intent, check_executions
 from eventrouter.domain.tasks import IDENTITY, LogRow, Violation, check_history, fold
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
 
 _COMPARED = (*IDENTITY, "status", "attempts", "version", "last_error", "last_attempt_at")
 MOST_VIOLATIONS = 1000
+_TOO_OLD_GRACE_S = 5.0  # between the moment when a claim decides and that of its row
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What was counted and what is wrong (at most a thousand violations of tasks' logs are listed).
 
-    A violation of an account, which is no task's, has the task id 0.
+    A violation of an account, which is no task's, has the task id 0. `executions`: of a broker's ledger, None without one.
     """
 
     tasks: int
     log_rows: int
+    intents: int
+    executions: int | None
     violations: tuple[Violation, ...]
 
 
-async def verify(conn: Conn) -> Verification:
-    """Checks the invariants of history for the whole database. `conn` must be in autocommit."""
+async def verify(
+    conn: Conn, executions: Sequence[Execution] | None = None, numbers: Mapping[str, int] | None = None
+) -> Verification:
+    """Checks the invariants of history for the whole database. `conn` must be in autocommit.
+
+    `executions` are a simulated broker's, to be compared with the intents; `numbers`: its accounts by our names for them.
+    """
     violations: list[Violation] = []
-    tasks = log_rows = 0
+    tasks = log_rows = intents = 0
     async with translated("verify"), conn.transaction():
         await conn.execute(query("repeatable_read"))
         logs = _Logs(stream(conn, "all_logs"))
@@ -52,7 +62,34 @@ async def verify(conn: Conn) -> Verification:
         violations += [violation async for violation in _accounts(conn)]
         violations += [violation async for violation in _fills(conn)]
         violations += [violation async for violation in _dead_letters(conn)]
-    return Verification(tasks, log_rows, tuple(violations))
+        violations += [violation async for violation in _forbidden(conn)]
+        sent = await _intents(conn, numbers or {})
+        intents = sum(map(len, sent.values()))
+        if executions is not None:
+            violations += check_executions(executions, sent)
+    told = None if executions is None else len(executions)
+    return Verification(tasks, log_rows, intents, told, tuple(violations))
+
+
+async def _intents(conn: Conn, numbers: Mapping[str, int]) -> dict[str, list[Intent]]:
+    """Client order id → its intents, the oldest first; those of a log that names no id stand under an empty one."""
+    found: defaultdict[str, list[Intent]] = defaultdict(list)
+    async for task_id, event_type, account, at, detail in stream(conn, "intents"):
+        intent = Intent(task_id, event_type, numbers.get(account), at, detail)
+        found[str(detail.get("client_order_id") or "")].append(intent)
+    return found
+
+
+async def _forbidden(conn: Conn) -> AsyncIterator[Violation]:
+    """What was sent while it was halted or too old, and outcomes that are not the sender's."""
+    async for task_id, seq, at, scope, action, since in stream(conn, "sent_while_halted"):
+        said = f"log row {seq}: sent at {at}, after the {action} of {scope} at {since}"
+        yield Violation(task_id, "sent_while_halted", said)
+    async for task_id, seq, reason, actor, sender in stream(conn, "answered_by_others"):
+        said = f"log row {seq}: {actor} says {reason} of an attempt that {sender} made"
+        yield Violation(task_id, "not_the_senders_answer", said)
+    async for task_id, seq, at, expires_at in stream(conn, "sent_too_old", grace=_TOO_OLD_GRACE_S):
+        yield Violation(task_id, "sent_too_old", f"log row {seq}: sent at {at}, too old since {expires_at}")
 
 
 def _compare(row: Sequence[Any], history: Sequence[LogRow]) -> list[Violation]:
@@ -112,11 +149,11 @@ async def _dead_letters(conn: Conn) -> AsyncIterator[Violation]:
         yield Violation(task_id, "letter_not_the_log", said)
 
 
-async def stream(conn: Conn, name: str) -> AsyncIterator[Sequence[Any]]:
+async def stream(conn: Conn, name: str, **values: Any) -> AsyncIterator[Sequence[Any]]:
     """The rows of a named query, a portion at a time; inside a transaction."""
     async with conn.cursor(name=name) as cursor:
         cursor.itersize = 2000
-        await cursor.execute(query(name))
+        await cursor.execute(query(name), values or None)
         async for row in cursor:
             yield row
 

@@ -18,6 +18,7 @@ from eventrouter.domain.controls import Control
 from eventrouter.domain.decide import DueTask, Sized, decide
 from eventrouter.domain.gate import Gate
 from eventrouter.domain.instruments import PRODUCTS
+from eventrouter.domain.links import down
 from eventrouter.domain.risk_inputs import Automation, Exposure
 from eventrouter.domain.rolls import RollPolicy
 from eventrouter.domain.sizing import Contract as Which
@@ -295,12 +296,24 @@ def test_a_contract_that_is_not_known_yet_is_asked_for_and_the_task_left() -> No
     assert asking.asked == {("one", "MNQZ2026")}
 
 
+@pytest.mark.parametrize("code", ["NO_SUCH_ACCOUNT", "ACCOUNT_AMBIGUOUS", "CANNOT_TRADE"])
+def test_an_account_that_its_broker_does_not_take_is_denied_before_anything_is_sent(code: str) -> None:
+    """The broker would refuse the order; what is wrong with the line or the login may pass, and is not denied here."""
+    account = Account("one", "projectx", limits=LIVE)
+    barred = replace(KNOWN, link=down(code, "The login has no account 'A'. It has: B."))
+    found = refused(gate(account, Facts(accounts={"one": barred})).admit(task()))
+    assert (found.status, found.reason) == (Status.DENIED, code)
+    assert found.message == "The login has no account 'A'. It has: B."
+    away = replace(KNOWN, link=down("BROKER_UNREACHABLE", "It did not answer."))
+    sent(gate(account, Facts(accounts={"one": away})).admit(task()))
+
+
 def test_a_broker_that_cannot_say_makes_the_entry_wait_longer_and_longer() -> None:
     """Without being asked again at once."""
     waiting = gate(look_up=lambda _symbol: Looked(fault="gone"))
     row = refused(waiting.admit(task()))
     assert (row.status, row.reason, row.run_in_s) == (Status.PENDING, "CONTRACT_WAITS", 1.0)
-    assert refused(waiting.admit(task(created_at=NOW - timedelta(seconds=200)))).run_in_s == 20.0
+    assert refused(waiting.admit(task(created_at=NOW - timedelta(seconds=60)))).run_in_s == 20.0
     assert refused(waiting.admit(task(created_at=NOW - timedelta(days=1)))).run_in_s == 60.0
     assert waiting.asked == set()
 

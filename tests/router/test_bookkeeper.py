@@ -1,9 +1,10 @@
 """What happens to an order after its acceptance, with the real connector, the simulated broker and a real database."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from eventrouter.bookkeeper import Bookkeeper, Timing
 from eventrouter.domain.accounts import Account
-from eventrouter.domain.book import Book
+from eventrouter.domain.book import Book, BookEvent
 from eventrouter.domain.orders import Accepted, Order
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import NothingToAdopt
@@ -20,7 +21,7 @@ from eventrouter.metrics import Metrics
 from eventrouter.store import accounts as account_reports
 from eventrouter.store import adopting
 from eventrouter.store.acceptances import Acceptance, lock_acceptances, record_acceptances
-from eventrouter.store.books import read_books
+from eventrouter.store.books import append_event, read_books
 from eventrouter.store.connect import Conn, Database, Pool
 from eventrouter.store.tasks import append
 from tests.connectors.brokers import Rig, projectx_rig
@@ -451,6 +452,90 @@ async def test_an_operator_adopts_the_brokers_position(desk: Desk) -> None:
     assert await is_sound(desk.db)
 
 
+async def test_nothing_is_adopted_while_a_fill_may_be_late(desk: Desk) -> None:
+    """An exit that filled unseen: its fill on top of an adjustment would have its trade closed to the other side."""
+    keeper = desk.keep()
+    await desk.opened()
+    entry_id, _ = await desk.sent(quantity="2")
+    await desk.holds(T1=2)
+    await desk.becomes(entry_id, Status.SUCCESS)
+    await desk.rig.control.control("hub", {"muted": True})
+    await desk.rig.control.arm("hide")
+    exit_id, _ = await desk.sent("EXIT", action="CLOSE", quantity="2")
+    keeper.look_soon("one")
+
+    async def told() -> bool:
+        return (await desk.book()).out_of_sync is not None
+
+    await until_async(told, within_s=20, what="OUT_OF_SYNC")
+    with pytest.raises(NothingToAdopt, match=rf"task {exit_id} \(EXIT\) is ACCEPTED"):
+        await adopting.adopt(desk.db, "one", "cli:tester", "a test")
+    await desk.rig.control.control("faults", method="DELETE")
+    keeper.look_soon("one")
+    await desk.becomes(exit_id, Status.SUCCESS)
+    await desk.in_agreement()
+    assert await desk.held() == {}
+    assert await value(desk.db, "SELECT count(*) FROM execution_tasks") == 2
+
+
+async def test_nothing_is_adopted_while_the_account_is_flattened(desk: Desk) -> None:
+    """What closes it at the broker comes as fills."""
+    control = await value(
+        desk.db, "INSERT INTO controls (scope, action, actor) VALUES ('account:one', 'flatten', 'cli:ann') RETURNING id"
+    )
+    said = BookEvent(
+        "OUT_OF_SYNC", {"why": "The broker holds 2.", "differences": [[MNQ, "2", "0", None]]}, "The broker holds 2."
+    )
+    await append_event(desk.db, "keeper", "one", "live", said)
+    await append_event(desk.db, "flatten", "one", "live", BookEvent("FLATTEN_STARTED", {"control": control}, None))
+    with pytest.raises(NothingToAdopt, match=f"control {control}"):
+        await adopting.adopt(desk.db, "one", "cli:tester", "a test")
+
+
+async def test_a_difference_is_known_before_anything_is_opened(desk: Desk) -> None:
+    """What changed while nobody listened is told before the claims begin, not after the first of them."""
+    desk.keep()
+    await desk.opened()
+    await desk.kill()
+    await desk.rig.control.control("hub", {"muted": True})
+    await desk.rig.control.arm("hide")
+    await desk.rig.control.placed(2)
+    looked = asyncio.Event()
+    keeper = Bookkeeper(
+        desk.rig.connector,
+        [ACCOUNT],
+        desk.pool,
+        actor="keeper",
+        metrics=Metrics(),
+        on_change=desk._changed,
+        on_look=looked.set,
+        timing=replace(SOON, again_s=0.3),
+    )
+    desk.keepers.append((keeper, asyncio.create_task(keeper.run())))
+    await asyncio.wait_for(looked.wait(), 10)
+    assert (await desk.book()).out_of_sync is not None
+
+
+async def test_fills_that_never_come_do_not_hide_a_difference(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that counts its fills anew after a restart: the account is out of sync, though its order still lacks them."""
+    monkeypatch.setattr(sys.modules[__name__], "SOON", replace(SOON, look_every_s=0.2, lost_after_s=0.5))
+    desk.keep()
+    await desk.opened()
+    await desk.db.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " SELECT 'one', n::TEXT, 'live', 'old', '(foreign)', 'OLD', 'MES', CASE WHEN n <= 5 THEN 'BUY' ELSE 'SELL' END, 1, 1, now()"
+        " FROM generate_series(1, 10) n"
+    )
+    task_id, _ = await desk.sent(quantity="2")
+
+    async def told() -> bool:
+        return (await desk.book()).out_of_sync is not None
+
+    await until_async(told, within_s=20, what="OUT_OF_SYNC")
+    assert (await desk.book()).out_of_sync == f"The broker holds 2 {MNQ} and our fills add up to 0."
+    assert await status_of(desk.db, task_id) == "ACCEPTED"
+
+
 async def test_what_was_held_before_us_is_nobodys_trade(desk: Desk) -> None:
     """The first look takes positions and balance as they are."""
     await desk.rig.control.placed(2)
@@ -491,6 +576,29 @@ async def test_an_order_placed_by_hand_is_told_once_and_left_alone(desk: Desk) -
     facts = await value(desk.db, "SELECT read_account_facts('{one}', '{}', '{}', '{MNQ}', 'live')")
     assert sorted(order[3] for order in facts["accounts"]["one"]["orders"]) == ["1", "3"]
     assert {each["id"] for each in await desk.rig.control.working()} > {by_hand, like_ours}
+    assert await is_sound(desk.db)
+
+
+@pytest.mark.parametrize("ended", [Status.CANCELLED, Status.DENIED, Status.EXPIRED])
+async def test_an_entry_that_works_after_its_task_was_over(desk: Desk, ended: Status) -> None:
+    """An order that turns up late, or of before a retry: nobody wants it any more, so it is withdrawn before it fills."""
+    task_id = await desk.task()
+    sent = await desk.rig.connector.send(await desk.order(task_id, order_type="limit", limit_price="23000"))
+    assert isinstance(sent, Accepted)
+    ways = [Status.UNKNOWN, Status.REVIEW] if ended is Status.CANCELLED else [Status.UNKNOWN, Status.PENDING]
+    for version, status in enumerate([*ways, ended], 2):
+        assert await append(desk.db, "router", [LogEntry(task_id, version, status, "BY_HAND")])
+    if ended is Status.DENIED:  # which says nothing of whether it is wanted
+        said = BookEvent("OUT_OF_SYNC", {"why": "It is not known.", "differences": []}, "It is not known.")
+        await append_event(desk.db, "keeper", "one", "live", said)
+    desk.keep()
+
+    async def withdrawn() -> bool:
+        return await desk.works()
+
+    await until_async(withdrawn, within_s=20, what="its withdrawal")
+    await until_async(lambda: desk.told(task_id, "CANCEL_ANSWERED"), within_s=20, what="the answer")
+    assert await status_of(desk.db, task_id) == ended
     assert await is_sound(desk.db)
 
 

@@ -468,3 +468,16 @@ async def test_only_a_replaced_task_is_enqueued_anew(conn: Conn) -> None:
     await act(conn, task_id, "discard", actor="ann")
     with pytest.raises(psycopg.errors.NoDataFound):
         await conn.execute("SELECT enqueue_retry(%s, '{}', NULL)", (task_id,))
+    twice = await bring(conn, await enqueue(conn), "FAILED")
+    async with conn.transaction():
+        replaced = LogEntry(
+            twice,
+            await value(conn, "SELECT max(version) FROM execution_tasks WHERE id = %s", twice),
+            Status.CANCELLED,
+            "OPERATOR_REPLACE",
+        )
+        assert await append(conn, "ann", [replaced])
+        await conn.execute("SELECT enqueue_retry(%s, '{}', NULL)", (twice,))
+        with pytest.raises(psycopg.errors.NoDataFound):
+            async with conn.transaction():
+                await conn.execute("SELECT enqueue_retry(%s, '{}', NULL)", (twice,))

@@ -319,3 +319,14 @@ async def test_exits_of_other_trades_come_off_the_net(db: Conn, then: tuple[Stat
         await move(db, other, Status.CANCELLED)
         (held,) = (await facts(db)).held
         assert [held.leaving, held.closable] == [0, 2]
+
+
+async def test_fills_that_come_after_a_difference_was_seen(db: Conn) -> None:
+    """What was missing is counted once: two opposing trades, of which one would else close more than the account holds."""
+    first, other = await task(db), await task(db, trade="U")
+    await fill(db, other, "u", -2)
+    await fill(db, first, "t", 2)
+    await _book(db, events.out_of_sync("It is another one.", differences=[[MNQ, "2", "0"]]))
+    assert [held.closable for held in (await facts(db)).held] == [2]
+    await fill(db, first, "t", 2)
+    assert [(held.quantity, held.net, held.closable) for held in (await facts(db)).held] == [(4, 2, 2)]

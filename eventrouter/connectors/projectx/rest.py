@@ -1,5 +1,6 @@
 """One POST: one HTTP session, a fresh connection for every request, time-outs, and answers of bounded length."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -8,12 +9,14 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from eventrouter import failpoints
 from eventrouter.connectors.projectx.answers import NotOpen, Reply
 
 TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
 _MOST_BYTES = 8 * 1024 * 1024
 _LONGEST_RETRY_AFTER_S = 3600.0
+_POINTS = {"Order/place": "order", "Order/cancel": "cancel"}
 
 
 class Rest:
@@ -34,7 +37,8 @@ class Rest:
         if self._session is None:
             # a kept connection that the peer has just closed would turn an order's outcome into an unknown one
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+            traces = [_sent_failpoint()] if failpoints.ARMED else None
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trace_configs=traces)
 
     async def close(self) -> None:
         """Closes the session and all that goes on in it. Idempotent."""
@@ -71,9 +75,12 @@ class Rest:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
+        point = _POINTS.get(endpoint, "")
+        failpoints.hit(f"{point}.connect")
         async with self._session.post(
             self._api / endpoint, data=data, headers=headers, allow_redirects=False
         ) as answer:
+            failpoints.hit(f"{point}.accepted")
             raw = await _read(answer)
             return Reply(
                 answer.status,
@@ -101,3 +108,16 @@ def _retry_after_s(value: str | None) -> float | None:
     if value is None or not value.strip().isdecimal():
         return None
     return min(float(value), _LONGEST_RETRY_AFTER_S)
+
+
+def _sent_failpoint() -> aiohttp.TraceConfig:
+    """Hits order.sent once an order's bytes are with the operating system, which is when the loop comes round again."""
+
+    async def sent(_session: object, _context: object, chunk: aiohttp.TraceRequestChunkSentParams) -> None:
+        if chunk.url.path.endswith("/Order/place"):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, failpoints.hit, "order.sent")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(sent)
+    return trace
