@@ -73,6 +73,45 @@ CREATE FUNCTION public.active_lanes() RETURNS TABLE(lane text)
     SELECT a.lane FROM active a WHERE a.lane IS NOT NULL;
 $$;
 
+CREATE FUNCTION public.add_api_key(p_name text, p_sha256 bytea, p_role text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO api_keys (name, sha256, role) VALUES (p_name, p_sha256, p_role)
+    ON CONFLICT (lower(name)) WHERE revoked_at IS NULL DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+
+CREATE FUNCTION public.add_desk_link(p_name text, p_sha256 bytea, p_lasts_s double precision) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_name TEXT;
+BEGIN
+    SELECT u.name INTO v_name FROM desk_users u WHERE lower(u.name) = lower(p_name) AND u.disabled_at IS NULL FOR UPDATE;
+    IF v_name IS NOT NULL THEN
+        INSERT INTO desk_links (sha256, user_name, expires_at)
+        VALUES (p_sha256, v_name, clock_timestamp() + make_interval(secs => p_lasts_s));
+    END IF;
+    RETURN v_name IS NOT NULL;
+END
+$$;
+
+CREATE FUNCTION public.add_desk_user(p_name text, p_password text, p_role text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO desk_users AS u (name, password, role) VALUES (p_name, p_password, p_role)
+    ON CONFLICT (lower(name)) DO UPDATE SET password = excluded.password, role = excluded.role, disabled_at = NULL
+    WHERE u.disabled_at IS NOT NULL;
+    RETURN FOUND;
+END
+$$;
+
 CREATE FUNCTION public.add_strategy_token(p_strategy text, p_sha256 bytea) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -148,6 +187,24 @@ BEGIN
     IF p_wake THEN
         PERFORM pg_notify('eventrouter_tasks', '');
     END IF;
+END
+$$;
+
+CREATE FUNCTION public.change_desk_user(p_name text, p_password text, p_remove boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_name TEXT;
+BEGIN
+    UPDATE desk_users u
+    SET password = CASE WHEN p_remove THEN NULL ELSE coalesce(p_password, u.password) END,
+        disabled_at = CASE WHEN p_remove THEN clock_timestamp() END
+    WHERE lower(u.name) = lower(p_name) AND u.disabled_at IS NULL
+    RETURNING u.name INTO v_name;
+    DELETE FROM desk_sessions s WHERE s.user_name = v_name;
+    DELETE FROM desk_links l WHERE l.user_name = v_name;
+    RETURN v_name IS NOT NULL;
 END
 $$;
 
@@ -301,6 +358,13 @@ BEGIN
     END LOOP;
     RETURN v_id;
 END
+$$;
+
+CREATE FUNCTION public.end_desk_session(p_sha256 bytea) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    DELETE FROM desk_sessions s WHERE s.sha256 = p_sha256;
 $$;
 
 CREATE FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb DEFAULT NULL::jsonb, account text DEFAULT NULL::text) RETURNS bigint
@@ -1049,6 +1113,44 @@ CREATE FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numer
     WHERE EXCLUDED.at >= l.at
 $$;
 
+CREATE FUNCTION public.open_desk_link(p_link bytea, p_sha256 bytea, p_lasts_s double precision) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_name TEXT;
+BEGIN
+    DELETE FROM desk_links l WHERE l.expires_at <= clock_timestamp();
+    -- users before their links, as in change_desk_user
+    PERFORM FROM desk_users u WHERE u.name = (SELECT l.user_name FROM desk_links l WHERE l.sha256 = p_link) FOR UPDATE;
+    DELETE FROM desk_links l WHERE l.sha256 = p_link RETURNING l.user_name INTO v_name;
+    IF v_name IS NOT NULL THEN
+        INSERT INTO desk_sessions (sha256, user_name, expires_at)
+        VALUES (p_sha256, v_name, clock_timestamp() + make_interval(secs => p_lasts_s));
+    END IF;
+    RETURN v_name;
+END
+$$;
+
+CREATE FUNCTION public.open_desk_session(p_name text, p_password text, p_sha256 bytea, p_lasts_s double precision) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    v_name TEXT;
+BEGIN
+    DELETE FROM desk_sessions s WHERE s.expires_at <= clock_timestamp();
+    -- the lock lets a removal or a new password come before or after, never in between
+    SELECT u.name INTO v_name FROM desk_users u
+    WHERE u.name = p_name AND u.password = p_password AND u.disabled_at IS NULL FOR UPDATE;
+    IF v_name IS NOT NULL THEN
+        INSERT INTO desk_sessions (sha256, user_name, expires_at)
+        VALUES (p_sha256, v_name, clock_timestamp() + make_interval(secs => p_lasts_s));
+    END IF;
+    RETURN v_name;
+END
+$$;
+
 CREATE FUNCTION public.order_is_shown(p_task_id bigint, p_account text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1298,6 +1400,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.rehash_desk_password(p_name text, p_old text, p_new text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    UPDATE desk_users u SET password = p_new WHERE u.name = p_name AND u.password = p_old;
+$$;
+
+CREATE FUNCTION public.revoke_api_key(p_name text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE api_keys k SET revoked_at = clock_timestamp() WHERE lower(k.name) = lower(p_name) AND k.revoked_at IS NULL;
+    RETURN FOUND;
+END
+$$;
+
 CREATE FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) RETURNS SETOF bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1480,6 +1599,13 @@ BEGIN
             LEFT JOIN automated_signals s ON s.id = t.signal_id
             WHERE t.id = p_task_id);
 END
+$$;
+
+CREATE FUNCTION public.touch_desk_session(p_sha256 bytea) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    UPDATE desk_sessions s SET seen_at = clock_timestamp() WHERE s.sha256 = p_sha256;
 $$;
 
 CREATE FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) RETURNS record
@@ -1779,6 +1905,27 @@ CREATE TABLE public.alert_windows (
     CONSTRAINT alert_windows_key_check CHECK ((octet_length(key) = 32))
 );
 
+CREATE TABLE public.api_keys (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_keys_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$'::text)),
+    CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['view'::text, 'operate'::text]))),
+    CONSTRAINT api_keys_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+
+ALTER TABLE public.api_keys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_keys_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.automated_signals (
     id bigint NOT NULL,
     signal_uid uuid NOT NULL,
@@ -1904,6 +2051,32 @@ ALTER TABLE public.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.desk_links (
+    sha256 bytea NOT NULL,
+    user_name text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT desk_links_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+
+CREATE TABLE public.desk_sessions (
+    sha256 bytea NOT NULL,
+    user_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT desk_sessions_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+
+CREATE TABLE public.desk_users (
+    name text NOT NULL,
+    password text,
+    role text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT desk_users_name_check CHECK ((name ~ '^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$'::text)),
+    CONSTRAINT desk_users_role_check CHECK ((role = ANY (ARRAY['view'::text, 'operate'::text])))
 );
 
 CREATE TABLE public.execution_logs (
@@ -2232,6 +2405,12 @@ ALTER TABLE ONLY public.account_log
 ALTER TABLE ONLY public.alert_windows
     ADD CONSTRAINT alert_windows_pkey PRIMARY KEY (strategy, key);
 
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_sha256_key UNIQUE (sha256);
+
 ALTER TABLE ONLY public.automated_signals
     ADD CONSTRAINT automated_signals_pkey PRIMARY KEY (id);
 
@@ -2252,6 +2431,15 @@ ALTER TABLE ONLY public.dead_letters
 
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.desk_links
+    ADD CONSTRAINT desk_links_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY public.desk_sessions
+    ADD CONSTRAINT desk_sessions_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY public.desk_users
+    ADD CONSTRAINT desk_users_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (id);
@@ -2317,6 +2505,8 @@ CREATE INDEX account_log_xid ON public.account_log USING btree (xid);
 
 CREATE INDEX alert_windows_expiry ON public.alert_windows USING btree (expires_at);
 
+CREATE UNIQUE INDEX api_keys_valid ON public.api_keys USING btree (lower(name)) WHERE (revoked_at IS NULL);
+
 CREATE INDEX automated_signals_of_strategy ON public.automated_signals USING btree (strategy, id);
 
 CREATE INDEX automated_signals_of_symbol ON public.automated_signals USING btree (regexp_replace(regexp_replace(upper("left"((parsed ->> 'symbol'::text), 64)), '^[A-Z0-9_]+:'::text, ''::text), '([0-9]!|[FGHJKMNQUVXZ]([0-9]{1,2}|20[0-9]{2}))$'::text, ''::text), id);
@@ -2346,6 +2536,10 @@ CREATE INDEX controls_xid ON public.controls USING btree (xid);
 CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (client_order_id);
 
 CREATE UNIQUE INDEX dead_letters_open ON public.dead_letters USING btree (task_id) WHERE (closed_seq IS NULL);
+
+CREATE INDEX desk_sessions_user ON public.desk_sessions USING btree (user_name);
+
+CREATE UNIQUE INDEX desk_users_name ON public.desk_users USING btree (lower(name));
 
 CREATE INDEX execution_logs_xid ON public.execution_logs USING btree (xid);
 
@@ -2458,6 +2652,12 @@ ALTER TABLE ONLY public.broker_orders
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
+ALTER TABLE ONLY public.desk_links
+    ADD CONSTRAINT desk_links_user_name_fkey FOREIGN KEY (user_name) REFERENCES public.desk_users(name);
+
+ALTER TABLE ONLY public.desk_sessions
+    ADD CONSTRAINT desk_sessions_user_name_fkey FOREIGN KEY (user_name) REFERENCES public.desk_users(name);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.execution_tasks(id);
 
@@ -2486,6 +2686,15 @@ REVOKE ALL ON FUNCTION public.account_mode(p_account text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.active_lanes() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.active_lanes() TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.add_api_key(p_name text, p_sha256 bytea, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_api_key(p_name text, p_sha256 bytea, p_role text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.add_desk_link(p_name text, p_sha256 bytea, p_lasts_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_desk_link(p_name text, p_sha256 bytea, p_lasts_s double precision) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.add_desk_user(p_name text, p_password text, p_role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_desk_user(p_name text, p_password text, p_role text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.add_strategy_token(p_strategy text, p_sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_strategy_token(p_strategy text, p_sha256 bytea) TO eventrouter_app;
 
@@ -2494,6 +2703,9 @@ GRANT ALL ON FUNCTION public.append_account_log(p_actor text, p_mode text, p_acc
 
 REVOKE ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.append_log(p_actor text, p_wake boolean, p_task_ids bigint[], p_versions integer[], p_statuses text[], p_reasons text[], p_messages text[], p_response_codes integer[], p_response_bodies text[], p_response_raws bytea[], p_details text[], p_run_ins double precision[], p_leases double precision[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.change_desk_user(p_name text, p_password text, p_remove boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.change_desk_user(p_name text, p_password text, p_remove boolean) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.claim_notifications(p_worker text, p_lease_s double precision, p_per_minute integer, p_most integer) TO eventrouter_app;
@@ -2511,6 +2723,9 @@ GRANT ALL ON FUNCTION public.dead_letter_evidence(p_task_id bigint, p_opened_seq
 REVOKE ALL ON FUNCTION public.dead_letters_guard() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.draw_client_order_id() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.end_desk_session(p_sha256 bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.end_desk_session(p_sha256 bytea) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_execution_task(trade_id text, event_type text, payload jsonb, account text) TO eventrouter_app;
@@ -2584,6 +2799,12 @@ GRANT ALL ON FUNCTION public.note_notifications(p_notices jsonb, p_wait_s double
 REVOKE ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.note_prices(p_source text, p_roots text[], p_prices numeric[], p_ats timestamp with time zone[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.open_desk_link(p_link bytea, p_sha256 bytea, p_lasts_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_desk_link(p_link bytea, p_sha256 bytea, p_lasts_s double precision) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.open_desk_session(p_name text, p_password text, p_sha256 bytea, p_lasts_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_desk_session(p_name text, p_password text, p_sha256 bytea, p_lasts_s double precision) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) TO eventrouter_app;
 
@@ -2605,6 +2826,12 @@ GRANT ALL ON FUNCTION public.read_account_facts(p_accounts text[], p_owners text
 REVOKE ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_fills(p_mode text, p_accounts text[], p_fill_ids text[], p_parts integer[], p_order_ids text[], p_task_ids bigint[], p_trade_ids text[], p_contracts text[], p_roots text[], p_sides text[], p_quantities numeric[], p_prices numeric[], p_fees numeric[], p_pnls numeric[], p_filled_ats timestamp with time zone[]) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.rehash_desk_password(p_name text, p_old text, p_new text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rehash_desk_password(p_name text, p_old text, p_new text) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.revoke_api_key(p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_api_key(p_name text) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_strategy_tokens(p_strategy text, p_id bigint) TO eventrouter_app;
 
@@ -2625,6 +2852,9 @@ GRANT ALL ON FUNCTION public.settle_notifications(p_worker text, p_results jsonb
 REVOKE ALL ON FUNCTION public.strategy_of(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.strategy_of(p_task_id bigint) TO eventrouter_app;
 
+REVOKE ALL ON FUNCTION public.touch_desk_session(p_sha256 bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.touch_desk_session(p_sha256 bytea) TO eventrouter_app;
+
 REVOKE ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.trade_doubts(p_trade_id text, OUT exited boolean, OUT sized boolean) TO eventrouter_app;
 
@@ -2644,6 +2874,8 @@ GRANT SELECT ON TABLE public.account_log TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.alert_windows TO eventrouter_app;
 
+GRANT SELECT ON TABLE public.api_keys TO eventrouter_app;
+
 GRANT SELECT ON TABLE public.automated_signals TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.broker_orders TO eventrouter_app;
@@ -2653,6 +2885,12 @@ GRANT SELECT ON TABLE public.connection_states TO eventrouter_app;
 GRANT SELECT ON TABLE public.controls TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.dead_letters TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.desk_links TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.desk_sessions TO eventrouter_app;
+
+GRANT SELECT ON TABLE public.desk_users TO eventrouter_app;
 
 GRANT SELECT ON TABLE public.execution_logs TO eventrouter_app;
 

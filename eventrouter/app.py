@@ -16,7 +16,7 @@ from eventrouter.alerts import Alerts, Receiver, receivers_of
 from eventrouter.config import Address, Config, load_config
 from eventrouter.config.rules import account_of, rules_of
 from eventrouter.credentials import CredentialStore
-from eventrouter.desk import add_desk
+from eventrouter.desk import add_desk, as_page
 from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.ending import ended
 from eventrouter.errors import ConfigError, EventrouterError, StoreError, StoreUnavailable
@@ -32,7 +32,7 @@ from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.watch import faults_of
-from eventrouter.web import api, controls, feed, guard, health
+from eventrouter.web import access, api, controls, feed, guard, headers, health
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.sources import Sources
@@ -294,9 +294,11 @@ def public_app(service: Service) -> web.Application:
 
 def operator_app(service: Service, base: str = "") -> web.Application:
     """The operator listener: the desk, API, feed, health, metrics. `base`: the prefix that it is mounted at."""
-    middlewares = [guard.access_log, guard.errors, guard.operator_only]
+    middlewares = [guard.access_log, as_page, guard.errors, access.admitted]
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
+    app[access.DOOR] = access.Door()
+    app.on_response_prepare.append(headers.harden)
     app.add_routes([*api.routes, *controls.routes, *feed.routes])
     app.router.add_get("/api", api.index)
     add_desk(app, base)
@@ -353,13 +355,12 @@ def setup(
 ) -> Service:
     """Puts webhook, router and the operator's API into an existing aiohttp application; they start and stop with it.
 
-    The webhook is at /webhook/{token}. The operator's API are under `prefix` (None: nowhere); until there is a login they
-    answer only requests that come from this machine and through no proxy. Raises ConfigError.
+    The webhook is at /webhook/{token}. The operator's desk and API are under `prefix` (None: nowhere); until there is a
+    user they answer only requests that come from this machine and through no proxy. Raises ConfigError.
     """
     if app.frozen:
         raise ConfigError("Call setup(app, config) before the application starts.")
     service = Service(config or load_config(), with_router=router)
-    service.context.loopback_only = True
     app.add_subapp("/webhook", webhook_app(service))
     if prefix is not None:
         app.add_subapp(prefix, operator_app(service, prefix.rstrip("/")))

@@ -3,7 +3,7 @@
 REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
     settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters,
     notifications, notification_state,
-    connection_states
+    connection_states, desk_users, desk_sessions, desk_links, api_keys
     FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
@@ -17,12 +17,14 @@ REVOKE ALL ON FUNCTION
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
     execution_logs_letters, dead_letters_guard, dead_letter_evidence,
     enqueue_retry, note_connections, forget_connections, connection_of, flattening_at,
-    note_notifications, claim_notifications, settle_notifications
+    note_notifications, claim_notifications, settle_notifications,
+    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session,
+    end_desk_session, add_api_key, revoke_api_key
     FROM eventrouter_app;
 
 GRANT SELECT ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
     settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters, open_dead_letters,
-    connection_states, notifications, notification_state,
+    connection_states, notifications, notification_state, desk_users, desk_sessions, desk_links, api_keys,
     pending_tasks, processing_rate, recent_execution_logs, failed_tasks
     TO eventrouter_app;
 GRANT INSERT (trade_id, event_type, status, attempts, last_error, payload, last_attempt_at, created_at, updated_at)
@@ -34,5 +36,7 @@ GRANT EXECUTE ON FUNCTION
     note_broker_orders, note_prices, enqueue_protection, working_orders, order_is_shown, strategy_of, set_control,
     trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, dead_letter_evidence, enqueue_retry,
     note_connections, forget_connections, connection_of, flattening_at,
-    note_notifications, claim_notifications, settle_notifications
+    note_notifications, claim_notifications, settle_notifications,
+    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session,
+    end_desk_session, add_api_key, revoke_api_key
     TO eventrouter_app;

@@ -2,7 +2,7 @@
 REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens, product_families, execution_tasks, execution_logs, schema_migrations,
     settings, broker_orders, fills, holdings, account_log, last_prices, controls, seals, sealed_heads, dead_letters,
     notifications, notification_state,
-    connection_states
+    connection_states, desk_users, desk_sessions, desk_links, api_keys
     FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
@@ -16,5 +16,7 @@ REVOKE ALL ON FUNCTION
     append_account_log, record_fills, note_broker_orders, note_prices, enqueue_protection,
     execution_logs_letters, dead_letters_guard, dead_letter_evidence, enqueue_retry, note_connections, forget_connections,
     connection_of, flattening_at,
-    note_notifications, claim_notifications, settle_notifications
+    note_notifications, claim_notifications, settle_notifications,
+    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session,
+    end_desk_session, add_api_key, revoke_api_key
     FROM PUBLIC;

@@ -18,6 +18,7 @@ from eventrouter.cli import (
     plans,
     service,
     simulator,
+    users,
 )
 from eventrouter.errors import EventrouterError
 
@@ -77,6 +78,18 @@ told = typer.Typer(help="Who is told when something needs you.", no_args_is_help
 app.add_typer(told, name="alerts")
 told.command("test")(notifications.alerts_test)
 told.command("list")(notifications.alerts_list)
+people = typer.Typer(help="Who may sign in at the desk.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(people, name="user")
+people.command("add")(users.user_add)
+people.command("list")(users.user_list)
+people.command("remove")(users.user_remove)
+people.command("password")(users.user_password)
+people.command("link")(users.user_link)
+scripts = typer.Typer(help="Keys for scripts that use the API.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(scripts, name="apikey")
+scripts.command("add")(users.apikey_add)
+scripts.command("list")(users.apikey_list)
+scripts.command("remove")(users.apikey_remove)
 app.command()(simulator.simulator)
 
 

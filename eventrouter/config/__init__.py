@@ -4,6 +4,7 @@ from eventrouter.config.accounts import KNOWN_CONNECTORS, AccountConfig, Drawdow
 from eventrouter.config.loading import find_config_file, load_config
 from eventrouter.config.routes import RouteConfig, StrategyConfig
 from eventrouter.config.sections import (
+    AccessConfig,
     AlertsConfig,
     Config,
     CredentialsConfig,
@@ -16,6 +17,7 @@ from eventrouter.config.values import Address, parse_address
 
 __all__ = [
     "KNOWN_CONNECTORS",
+    "AccessConfig",
     "AccountConfig",
     "Address",
     "AlertsConfig",

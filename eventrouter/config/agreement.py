@@ -16,7 +16,9 @@ def disagreements(values: Table) -> Iterator[Fault]:
     accounts, groups, strategies, routes = (
         _tables(values, section) for section in ("accounts", "groups", "strategies", "routes")
     )
-    router, server, database = (_table(values.get(section)) for section in ("router", "server", "database"))
+    router, server, database, access = (
+        _table(values.get(section)) for section in ("router", "server", "database", "access")
+    )
     if values.get("accounts") in ([], ()):
         yield "accounts", "at least one account is required"
     for section, tables in (("accounts", accounts), ("groups", groups), ("strategies", strategies), ("routes", routes)):
@@ -37,6 +39,10 @@ def disagreements(values: Table) -> Iterator[Fault]:
     for key in ("admin_dsn", "listen_dsn"):
         if database.get(key) and not database.get("dsn"):
             yield f"database.{key}", "is of no use without database.dsn"
+    if access.get("sso_header") and not server.get("trusted_proxies"):
+        yield "access.sso_header", "is believed from nobody: name the proxy's address in server.trusted_proxies"
+    if access.get("sso_role_header") and not access.get("sso_header"):
+        yield "access.sso_role_header", "is of no use without access.sso_header"
 
 
 def _may_trade(account: Table) -> bool:

@@ -15,6 +15,7 @@ from eventrouter.config.values import (
     AlertUrl,
     Amount,
     Dsn,
+    HeaderName,
     Listen,
     Real,
     Schema,
@@ -91,6 +92,17 @@ class AlertsConfig(Section):
     timeout: Real = Field(default=10.0, ge=0.1, le=120)
 
 
+class AccessConfig(Section):
+    """`[access]`: who may look and act at the desk. Times are in seconds."""
+
+    session_idle: Real = Field(default=43200.0, ge=60, le=31_536_000)
+    session_lasts: Real = Field(default=604800.0, ge=60, le=31_536_000)
+    metrics_from_loopback: bool = True
+    sso_header: HeaderName | None = None
+    sso_role_header: HeaderName | None = None
+    sso_role: Literal["view", "operate"] = "view"
+
+
 class Config(Section):
     """The whole configuration, checked. Equal when the values are equal, wherever they were read from."""
 
@@ -104,6 +116,7 @@ class Config(Section):
     logs: LogsConfig = LogsConfig()
     credentials: CredentialsConfig = CredentialsConfig()
     alerts: AlertsConfig = AlertsConfig()
+    access: AccessConfig = AccessConfig()
 
     _source: str = PrivateAttr(default="built-in defaults")
 

@@ -243,6 +243,7 @@ def _is_private(host: str) -> bool:
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 Name = Annotated[str, matching(_NAME, "must be 1 to 64 letters, digits, _ . or -, the first a letter or digit")]
+HeaderName = Annotated[str, matching("[A-Za-z][A-Za-z0-9-]{0,99}", "must be a header's name: letters, digits and -")]
 Schema = Annotated[str, matching("[a-z_][a-z0-9_]{0,62}", "must be 1 to 63 of a-z, 0-9 and _, the first no digit")]
 Symbol = Annotated[str, matching("[!-~]{1,64}", "must be 1 to 64 visible ASCII characters without spaces")]
 Listen = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str)]

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from eventrouter.desk import charts
-from eventrouter.web.viewer import viewer_of
+from eventrouter.web.viewer import BASE, for_everybody, viewer_of
 
 _STATIC = files("eventrouter.desk") / "static"
 _TYPES = {
@@ -22,11 +22,6 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
 }
-BASE: web.AppKey[str] = web.AppKey("desk_base", str)
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
 PAGES = (
     ("now", "/", "Now"),
     ("signals", "/signals", "Signals"),
@@ -62,8 +57,7 @@ def page(request: web.Request, template: str, *, here: str = "", status: int = 2
         text = "".join(loaded.blocks[fragment](context))
     else:
         raise web.HTTPNotFound(reason="This page has no such part")
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
-    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
+    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
 
 def base_of(request: web.Request) -> str:
@@ -71,6 +65,7 @@ def base_of(request: web.Request) -> str:
     return request.app[BASE]
 
 
+@for_everybody
 async def static(request: web.Request) -> web.Response:
     """A file of the desk; its address carries its hash, so it may be kept for ever."""
     name = request.match_info["name"]

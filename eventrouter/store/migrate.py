@@ -40,6 +40,10 @@ _TABLES = (
     "dead_letters",
     "notifications",
     "notification_state",
+    "desk_users",
+    "desk_sessions",
+    "desk_links",
+    "api_keys",
 )
 
 

@@ -14,6 +14,7 @@ from eventrouter.store import actions, reports
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import respond
+from eventrouter.web.viewer import changes_nothing, viewer_of
 
 routes = web.RouteTableDef()
 
@@ -60,6 +61,7 @@ async def signal(request: web.Request) -> web.Response:
 
 
 @routes.post("/api/explain")
+@changes_nothing
 async def explain_one(request: web.Request) -> web.Response:
     """{"alert": the body as text, "strategy": …} → what it would do, on each account; nothing is done."""
     context = request.app[CONTEXT]
@@ -106,7 +108,7 @@ async def task(request: web.Request) -> web.Response:
 
 @routes.post("/api/tasks/{task_id:[0-9]{1,18}}/{action}")
 async def act(request: web.Request) -> web.Response:
-    """An operator's action: approve, refuse, hold, retry, discard or resolve; {"actor", "reason"} say who and why.
+    """An operator's action: approve, refuse, hold, retry, discard or resolve; {"reason"} says why, {"actor"} who, where nobody can sign in.
 
     A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "set": {field: value}}; with "set" the answer is
     the new task. 409 with NOT_CONFIRMED, TOO_OLD or WOULD_DOUBLE says what stands in its way.
@@ -115,7 +117,7 @@ async def act(request: web.Request) -> web.Response:
     if action not in ACTIONS:
         return error(404, "ACTION_UNKNOWN", f"The actions are {', '.join(ACTIONS)}.")
     body = await _body(request)
-    actor, reason = body.get("actor", "operator"), body.get("reason")
+    actor, reason = viewer_of(request).actor(body.get("actor", "operator")), body.get("reason")
     if not _is_text(actor, 1, 100) or not (reason is None or _is_text(reason, 0, 1000)):
         return error(422, "FIELD_WRONG", "actor must be a short text, and reason a text of at most 1,000 characters.")
     task_id = int(request.match_info["task_id"])

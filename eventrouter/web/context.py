@@ -13,6 +13,7 @@ from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import SignalIngest
 from eventrouter.metrics import Metrics
 from eventrouter.store.connect import Conn, Pool, session
+from eventrouter.web.logins import Guesses, Passwords
 from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
 
@@ -32,7 +33,8 @@ class WebContext:
     connections: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None
     alerts: Callable[[], Mapping[str, object]] | None = None
     operator_hosts: frozenset[str] = frozenset()
-    loopback_only: bool = False
+    guesses: Guesses = field(default_factory=Guesses)
+    passwords: Passwords = field(default_factory=Passwords)
     sources: Sources = field(default_factory=Sources)
     feed_clients: set[object] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -13,6 +13,7 @@ from eventrouter.store.connect import Conn
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import respond
+from eventrouter.web.viewer import viewer_of
 
 routes = web.RouteTableDef()
 _LONGEST_REASON = 1000
@@ -74,7 +75,7 @@ async def _set(request: web.Request, body: dict[str, Any], action: str) -> web.R
             known = await _known(request, conn, scope)
         except ScopeWrong as wrong:
             return error(422, "SCOPE_WRONG", str(wrong), field="scope")
-        control = await controls.set_control(conn, known, action, "api", reason)
+        control = await controls.set_control(conn, known, action, viewer_of(request).actor("api"), reason)
     return respond(asdict(control))
 
 

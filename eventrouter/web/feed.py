@@ -11,6 +11,7 @@ from eventrouter.ending import ended
 from eventrouter.errors import StoreError
 from eventrouter.store import feed
 from eventrouter.store.feed import FeedRow, Position
+from eventrouter.web.access import lapsed
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import dumps
@@ -35,6 +36,8 @@ async def events(request: web.Request) -> web.StreamResponse:
             async for rows in _follow(context, position):
                 for found in rows:
                     await response.send(dumps(found.row), id=str(found.position), event="log")
+                if await lapsed(request):
+                    break
                 if request.transport is None or request.transport.is_closing():
                     break
     return response
@@ -64,6 +67,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 async def _push(request: web.Request, socket: web.WebSocketResponse, context: WebContext, position: Position) -> None:
     try:
         async for rows in _follow(context, position):
+            if await lapsed(request):
+                break
             for found in rows:
                 async with asyncio.timeout(_PATIENCE_S):
                     await socket.send_str(dumps({"type": "log", "position": str(found.position), "row": found.row}))

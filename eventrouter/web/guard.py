@@ -1,10 +1,8 @@
-"""Middlewares: one shape for every error, a limit on work in hand, an access log without secrets, and who may reach the operator API."""
+"""Middlewares: one shape for every error, a limit on work in hand, and an access log without secrets."""
 
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -13,8 +11,6 @@ from aiohttp.typedefs import Handler, Middleware
 from eventrouter.errors import IllegalTransition, NotKnown, RowRefused, SignalRefused, SpoolFull, StoreError
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
-from eventrouter.web.context import CONTEXT
-from eventrouter.web.viewer import Viewer, set_viewer
 
 _log = get_logger("eventrouter.web")
 RETRY_AFTER_S = 5
@@ -122,48 +118,3 @@ def at_most(limit: int) -> Middleware:
             in_hand -= 1
 
     return limited
-
-
-@web.middleware
-async def operator_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keeps other sites' pages out: the Host must be ours (DNS rebinding), and a request from a page must come from us."""
-    context = request.app[CONTEXT]
-    host = _host_of(f"//{request.host}")
-    if context.loopback_only:
-        forwarded = request.headers.keys() & {"Forwarded", "X-Forwarded-For", "X-Real-IP"}
-        if forwarded or not _is_loopback(request.remote or ""):
-            return error(403, "OPERATOR_ONLY", "These pages are for the operator: open them on the machine itself.")
-    if not (host == "localhost" or _is_loopback(host) or host.lower() in context.operator_hosts):
-        return error(
-            421, "HOST_UNKNOWN", f"{host[:100]!r} is no name of this service: add it to [server] operator_hosts."
-        )
-    origin = request.headers.get("Origin")
-    if origin is not None and _netloc_of(origin) != request.host.lower():
-        return error(403, "ORIGIN_FOREIGN", "This request comes from another site's page.")
-    # a form can be sent by any page, so the browser must say that it was one of ours
-    form = origin is not None and request.content_type == "application/x-www-form-urlencoded"
-    if request.method == "POST" and not form and request.content_type != "application/json":
-        return error(415, "JSON_ONLY", "Send Content-Type: application/json.")
-    set_viewer(request, Viewer("local", "operate"))
-    return await handler(request)
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _netloc_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -30,6 +30,10 @@ class Sources:
             address = hops.pop()
         return address
 
+    def is_proxy(self, peer: str | None) -> bool:
+        """Whether what this peer says of others is believed."""
+        return _within(peer or "", self.proxies)
+
     def may_send(self, origin: str) -> bool:
         """Whether alerts from there are taken."""
         return not self.allowed or _within(origin, self.allowed)

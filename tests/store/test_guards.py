@@ -77,6 +77,10 @@ FORBIDDEN: list[str | sql.Composed] = [
     "TRUNCATE execution_logs",
     "INSERT INTO automated_signals (signal_uid, strategy, raw, received_at) VALUES (gen_random_uuid(), 's', '', now())",
     "UPDATE strategy_tokens SET revoked_at = NULL",
+    "UPDATE desk_users SET role = 'operate'",
+    "DELETE FROM desk_users",
+    "INSERT INTO desk_sessions (sha256, user_name, expires_at) VALUES ('', 'a', now())",
+    "UPDATE api_keys SET revoked_at = NULL",
     "UPDATE schema_migrations SET sha256 = ''",
     "UPDATE failed_tasks SET last_error = NULL",
     "ALTER TABLE execution_tasks DISABLE TRIGGER ALL",
@@ -350,6 +354,16 @@ CALLABLE = {
     "working_orders",
     "leaving",
     "trades_to_flatten",
+    "add_desk_user",
+    "change_desk_user",
+    "rehash_desk_password",
+    "open_desk_session",
+    "open_desk_link",
+    "add_desk_link",
+    "touch_desk_session",
+    "end_desk_session",
+    "add_api_key",
+    "revoke_api_key",
 }
 
 

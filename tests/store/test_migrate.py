@@ -41,6 +41,10 @@ TABLES = [
     "connection_states",
     "notifications",
     "notification_state",
+    "desk_users",
+    "desk_sessions",
+    "desk_links",
+    "api_keys",
 ]
 VIEWS = sorted(path.stem for path in (db_dir() / "views").glob("*.sql"))
 
