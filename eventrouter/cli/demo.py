@@ -18,11 +18,12 @@ from eventrouter.cli.log_text import summary_lines
 from eventrouter.cli.look import columns, print_log
 from eventrouter.domain.tasks import FINAL
 from eventrouter.errors import EventrouterError
-from eventrouter.store import reports
+from eventrouter.store import access, reports
 from eventrouter.store.tokens import add_token, revoke_tokens
 
 _DONE_WITHIN_S = 30.0
 _GAIN = Decimal(10)
+_USER = "demo"
 
 
 @dataclass(slots=True)
@@ -61,8 +62,8 @@ class Demo:
             typer.echo(f"  {refused['status']} {refused['code']}: {refused['message']}")
             if extra:
                 await self._measure(session, await self._webhook(conn, MEASURED), conn, extra)
-        if stays:
-            self._look_around()
+            if stays:
+                await self._look_around(conn)
 
     async def _webhook(self, conn: Any, strategy: str) -> str:
         await revoke_tokens(conn, strategy)
@@ -87,13 +88,18 @@ class Demo:
         for name, contracts, balance in self.desk.held():
             typer.echo(f"  {name:<12} holds {contracts:>2} MNQ, balance {balance:,.2f} USD")
 
-    def _look_around(self) -> None:
+    async def _look_around(self, conn: Any) -> None:
+        """Tells how to go on. The demo's own user has no password: only the link lets a browser in, once."""
         assert self.service.opened is not None
         home = self.service.opened.server.home if self.service.opened.server else ""
         typer.echo(
-            f"\nLook around while it runs: curl http://{self.listeners.operator}/api/tasks, or in another terminal"
+            f"\nLook around while it runs. The desk, by a link that works once, within {access.LINK_LASTS_S / 60:.0f} minutes:"
         )
+        await access.add_user(conn, _USER, None, access.OPERATE)
+        typer.echo(f"  http://{self.listeners.operator}/login/once?token={await access.add_link(conn, _USER)}")
+        typer.echo("Or in another terminal:")
         typer.echo(f"  EVENTROUTER_DATABASE__DATA_DIR={home} eventrouter tasks")
+        typer.echo(f"  EVENTROUTER_DATABASE__DATA_DIR={home} eventrouter user link {_USER}   (another link)")
         typer.echo("For your own alerts: eventrouter run, and eventrouter token new STRATEGY.")
 
     async def _post(self, session: ClientSession, url: str, alert: dict[str, Any]) -> dict[str, Any]:

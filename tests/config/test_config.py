@@ -45,8 +45,11 @@ def test_the_shipped_file_has_every_key() -> None:
 
 
 def test_the_examples_in_the_shipped_file_work() -> None:
-    """Every switched-off line can be switched on as it stands."""
+    """Every switched-off line can be switched on as it stands; single sign-on also needs to know its proxy."""
     text = re.sub(r"^#(?=\S)", "", SHIPPED.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    with pytest.raises(ConfigError, match=r"server\.trusted_proxies"):
+        load_config(written(text), environ={})
+    text = text.replace("trusted_proxies = []", 'trusted_proxies = ["127.0.0.1"]')
     config = load_config(written(text), environ={})
     assert config.strategy("orb").max_age == 60.0
     assert config.database.data_dir == Path("~/eventrouter-data").expanduser()

@@ -135,9 +135,11 @@ async def test_it_stops_with_the_application(shop: Shop, service: Service, sql: 
 async def test_the_pages_are_for_this_machine(shop: Shop, service: Service, header: str) -> None:
     """A request that came through a proxy is refused on every page; the webhook and the application's own are not."""
     async with serving(shop.app) as (url, session):
-        for path in ("/", "/api/tasks", "/api/events", "/ws", "/metrics", "/readyz"):
+        for path in ("/", "/api/tasks", "/api/events", "/ws", "/metrics"):
             async with session.get(f"{url}/eventrouter{path}", headers={header: "127.0.0.1"}) as answer:
                 assert (path, answer.status) == (path, 403)
+        async with session.get(f"{url}/eventrouter/readyz", headers={header: "127.0.0.1"}) as answer:
+            assert await answer.json() == {"status": "ready"}
         async with session.get(url, headers={header: "127.0.0.1"}) as answer:
             assert answer.status == 200
         async with session.post(f"{url}/webhook/x", headers={header: "127.0.0.1"}) as answer:
