@@ -47,7 +47,7 @@ def test_help(words: tuple[str, ...]) -> None:
     assert len(rest[0].split()) >= 4
     assert (
         len(words) == 0
-        or words in {("token",), ("credentials",), ("accounts",), ("alerts",)}
+        or words in {("token",), ("credentials",), ("accounts",), ("alerts",), ("user",), ("apikey",)}
         or "--config" in result.output
     )
 
