@@ -164,13 +164,21 @@ async def test_what_cannot_be_is_said(site: Site, path: str, status: int, text: 
 
 
 async def test_a_form_of_another_page_changes_nothing(site: Site, sql: Sql) -> None:
-    """A form that does not say where it comes from, or comes from elsewhere, is refused; one of ours that is not possible says why."""
+    """A form without the page's token, or from elsewhere, is refused; one of ours that is not possible says why."""
     task = _held(sql)
+    async with site.session.get(site.operator(f"/tasks/{task}")) as shown:
+        found = re.search(r'name="csrf" value="([^"]+)"', await shown.text())
+    assert found
     own = f"http://{site.listeners.operator}"
-    for origin, status in ((None, 415), ("http://evil.example", 403), (own, 409)):
+    for origin, csrf, status in (
+        (None, "", 403),
+        (own, "", 403),
+        ("http://evil.example", found[1], 403),
+        (own, found[1], 409),
+    ):
         headers = {"Origin": origin} if origin else {}
         async with site.session.post(
-            site.operator(f"/tasks/{task}/retry"), data={"reason": ""}, headers=headers
+            site.operator(f"/tasks/{task}/retry"), data={"reason": "", "csrf": csrf}, headers=headers
         ) as answer:
             assert answer.status == status
     assert sql.execute("SELECT status FROM execution_tasks WHERE id = %s", [task]).fetchone() == ("HELD",)
