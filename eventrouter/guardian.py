@@ -71,7 +71,8 @@ class Guardian:
             try:
                 async with session(self._pool, "guardian") as conn, conn.transaction():
                     book, unvalued = await mark(conn, self._name, account, self._mode, now)
-                self._tell_unvalued(account.name, dict(unvalued))
+                if account.limits.daily_loss is not None or account.limits.drawdown is not None:
+                    self._tell_unvalued(account.name, dict(unvalued))
             except Denied as denied:
                 _log.error("not_marked", account=account.name, error=str(denied))
         found = alarms(book, account.limits, now)

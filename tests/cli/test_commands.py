@@ -182,7 +182,7 @@ def test_from_a_token_to_a_log(dsn: str, tmp_path: Path) -> None:
     ]
     assert all(row.keys() >= {"actor", "reason", "response_body", "detail", "created_at"} for row in rows)
     assert rows[2]["response_code"] == 200
-    assert shown("verify", dsn=dsn) == {"tasks": 1, "log_rows": 3, "violations": []}
+    assert shown("verify", dsn=dsn) == {"tasks": 1, "log_rows": 3, "intents": 1, "violations": []}
 
 
 def test_who_traded_and_who_did_not(dsn: str, tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_verify_finds_corruption(dsn: str, sql: Sql) -> None:
     status, hole, attempt, twice, one, other, gone = (enqueue(sql, f"T-{number}") for number in range(7))
     for task_id in (status, hole, attempt, twice):
         walk(sql, task_id, "SENDING", "SUCCESS")
-    assert shown("verify", dsn=dsn) == {"tasks": 7, "log_rows": 7 + 8, "violations": []}
+    assert shown("verify", dsn=dsn) == {"tasks": 7, "log_rows": 7 + 8, "intents": 4, "violations": []}
     sql.execute("SET session_replication_role = replica")
     sql.execute("UPDATE execution_tasks SET status = 'FAILED' WHERE id = %s", (status,))
     sql.execute("DELETE FROM execution_logs WHERE task_id = %s AND seq = 2", (hole,))

@@ -119,7 +119,7 @@ def test_run_after_sigkill(data: DataDirectory, tmp_path: Path) -> None:
         send(env, f"http://{address}/webhook/{url.rpartition('/')[2]}", "T-3")
         assert all_done(env, 4)[1:] == before
         verified = json.loads(command("verify", "--json", env=env).stdout)
-        assert verified == {"tasks": 4, "log_rows": 12, "violations": []}
+        assert verified == {"tasks": 4, "log_rows": 12, "intents": 4, "violations": []}
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert data.postmaster is None
