@@ -21,7 +21,7 @@ def main() -> int:
             return status
     print("--- pytest", flush=True)
     # two processes share the files; more would only wait for each other's databases
-    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
+    pytest = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile"]
     return subprocess.run([*pytest, *sys.argv[1:]], check=False).returncode
 
 
