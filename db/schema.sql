@@ -793,6 +793,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.is_in_doubt(p_task_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT COALESCE((SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
+                     WHERE e.task_id = p_task_id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
+                     ORDER BY e.seq DESC LIMIT 1), FALSE)
+$$;
+
 CREATE FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -929,7 +938,7 @@ BEGIN
            t.version > 2 AND EXISTS (SELECT FROM execution_logs e
                                      WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'),
            CASE WHEN t.opening AND t.attempts > 0
-                THEN (SELECT e.detail FROM execution_logs e
+                THEN (SELECT e.detail || jsonb_build_object('in_doubt', is_in_doubt(t.id)) FROM execution_logs e
                       WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) END,
            v_now
     FROM unnest(v_lanes) AS v (lane)
@@ -1353,9 +1362,7 @@ BEGIN
                                   SELECT x.* FROM execution_tasks x
                                   WHERE x.account = w.account AND x.mode = p_mode AND x.opening
                                     AND x.status = 'PENDING' AND x.attempts > 0
-                                    AND (SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
-                                         WHERE e.task_id = x.id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
-                                         ORDER BY e.seq DESC LIMIT 1)
+                                    AND is_in_doubt(x.id)
                                     -- what works of it is counted below
                                     AND NOT EXISTS (SELECT FROM broker_orders b
                                                     WHERE b.task_id = x.id AND b.role = 'entry' AND b.state IN ('WORKING', 'UNCLEAR'))) t
@@ -1669,8 +1676,8 @@ BEGIN
                          WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
                            AND o.status IN ('SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
                            AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1)),
-                'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
-                           SELECT o.id, o.version FROM execution_tasks o
+                'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version, u.in_doubt) ORDER BY u.id), '[]') FROM (
+                           SELECT o.id, o.version, o.attempts > 0 AND is_in_doubt(o.id) AS in_doubt FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('PENDING', 'HELD')
                              AND o.mode = p_mode AND o.id <> p_task_id
                            ORDER BY o.id LIMIT 100) u),
@@ -2102,7 +2109,7 @@ CREATE TABLE public.execution_logs (
     CONSTRAINT execution_logs_first CHECK (((seq = 1) = (prev_status IS NULL))),
     CONSTRAINT execution_logs_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT execution_logs_leased CHECK (((((status)::text = 'SENDING'::text) AND ((prev_status)::text = 'PENDING'::text)) = (lease_until IS NOT NULL))),
-    CONSTRAINT execution_logs_legal CHECK ((((COALESCE(prev_status, ''::character varying))::text = (status)::text) OR ((((COALESCE(prev_status, ''::character varying))::text || '>'::text) || (status)::text) = ANY (ARRAY['>PENDING'::text, 'PENDING>HELD'::text, 'PENDING>EXPIRED'::text, 'PENDING>DENIED'::text, 'PENDING>CANCELLED'::text, 'PENDING>SENDING'::text, 'PENDING>ACCEPTED'::text, 'PENDING>SUCCESS'::text, 'HELD>PENDING'::text, 'HELD>CANCELLED'::text, 'HELD>EXPIRED'::text, 'SENDING>PENDING'::text, 'SENDING>FAILED'::text, 'SENDING>EXPIRED'::text, 'SENDING>ACCEPTED'::text, 'SENDING>SUCCESS'::text, 'SENDING>UNKNOWN'::text, 'UNKNOWN>ACCEPTED'::text, 'UNKNOWN>SUCCESS'::text, 'UNKNOWN>FAILED'::text, 'UNKNOWN>PENDING'::text, 'UNKNOWN>REVIEW'::text, 'ACCEPTED>SUCCESS'::text, 'ACCEPTED>CANCELLED'::text, 'ACCEPTED>FAILED'::text, 'ACCEPTED>UNKNOWN'::text, 'REVIEW>ACCEPTED'::text, 'REVIEW>SUCCESS'::text, 'REVIEW>PENDING'::text, 'REVIEW>CANCELLED'::text, 'FAILED>PENDING'::text, 'FAILED>CANCELLED'::text, 'FAILED>SUCCESS'::text]))))
+    CONSTRAINT execution_logs_legal CHECK ((((COALESCE(prev_status, ''::character varying))::text = (status)::text) OR ((((COALESCE(prev_status, ''::character varying))::text || '>'::text) || (status)::text) = ANY (ARRAY['>PENDING'::text, 'PENDING>HELD'::text, 'PENDING>EXPIRED'::text, 'PENDING>DENIED'::text, 'PENDING>CANCELLED'::text, 'PENDING>SENDING'::text, 'PENDING>ACCEPTED'::text, 'PENDING>SUCCESS'::text, 'PENDING>REVIEW'::text, 'HELD>PENDING'::text, 'HELD>CANCELLED'::text, 'HELD>EXPIRED'::text, 'SENDING>PENDING'::text, 'SENDING>FAILED'::text, 'SENDING>EXPIRED'::text, 'SENDING>ACCEPTED'::text, 'SENDING>SUCCESS'::text, 'SENDING>UNKNOWN'::text, 'UNKNOWN>ACCEPTED'::text, 'UNKNOWN>SUCCESS'::text, 'UNKNOWN>FAILED'::text, 'UNKNOWN>PENDING'::text, 'UNKNOWN>REVIEW'::text, 'ACCEPTED>SUCCESS'::text, 'ACCEPTED>CANCELLED'::text, 'ACCEPTED>FAILED'::text, 'ACCEPTED>UNKNOWN'::text, 'REVIEW>ACCEPTED'::text, 'REVIEW>SUCCESS'::text, 'REVIEW>PENDING'::text, 'REVIEW>CANCELLED'::text, 'FAILED>PENDING'::text, 'FAILED>CANCELLED'::text, 'FAILED>SUCCESS'::text]))))
 );
 
 ALTER TABLE public.execution_logs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -2770,6 +2777,9 @@ GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 

@@ -20,8 +20,8 @@ def main() -> int:
         if status := subprocess.run([bin_dir / tool, *arguments], check=False).returncode:
             return status
     print("--- pytest", flush=True)
-    # two processes share the files; more would only wait for each other's databases
-    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]
+    # three processes share the files: the tests wait more than they compute
+    pytest = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile"]
     return subprocess.run([*pytest, *sys.argv[1:]], check=False).returncode
 
 

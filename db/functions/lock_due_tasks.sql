@@ -85,7 +85,7 @@ BEGIN
            t.version > 2 AND EXISTS (SELECT FROM execution_logs e
                                      WHERE e.task_id = t.id AND e.prev_status = 'HELD' AND e.status = 'PENDING'),
            CASE WHEN t.opening AND t.attempts > 0
-                THEN (SELECT e.detail FROM execution_logs e
+                THEN (SELECT e.detail || jsonb_build_object('in_doubt', is_in_doubt(t.id)) FROM execution_logs e
                       WHERE e.task_id = t.id AND e.reason = 'INTENT' ORDER BY e.seq DESC LIMIT 1) END,
            v_now
     FROM unnest(v_lanes) AS v (lane)

@@ -69,9 +69,7 @@ BEGIN
                                   SELECT x.* FROM execution_tasks x
                                   WHERE x.account = w.account AND x.mode = p_mode AND x.opening
                                     AND x.status = 'PENDING' AND x.attempts > 0
-                                    AND (SELECT e.detail -> 'proven' IS DISTINCT FROM 'true' FROM execution_logs e
-                                         WHERE e.task_id = x.id AND e.prev_status IN ('UNKNOWN', 'REVIEW') AND e.status = 'PENDING'
-                                         ORDER BY e.seq DESC LIMIT 1)
+                                    AND is_in_doubt(x.id)
                                     -- what works of it is counted below
                                     AND NOT EXISTS (SELECT FROM broker_orders b
                                                     WHERE b.task_id = x.id AND b.role = 'entry' AND b.state IN ('WORKING', 'UNCLEAR'))) t

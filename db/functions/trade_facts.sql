@@ -4,7 +4,7 @@
 --   closed    an exit that was executed: [id, status]
 --   opened    an entry that was executed, or works: [id, symbol]
 --   exit      an exit that was not cancelled, one that is on its way before any other: [id, status]
---   unsent    entries not sent yet: [[id, version], …], the first hundred
+--   unsent    entries that wait to be sent: [[id, version, whether an earlier order of it may be at the broker], …], the first hundred
 --   entries   how the latest entries ended: [[id, status], …], at most three
 --   filled    whether anything of the trade was ever executed
 --   held      what it holds, the most first, and the account's net in that contract over all trades, as the broker shows it where it
@@ -67,8 +67,8 @@ BEGIN
                          WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND NOT o.opening AND o.event_type LIKE 'EXIT%'
                            AND o.status IN ('SUCCESS', 'FAILED', 'DENIED', 'EXPIRED')
                            AND o.mode = p_mode AND o.id <> p_task_id LIMIT 1)),
-                'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version) ORDER BY u.id), '[]') FROM (
-                           SELECT o.id, o.version FROM execution_tasks o
+                'unsent', (SELECT COALESCE(jsonb_agg(jsonb_build_array(u.id, u.version, u.in_doubt) ORDER BY u.id), '[]') FROM (
+                           SELECT o.id, o.version, o.attempts > 0 AND is_in_doubt(o.id) AS in_doubt FROM execution_tasks o
                            WHERE o.trade_id = p_trade_id COLLATE "default" AND o.account = p_account COLLATE "C" AND o.opening AND o.status IN ('PENDING', 'HELD')
                              AND o.mode = p_mode AND o.id <> p_task_id
                            ORDER BY o.id LIMIT 100) u),

@@ -30,7 +30,7 @@ from eventrouter.domain.orders import Order, order_from_payload
 from eventrouter.domain.signals import QuantityKind
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import Held, TradeFacts, WorkingOrder
-from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, no_entry, refuse, wait
+from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, in_doubt, no_entry, refuse, wait
 
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
@@ -389,7 +389,8 @@ def _overtaken(task: "DueTask", entries: Sequence[tuple[int, int]]) -> tuple[Log
         ("EXIT_OVERTOOK", "The exit of") if is_exit(task.event_type) else ("CANCELLED_BY_ALERT", "A cancel for")
     )
     message = f"{what} its trade (task {task.id}) came before it was sent."
-    return tuple(LogEntry(task_id, version, Status.CANCELLED, reason, message) for task_id, version in entries)
+    rows = (LogEntry(task_id, version, Status.CANCELLED, reason, message) for task_id, version in entries)
+    return tuple(in_doubt(row) if row.task_id in task.trade.in_doubt else row for row in rows)
 
 
 def _waiting_entries(task: "DueTask") -> list[tuple[int, int]]:

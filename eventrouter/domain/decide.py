@@ -11,7 +11,7 @@ from eventrouter.domain.opening import not_flat, nothing_to_add_to
 from eventrouter.domain.orders import Order, order_from_payload, payload_fault
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts
-from eventrouter.domain.verdicts import refuse
+from eventrouter.domain.verdicts import in_doubt, refuse
 
 _OPENING = ("ENTRY", "ADD")
 _EVENTS = (*_OPENING, "REDUCE", "CANCEL", "MOVE_STOP")  # and EXIT, EXIT_…
@@ -123,11 +123,11 @@ def decide(
         if full or task.id in others or waits or any((task.account, before) in busy for before in task.trade.after):
             continue  # cancelled by an exit just now, or to be decided when the other's outcome is known
         if refusal is not None:
-            others[task.id] = refusal
+            others[task.id] = _ended(task, refusal)
         elif task.opening:
             sized = gate.admit(task) if gate is not None else None
             if isinstance(sized, LogEntry):
-                others[task.id] = sized
+                others[task.id] = _ended(task, sized)
             elif sized is not None or gate is None:
                 sends.append(_send(task, lease_s, sized))
                 busy.add(trade)
@@ -143,6 +143,11 @@ def decide(
             if closing.order is not None or closing.clearings:
                 busy.add(trade)
     return Decisions(tuple(sends), tuple(others.values()), tuple(cancels), tuple(asked))
+
+
+def _ended(task: DueTask, entry: LogEntry) -> LogEntry:
+    """The row that ends an entry; one whose first order may be at the broker is left to a person."""
+    return in_doubt(entry) if task.intent is not None and task.intent.get("in_doubt") else entry
 
 
 def _refusal(task: DueTask, now: datetime, *, dry_run: bool) -> LogEntry | None:

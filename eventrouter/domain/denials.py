@@ -34,13 +34,21 @@ class Denied(EventrouterError):
         self.denial = denial
 
 
+_WHENCE = {
+    "entry_price": " The account's rule needs it: send it with the alert.",
+    "equity": " It comes from the account's books, which a router keeps once its broker was read.",
+}
+"""Of figures that somebody outside has to bring: where they come from."""
+
+
 def figure(name: str, value: object, *, least: int | None = None, above: int | None = None) -> Decimal:
     """`value` if it is a finite Decimal of a sane size within the bound; raises Denied (NUMBER_MISSING, NUMBER_WRONG).
 
     Floats are refused too: their digits are not the ones that somebody wrote.
     """
     if value is None:
-        raise Denied(Denial("NUMBER_MISSING", f"{name} is not known.", {"name": name}))
+        advice = _WHENCE.get(name, "")
+        raise Denied(Denial("NUMBER_MISSING", f"{name} is not known.{advice}", {"name": name}))
     if not isinstance(value, Decimal) or not value.is_finite():
         raise _wrong(name, value, "a finite decimal number")
     if len(value.as_tuple().digits) > MOST_DIGITS or (value and abs(value.adjusted()) > LARGEST_EXPONENT):

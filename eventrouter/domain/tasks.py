@@ -49,6 +49,7 @@ TRANSITIONS: tuple[Transition, ...] = tuple(
         (_S.PENDING, "intent committed", _S.SENDING),
         (_S.PENDING, "late acceptance of an earlier attempt", _S.ACCEPTED),
         (_S.PENDING, "late completion of an earlier attempt", _S.SUCCESS),
+        (_S.PENDING, "may not be sent again, and its first order may be at the broker", _S.REVIEW),
         (_S.HELD, "approved", _S.PENDING),
         (_S.HELD, "refused, or overtaken by its exit", _S.CANCELLED),
         (_S.HELD, "not approved in time", _S.EXPIRED),

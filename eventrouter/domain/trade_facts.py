@@ -109,6 +109,7 @@ class TradeFacts:
     """What is known of a trade's other tasks on the account. Ids, or None.
 
     `filled`: something of it was executed, so what it holds says whether it is open; its tasks' statuses say so else.
+    `in_doubt`: those of `unsent` of which an earlier order may be at the broker.
     `sized`, for a reduction only: contracts of each executed entry, and the quantity that its alert named.
     `flattening`: the control that has the account's positions closed at the broker now; `outdated`: one after which the broker
     showed a flat account, and what the trade holds in our books is older than that. Of a live trade only are known `unknown`,
@@ -122,6 +123,7 @@ class TradeFacts:
     opened: tuple[int, str | None] | None = None
     exit: tuple[int, str] | None = None
     unsent: tuple[tuple[int, int], ...] = ()
+    in_doubt: frozenset[int] = frozenset()
     entries: tuple[tuple[int, str], ...] = ()
     filled: bool = False
     held: tuple[Held, ...] = ()
@@ -160,7 +162,8 @@ def trade_facts_of(facts: Mapping[str, Any]) -> TradeFacts:
         closed=_pair(facts["closed"]),
         opened=_pair(facts["opened"]),
         exit=_pair(facts["exit"]),
-        unsent=tuple((task_id, version) for task_id, version in facts["unsent"]),
+        unsent=tuple((task_id, version) for task_id, version, _ in facts["unsent"]),
+        in_doubt=frozenset(task_id for task_id, _, in_doubt in facts["unsent"] if in_doubt),
         entries=tuple((task_id, status) for task_id, status in facts["entries"]),
         filled=facts["filled"],
         held=tuple(_held(row) for row in facts["held"]),

@@ -1,10 +1,11 @@
 """Rows of tasks that end here or wait, and the sentences that say why. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from eventrouter.domain.denials import plain
-from eventrouter.domain.tasks import LogEntry, Status
+from eventrouter.domain.tasks import FINAL, LogEntry, Status
 from eventrouter.domain.trade_facts import TradeFacts
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ def wait(task: "DueTask", now: datetime, reason: str, message: str, longest_s: f
     """Looks again the less often the longer it waits, for each look is a log row."""
     run_in_s = min(max(RECHECK_S, (now - task.created_at).total_seconds() / 10), longest_s)
     return LogEntry(task.id, task.version, Status.PENDING, reason, message, run_in_s=run_in_s)
+
+
+def in_doubt(entry: LogEntry) -> LogEntry:
+    """The row of an entry that would end here although its first order may be at the broker: a person decides then."""
+    if entry.status not in FINAL:
+        return entry
+    message = (
+        f"{entry.message} But an earlier order of it was looked for in vain, which proves nothing: look at the broker."
+    )
+    detail = {**entry.detail, "instead_of": str(entry.status), "because": entry.reason}
+    return replace(entry, status=Status.REVIEW, reason="NOT_PROVEN", message=message, detail=detail, run_in_s=None)
 
 
 def way_cleared(task_id: int, version: int) -> LogEntry:

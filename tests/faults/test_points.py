@@ -1,4 +1,4 @@
-"""The short run of the suite: every point once, with both kinds of broker."""
+"""The short run of the suite: every point once, half of them with each kind of broker. `python -m tests.faults` runs all of both."""
 
 import random
 
@@ -15,7 +15,7 @@ def test_a_kill_at_every_point(make_world: MakeWorld, unique: bool) -> None:
     """Killed while entries and while exits are on their way: nothing lost, nothing twice, REVIEW only where nobody could know."""
     draw = random.Random(7)
     with make_world(unique=unique) as world:
-        for point in POINTS:
+        for point in POINTS[unique::2]:
             result = round_of(world, point, 1, draw)
             assert not result.faults, f"{point}: {result.faults}"
             assert result.runs > 0

@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,10 @@ from eventrouter.domain import lookups
 from eventrouter.domain.dead_letters import Retry
 from eventrouter.domain.orders import Accepted, Answer, LookUp, NotSent, Order, Outcome, Rejected, Unknown
 from eventrouter.domain.retry import MOST_ATTEMPTS
-from eventrouter.domain.tasks import Status
+from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.store.actions import act
 from eventrouter.store.connect import Conn
+from eventrouter.store.tasks import append
 from tests.processes import until_async
 from tests.router.book import LANES, attempts, enqueue, is_sound, move, order_id, reaches, row_of, status_of, value, way
 from tests.router.broker import DONE, GONE, UNPROVEN, Broker, Reply, live, never
@@ -293,3 +295,40 @@ async def test_a_late_answer_counts_as_acceptance_or_evidence(
     assert row[6] == outcome.answer.body  # type: ignore[union-attr]
     assert await way(db, task) == (before if late == "LATE_ANSWER" else f"{before} {status}")
     assert await is_sound(db)
+
+
+@pytest.mark.parametrize("proven", [False, True])
+@pytest.mark.parametrize("why", ["HALTED", "TOO_OLD", "EXIT_OVERTOOK"])
+async def test_an_entry_that_may_be_at_the_broker_does_not_just_end(
+    db: Conn, start: Start, broker: Broker, why: str, proven: bool
+) -> None:
+    """It waits to be sent again under its id and may not be any more: a person decides, and it keeps its room until then."""
+    task = await value(
+        db,
+        "INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode, expires_at)"
+        """ VALUES ('t', 'ENTRY', '{"symbol": "NQ", "direction": "LONG"}', 'real', 'live', %s) RETURNING id""",
+        datetime(2026, 1, 1, tzinfo=UTC) if why == "TOO_OLD" else None,
+    )
+    intent = {"root": "NQ", "direction": "LONG", "quantity": "1", "contract": "NQZ6", "sizing": {}}
+    detail = {"proven": True} if proven else {}
+    history = [
+        LogEntry(task, 1, Status.SENDING, "INTENT", detail=intent, lease_s=3600),
+        LogEntry(task, 2, Status.UNKNOWN, "UNKNOWN_OUTCOME"),
+        LogEntry(task, 3, Status.PENDING, "ABSENT", detail=detail, run_in_s=0.0),
+    ]
+    for entry in history:
+        assert await append(db, "test", [entry])
+    if why == "HALTED":
+        await db.execute("SELECT * FROM set_control('all', 'halt', 'me', NULL)")
+    elif why == "EXIT_OVERTOOK":
+        await enqueue_live(db, "t", "EXIT_SL", symbol=None)
+    await start(**LIVE)
+    ends = {"HALTED": Status.DENIED, "TOO_OLD": Status.EXPIRED, "EXIT_OVERTOOK": Status.CANCELLED}
+    await reaches(db, task, ends[why] if proven else Status.REVIEW)
+    last = "SELECT reason || ' ' || COALESCE(detail ->> 'because', '') FROM execution_logs WHERE task_id = %s ORDER BY seq DESC LIMIT 1"
+    assert (await value(db, last, task)).split() == ([why] if proven else ["NOT_PROVEN", why])
+    kept = await value(
+        db, "SELECT read_account_facts('{real}', '{}', '{}', '{NQ}', 'live') #> '{accounts,real,entries}'"
+    )
+    assert [entry[0] for entry in kept] == ([] if proven else [task])
+    assert not broker.placed

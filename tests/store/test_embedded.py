@@ -36,6 +36,7 @@ import psycopg
 from eventrouter.store.embedded import open_server
 server = open_server(Path(sys.argv[1]))
 with psycopg.connect(server.admin_dsn) as connection:
+    connection.execute("SELECT pg_advisory_xact_lock(1)")  # two that make one table at once would fail
     connection.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
     connection.execute("INSERT INTO kept VALUES ('theirs')")
 print("started" if server.started_here else "adopted", flush=True)
