@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, StorageState
+from playwright.async_api import Browser, StorageState, ViewportSize
 
 from eventrouter.logs import configure_logging
 from eventrouter.store.embedded import open_server
@@ -68,7 +68,10 @@ async def _take(
             await page.goto(played.rig.site.operator(pages[name]))
             if name != "login":
                 await page.wait_for_selector('#live:not([data-state="lost"])')
-            await page.screenshot(path=directory / f"{name}-{scheme}-{width}.png", full_page=True)
+            # the whole page is the window, so that what sticks to an edge lies at the edge of the picture
+            height = await page.evaluate("document.documentElement.scrollHeight")
+            await page.set_viewport_size(ViewportSize(width=width, height=height))
+            await page.screenshot(path=directory / f"{name}-{scheme}-{width}.png")
     return len(names)
 
 

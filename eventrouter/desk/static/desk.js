@@ -5,7 +5,6 @@ const shapes = {
   time: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   day: { year: "numeric", month: "2-digit", day: "2-digit" },
 };
-shapes.both = { ...shapes.day, ...shapes.time };
 const formats = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, new Intl.DateTimeFormat(undefined, shape)]));
 
 /** Writes every <time> below `root` in the viewer's zone; UTC stays in its title. */
@@ -13,7 +12,16 @@ export function localTimes(root = document) {
   for (const each of root.querySelectorAll("time[datetime]:not([data-local])")) {
     const at = new Date(each.dateTime);
     each.title = `${each.dateTime.replace("T", " ").replace("+00:00", "")} UTC`;
-    each.textContent = formats[each.dataset.style ?? "time"].format(at);
+    const style = each.dataset.style ?? "time";
+    if (style === "both") {
+      // the time is looked for more often than the day
+      const day = document.createElement("span");
+      day.className = "quiet";
+      day.textContent = formats.day.format(at);
+      each.replaceChildren(day, ` ${formats.time.format(at)}`);
+    } else {
+      each.textContent = formats[style].format(at);
+    }
     each.dataset.local = "";
   }
 }
