@@ -6,8 +6,10 @@ from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize
 
+from tests.conftest import Server, _template
 from tests.desk.browsing import CHROMIUM, browser
 from tests.web.live_site import Site, configuration, running
 
@@ -36,10 +38,29 @@ class Desk:
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """A headless Chromium of this machine."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed on this machine: install chromium or google-chrome")
+    _needed()
     async with browser() as opened:
         yield opened
+
+
+def _needed() -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed on this machine: install chromium or google-chrome")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_chromium() -> AsyncIterator[Browser]:
+    """The same for all tests of a module."""
+    _needed()
+    async with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(embedded_server: Server) -> Iterator[str]:
+    """A migrated database for all tests of a module, as its owner."""
+    with embedded_server.database(_template(embedded_server)) as janitor:
+        yield embedded_server.dsn(janitor.dbname)
 
 
 @pytest.fixture

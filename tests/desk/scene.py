@@ -145,6 +145,9 @@ async def _ends(scene: Scene) -> None:
     scene.keep("expired", old.answer)
     _, nobody = await site.alert(await site.token("unrouted"), {**again, "trade_id": "U-1"})
     scene.keep("no order", nobody)
+    # the other broker goes away, which is believed after some seconds
+    await rig.others["elsewhere"].arm("http", endpoint="*", when="before", status=503, times=100_000)
+    await rig.others["elsewhere"].client.control("hub", {"drop": True})
     notes = await rig.as_strategy("notes")
     await rig.market.arm("drop", when="before", account=rig.numbers["combine"], times=1_000)
     lost = await notes.entry("N-2", 1, symbol="ZN1!", price=113)
@@ -167,7 +170,7 @@ async def _person(scene: Scene) -> None:
 
 
 async def _standings(scene: Scene) -> None:
-    """Prices move; then accounts are reduced and halted, one holds what it should not, and a broker goes away."""
+    """Prices move; then accounts are reduced and halted, and one holds nothing of what it bought."""
     rig = scene.rig
     await rig.market.price("MNQ", 24041)
     await rig.market.price("MES", 6874)
@@ -181,8 +184,6 @@ async def _standings(scene: Scene) -> None:
     held = broker.broker.engine.positions
     for key in [key for key in held if key[0] == rig.numbers["adrift"]]:
         del held[key]  # a position that vanishes without a fill
-    await rig.others["elsewhere"].arm("http", endpoint="*", when="before", status=503, times=100_000)
-    await rig.others["elsewhere"].client.control("hub", {"drop": True})
     await rig.market.client.control("hub", {"drop": True})
     for name, state in (("adrift", "out_of_sync"), ("elsewhere", "broker_down")):
         await until_async(partial(_is, rig, name, state), within_s=60, what=f"{name} {state}")

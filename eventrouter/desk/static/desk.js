@@ -26,6 +26,23 @@ export function localTimes(root = document) {
   }
 }
 
+// where the focus is in a part: the nearest thing with an id, and which one of its kind below that
+function spotOf(place) {
+  const field = document.activeElement;
+  if (!field || field === place || !place.contains(field)) return undefined;
+  const near = field.closest("[id]");
+  const kind = field.localName;
+  if (!near || !place.contains(near)) return { kind, at: [...place.querySelectorAll(kind)].indexOf(field) };
+  return { near: near.id, kind: near === field ? undefined : kind, at: [...near.querySelectorAll(kind)].indexOf(field) };
+}
+
+function focusOn(place, spot) {
+  const near = spot.near ? document.getElementById(spot.near) : place;
+  (spot.kind ? near?.querySelectorAll(spot.kind)[spot.at] : near)?.focus({ preventScroll: true });
+}
+
+const shown = new Map();
+
 /** Fetches a part of this page anew and puts it in place; where the focus was, it is again. Says whether it could. */
 export async function renew(name) {
   const place = document.querySelector(`[data-fragment="${name}"]`);
@@ -34,9 +51,12 @@ export async function renew(name) {
   address.searchParams.set("fragment", name);
   const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
   if (!answer.ok) return false;
-  const focused = document.activeElement?.id;
+  const text = await answer.text();
+  if (shown.get(name) === text) return true;
+  shown.set(name, text);
+  const focused = spotOf(place);
   const known = new Set([...place.querySelectorAll("tr[id]")].map((row) => row.id));
-  const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const made = new DOMParser().parseFromString(text, "text/html");
   const opened = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   place.replaceChildren(...made.body.childNodes);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
@@ -44,7 +64,7 @@ export async function renew(name) {
     for (const row of place.querySelectorAll("tr[id]")) if (!known.has(row.id)) row.classList.add("new");
   }
   localTimes(place);
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (focused) focusOn(place, focused);
   return true;
 }
 
