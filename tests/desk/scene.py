@@ -127,7 +127,9 @@ async def _trades(scene: Scene) -> None:
 async def _ends(scene: Scene) -> None:
     """One entry on all accounts, a refused alert, a repeat, one that nobody trades, one too old; an order that is lost, one refused."""
     rig, site = scene.rig, scene.rig.site
-    entry = await rig.entry("ORB-20261123-1", 1, price=24000, stop_loss=23960, take_profit=24100, comment="opening range")
+    entry = await rig.entry(
+        "ORB-20261123-1", 1, price=24000, stop_loss=23960, take_profit=24100, comment="opening range"
+    )
     scene.keep("entry", entry.answer, entry.task("combine"))
     scene.tasks["held"] = entry.task("asks-first")
     for name in ("combine", "careful", "resting", "adrift", "paper"):
@@ -154,7 +156,9 @@ async def _ends(scene: Scene) -> None:
     scene.keep("review", lost.answer, lost.task("combine"))
     await notes.reached(lost.task("combine"), "REVIEW")
     await rig.market.disarm()
-    await rig.market.arm("refuse", code=2, message="Account has violated a trading rule.", account=rig.numbers["slices"])
+    await rig.market.arm(
+        "refuse", code=2, message="Account has violated a trading rule.", account=rig.numbers["slices"]
+    )
     gold = await rig.as_strategy("gold")
     failed = await gold.entry("G-5", 1, symbol="MCL1!", price=60)
     scene.keep("failed", failed.answer, failed.task("slices"))
@@ -193,4 +197,3 @@ async def _is(rig: Rig, name: str, state: str) -> bool:
     _, answer = await rig.site.get("/api/accounts")
     rows = answer["accounts"] if isinstance(answer, dict) else answer
     return any(row["name"] == name and row["state"] == state for row in rows)
-

@@ -62,7 +62,11 @@ async def _take(
     for name in names:
         state = None if name == "login" else known
         async with await opened.new_context(
-            viewport=SCREENS[width], color_scheme=scheme, storage_state=state, timezone_id="America/Chicago", locale="en-US"
+            viewport=SCREENS[width],
+            color_scheme=scheme,
+            storage_state=state,
+            timezone_id="America/Chicago",
+            locale="en-US",
         ) as context:
             page = await context.new_page()
             await page.goto(played.rig.site.operator(pages[name]))

@@ -126,7 +126,9 @@ async def test_no_page_is_wider_than_its_screen(stage: Stage, name: str) -> None
     page = await stage.open(name)
     for width in SCREENS:
         await page.set_viewport_size(SCREENS[width])
-        inner, outer = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        inner, outer = await page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
         assert inner <= outer, (width, inner)
     await page.close()
 

@@ -143,7 +143,17 @@ def _tasks(sql: psycopg.Connection[Any], text: str) -> dict[str, int]:
             for version, (status, reason) in enumerate(steps, 1):
                 lease = 30.0 if status == "SENDING" else None
                 answer = text if status in ("FAILED", "UNKNOWN") else None
-                values = [row[0], version, status, reason, text, 400 if answer else None, answer, json.dumps({"said": text}), lease]
+                values = [
+                    row[0],
+                    version,
+                    status,
+                    reason,
+                    text,
+                    400 if answer else None,
+                    answer,
+                    json.dumps({"said": text}),
+                    lease,
+                ]
                 sql.execute(_APPEND, values)
         made[stage] = int(row[0])
     return made
