@@ -46,7 +46,7 @@ async def test_commits_wait_for_the_disk(dsn: str, db: Conn, start: Start) -> No
         await reaches(db, receipt.tasks[0], Status.SUCCESS)
         await ingest.stop()
     rows = await (await db.execute("SELECT DISTINCT what, setting FROM noted ORDER BY what")).fetchall()
-    assert {what: setting for what, setting in rows} == {
+    assert dict(rows) == {
         "signal": "on",
         "ENQUEUED": "on",
         "INTENT": "on",
