@@ -110,8 +110,8 @@ async def task(request: web.Request) -> web.Response:
 async def act(request: web.Request) -> web.Response:
     """An operator's action: approve, refuse, hold, retry, discard or resolve; {"reason"} says why, {"actor"} who, where nobody can sign in.
 
-    A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "set": {field: value}}; with "set" the answer is
-    the new task. 409 with NOT_CONFIRMED, TOO_OLD or WOULD_DOUBLE says what stands in its way.
+    A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "edits": {field: value}} (or "set" for "edits");
+    with edits the answer is the new task. 409 with NOT_CONFIRMED, TOO_OLD or WOULD_DOUBLE says what stands in its way.
     """
     action = request.match_info["action"]
     if action not in ACTIONS:
@@ -125,19 +125,22 @@ async def act(request: web.Request) -> web.Response:
         try:
             row = await actions.act(conn, task_id, action, actor=actor, reason=reason, retry=_retry(body))
         except ChangeWrong as wrong:
-            return error(422, "FIELD_WRONG", str(wrong), field="set")
+            return error(422, "FIELD_WRONG", str(wrong), field="set" if "set" in body else "edits")
     return respond(row)
 
 
 def _retry(body: dict[str, Any]) -> Retry:
-    confirm, changes = body.get("confirm"), body.get("set", {})
+    confirm, name = body.get("confirm"), "set" if "set" in body else "edits"
+    changes = body.get(name, {})
     if confirm is not None and (isinstance(confirm, bool) or not isinstance(confirm, int)):
         raise SignalRefused("FIELD_WRONG", "confirm must be the task's id, as a number.", "confirm")
-    for name in ("even_if_old", "even_if_held"):
-        if not isinstance(body.get(name, False), bool):
-            raise SignalRefused("FIELD_WRONG", f"{name} must be true or false.", name)
+    for flag in ("even_if_old", "even_if_held"):
+        if not isinstance(body.get(flag, False), bool):
+            raise SignalRefused("FIELD_WRONG", f"{flag} must be true or false.", flag)
+    if "set" in body and "edits" in body:
+        raise SignalRefused("FIELD_WRONG", "set and edits mean the same: send edits.", "set")
     if not isinstance(changes, dict) or not all(_is_text(value, 1, 40) for value in changes.values()):
-        raise SignalRefused("FIELD_WRONG", 'set must be an object of texts, such as {"quantity": "1"}.', "set")
+        raise SignalRefused("FIELD_WRONG", f'{name} must be an object of texts, such as {{"quantity": "1"}}.', name)
     return Retry(confirm, body.get("even_if_old", False), body.get("even_if_held", False), changes)
 
 
