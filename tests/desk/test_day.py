@@ -120,7 +120,7 @@ async def test_a_day(day: Day, width: int, lossy: bool) -> None:
         page.on("pageerror", lambda error: faults.append(str(error)))
         await sign_in(page, day.line.address("/signals"), OPERATOR, PASSWORD)
         await _sees_an_alert(day, page, f"T-{width}-{lossy}", lossy=lossy)
-        await _sends_again(day, page)
+        await _sends_again(day, page, f"F-{width}-{lossy}")
         await _halts(day, page)
         await _flattens(day, page)
         await page.get_by_role("button", name="Sign out").click()
@@ -152,9 +152,9 @@ async def _sees_an_alert(day: Day, page: Page, trade: str, *, lossy: bool) -> No
         await expect(line).to_contain_text("SUCCESS")
 
 
-async def _sends_again(day: Day, page: Page) -> None:
+async def _sends_again(day: Day, page: Page, trade: str) -> None:
     """An order that failed stands among the dead letters; sent again, it succeeds."""
-    task = _failed(day)
+    task = _failed(day, trade)
     await page.get_by_role("link", name="Dead letters").click()
     row = page.locator("main tbody tr", has=page.get_by_role("link", name=re.compile(rf"^#?{task}\b")))
     await expect(row).to_contain_text("FAILED")
@@ -207,11 +207,11 @@ def _resume(day: Day) -> None:
         day.sql.execute("SELECT set_control(%s, 'resume', 'test', NULL)", [scope])
 
 
-def _failed(day: Day) -> int:
+def _failed(day: Day, trade: str) -> int:
     """An order that the broker refused."""
     with day.sql.transaction():
         payload = json.dumps({"symbol": "MNQ1!", "direction": "LONG", "quantity": 1})
-        row = day.sql.execute("SELECT enqueue_execution_task('T-F', 'ENTRY', %s, 'alpha')", [payload]).fetchone()
+        row = day.sql.execute("SELECT enqueue_execution_task(%s, 'ENTRY', %s, 'alpha')", [trade, payload]).fetchone()
         assert row is not None
         for version, (status, reason, lease) in enumerate(
             (("SENDING", "INTENT", 30.0), ("FAILED", "REJECTED", None)), 1
