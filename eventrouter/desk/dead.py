@@ -151,6 +151,7 @@ async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Res
         is_open=is_open,
         possible=[name for name in ("retry", "discard", "resolve") if is_open and _may(name, row)],
         opening=opens(row["event_type"]),
+        asks=_asks(row),
         changeable=_changeable(row),
         order_types=[str(each) for each in OrderType],
         replaced_by=replaced_by,
@@ -172,6 +173,13 @@ def _changeable(row: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     payload = row["payload"] if isinstance(row["payload"], Mapping) else {}
     names = [name for name in CHANGEABLE if name != "symbol" or row["event_type"] == "ENTRY"]
     return [(name, _said(payload, name)) for name in names]
+
+
+def _asks(row: Mapping[str, Any]) -> str:
+    payload = row["payload"] if isinstance(row["payload"], Mapping) else {}
+    return " ".join(
+        _said(payload, name) for name in ("direction", "quantity", "symbol") if payload.get(name) is not None
+    )
 
 
 def _said(payload: Mapping[str, Any], name: str) -> str:

@@ -299,19 +299,14 @@ async def test_a_long_list_comes_in_pages_by_few_looks(dsn: str, site: Site, sql
     first = made(sql, "FAILED", strategy="rare")
     sql.execute("SET session_replication_role = replica")
     sql.execute(
-        "INSERT INTO dead_letters (task_id, opened_seq, status, code, client_order_id, opened_at)"
-        " SELECT task_id, opened_seq + n, status, 'OTHER', client_order_id, opened_at FROM dead_letters, generate_series(1, 1) n"
-        " WHERE FALSE"
-    )
-    sql.execute(
-        "INSERT INTO execution_tasks (id, trade_id, event_type, status, payload, account, lane, mode, client_order_id, place)"
-        " OVERRIDING SYSTEM VALUE SELECT %s + n, 'T' || n, 'ENTRY', 'FAILED', '{}', 'alpha', 'alpha/-', 'dry', 'c' || n, %s + n"
+        "INSERT INTO execution_tasks (id, trade_id, event_type, status, payload, account, lane, mode, client_order_id, place, opening)"
+        " OVERRIDING SYSTEM VALUE SELECT %s + n, 'T' || n, 'ENTRY', 'FAILED', '{}', 'alpha', 'alpha/-', 'dry', 'c' || n, %s + n, TRUE"
         " FROM generate_series(1, 12000) n",
         (first, first),
     )
     sql.execute(
-        "INSERT INTO execution_logs (task_id, seq, prev_status, status, attempt, actor, reason, created_at)"
-        " SELECT %s + n, 3, 'SENDING', 'FAILED', 1, 'test', 'OTHER', now() FROM generate_series(1, 12000) n",
+        "INSERT INTO execution_logs (task_id, seq, prev_status, status, attempt, actor, reason, created_at, hash)"
+        " SELECT %s + n, 3, 'SENDING', 'FAILED', 1, 'test', 'OTHER', now(), decode(repeat('00', 32), 'hex') FROM generate_series(1, 12000) n",
         (first,),
     )
     sql.execute(
@@ -334,3 +329,19 @@ async def test_a_long_list_comes_in_pages_by_few_looks(dsn: str, site: Site, sql
     ).fetchall()
     assert "Index Only Scan Backward" in str(plan)
     assert "dead_letters_waiting" in str(plan)
+
+
+async def test_what_is_filled_in_stays(desk: Desk, sql: Sql) -> None:
+    """What somebody typed is not taken away when the task's log goes on, also where the focus is elsewhere; emptied, it follows."""
+    page, task = desk.page, made(sql, "REVIEW")
+    await desk.open(f"/dead/{task}")
+    await page.get_by_text("Change it and send it").click()
+    field = page.locator("#set-quantity")
+    await field.fill("3")
+    await page.locator("h1").click()
+    looked = "import(`${document.documentElement.dataset.base}/static/desk.js`).then((desk) => desk.inUse('state'))"
+    assert await page.evaluate(looked) is True
+    await desk.site.act(f"/api/tasks/{task}/discard", {"reason": "meanwhile"})
+    await field.fill("")
+    await page.locator("h1").click()
+    await expect(page.locator("main")).to_contain_text("meanwhile")
