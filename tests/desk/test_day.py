@@ -156,7 +156,7 @@ async def _sends_again(day: Day, page: Page, trade: str) -> None:
     """An order that failed stands among the dead letters; sent again, it succeeds."""
     task = _failed(day, trade)
     await page.get_by_role("link", name="Dead letters").click()
-    link = page.locator(f'main a[href$="/dead/{task}"]')
+    link = page.locator(f'a[href$="/dead/{task}"]')
     await expect(page.locator("main tbody tr", has=link)).to_contain_text("FAILED")
     await link.click()
     form = page.get_by_role("form", name="Send again", exact=True)
