@@ -43,10 +43,12 @@ def test_a_clock_an_hour_ahead(make_world: MakeWorld) -> None:
         assert made.executions() == {}
 
 
-def test_two_routers_and_kills_at_any_moment(make_world: MakeWorld) -> None:
-    """A short run of what `python -m tests.faults` does at length."""
-    with make_world() as made:
-        assert scenes.two_routers(made, 10, 2, random.Random(5)).faults == []
+@pytest.mark.parametrize("unique", [True, False], ids=["unique", "weak"])
+def test_two_routers_and_faults_at_any_moment(make_world: MakeWorld, unique: bool) -> None:
+    """A short run of what `python -m tests.faults --rivals 1000` does at length."""
+    with make_world(unique=unique) as made:
+        found, _ = scenes.two_routers(made, 10, 3, random.Random(5))
+        assert found.faults == []
 
 
 def test_postgres_is_killed_again_and_again(tmp_path: Path, forks: Nursery) -> None:
