@@ -116,3 +116,15 @@ async def test_an_order_of_before_a_retry_that_was_not_sent_is_adopted(desk: Des
     await desk.becomes(task_id, Status.ACCEPTED)
     assert "EARLIER_ORDER" not in await desk.reasons(task_id)
     assert (await way(desk.db, task_id)).endswith("REVIEW PENDING ACCEPTED")
+
+
+async def test_an_entry_that_turns_up_after_its_exit_ended_is_withdrawn(desk: Desk) -> None:
+    """Its exit found nothing and waited for no person: what works of the entry goes, and the entry ends as cancelled."""
+    task_id = await in_review(desk, **LIMIT)
+    exit_id = await enqueue(desk.db, "T1", "EXIT", account="one", symbol="MNQZ6", mode="live")
+    await moves(desk.db, exit_id, (Status.DENIED, "ENTRY_UNPROVEN", {}))
+    desk.keep()
+    await desk.becomes(task_id, Status.CANCELLED)
+    assert await desk.works()
+    assert (await way(desk.db, task_id)).endswith("REVIEW ACCEPTED CANCELLED")
+    assert await is_sound(desk.db)
