@@ -72,17 +72,17 @@ async def _set(request: web.Request, body: dict[str, Any], action: str) -> web.R
         return error(422, "FIELD_WRONG", message, field="reason")
     async with request.app[CONTEXT].desk() as conn:
         try:
-            known = await _known(request, conn, scope)
+            known = await _known(request, conn, scope, action)
         except ScopeWrong as wrong:
             return error(422, "SCOPE_WRONG", str(wrong), field="scope")
         control = await controls.set_control(conn, known, action, viewer_of(request).actor("api"), reason)
     return respond(asdict(control))
 
 
-async def _known(request: web.Request, conn: Conn, scope: str) -> str:
+async def _known(request: web.Request, conn: Conn, scope: str, action: str) -> str:
     config = request.app[CONTEXT].config
     accounts, strategies = [each.name for each in config.accounts], [each.name for each in config.strategies]
-    return await controls.known_scope(conn, scope, accounts=accounts, strategies=strategies)
+    return await controls.known_scope(conn, scope, action, accounts=accounts, strategies=strategies)
 
 
 def _storable(text: str, most: int) -> bool:
