@@ -13,9 +13,11 @@ MOST_ID = 10**18 - 1
 
 
 def _storable(text: str) -> str:
-    """A text that Postgres can store. Half of a surrogate pair pydantic refuses by itself."""
+    """A text that Postgres can store."""
     if "\0" in text:
         raise ValueError("holds a NUL character")
+    if text.encode("utf-8", "replace").decode() != text:
+        raise ValueError("holds half of a surrogate pair")
     return text
 
 

@@ -172,15 +172,9 @@ class Listener:
         assert http is not None
         http.request_handler = _shaped(http.request_handler)
         loop = asyncio.get_running_loop()
-        made = partial(
-            _Http,
-            http,
-            loop=loop,
-            access_log=None,
-            logger=PROTOCOL_LOG,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            lingering_time=_LINGER_S,
-        )
+        options: dict[str, Any] = {"access_log": None, "logger": PROTOCOL_LOG}
+        options |= {"keepalive_timeout": _KEEP_ALIVE_S, "lingering_time": _LINGER_S}
+        made = partial(_Http, http, loop=loop, **options)
         self._server = await loop.create_server(
             lambda: _Connection(made(), self.connections), address.host, address.port
         )
