@@ -109,7 +109,7 @@ def _schemas(all_said: Iterable[Described]) -> tuple[Json, Mapping[Any, Json]]:
 def _operation(method: str, path: str, handler: Any, said: Described, parts: Mapping[Any, Json]) -> Json:
     summary, _, more = (handler.__doc__ or "").partition("\n")
     found: Json = {
-        "operationId": re.sub(r"\W+", "_", f"{method.lower()}{path}").strip("_"),
+        "operationId": _name(method, path),
         "summary": summary,
         "tags": [handler.__module__.rpartition(".")[2]],
         "responses": _responses(method, path, handler, said, parts),
@@ -129,6 +129,12 @@ def _operation(method: str, path: str, handler: Any, said: Described, parts: Map
         }
     found["security"] = _security(method, handler)
     return found
+
+
+def _name(method: str, path: str) -> str:
+    """A name for generators of clients: post_api_tasks_task_id_action."""
+    words = re.findall(r"\w+", f"{method.lower()}{path}")
+    return "_".join([*words, "slash"] if path.endswith("/") else words)
 
 
 def _security(method: str, handler: Handler) -> list[Json]:

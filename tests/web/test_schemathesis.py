@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.timeout(150)
 
 
 @pytest.fixture
-async def furnished(site: Site, sql: Sql) -> AsyncIterator[Site]:
+async def furnished(site: Site, sql: Sql) -> Site:
     """A service with a signal of each kind, tasks in several statuses, a dead letter, a control; and a user, so that a login is needed."""
     token = await site.token()
     await site.alert(token, ENTRY)
@@ -40,7 +39,7 @@ async def furnished(site: Site, sql: Sql) -> AsyncIterator[Site]:
     await site.act("/api/flatten", {"scope": "account:paper"})
     async with await psycopg.AsyncConnection.connect(sql.info.dsn, autocommit=True) as conn:
         assert await access.add_user(conn, "ann", hashed("a horse that reads"), "operate")
-    yield site
+    return site
 
 
 async def _run(base: str, schema: Path, *more: str, checks: str = _CHECKS) -> str:
@@ -83,7 +82,19 @@ async def test_with_a_key_that_may_operate(furnished: Site, schema: Path, sql: S
     bearer = ["-H", f"Authorization: Bearer {key}"]
     await _run(furnished.operator(""), schema, *bearer, "--exclude-path-regex", "^/webhook")
     assert _count(sql, "controls") > 3
-    assert _count(sql, "execution_logs") > 20
+
+
+@pytest.mark.parametrize("at", ["PENDING", "REVIEW", "SUCCESS"])
+async def test_what_there_is(furnished: Site, schema: Path, sql: Sql, at: str) -> None:
+    """The same at addresses of what is there: a signal, a control, a task that an action can concern."""
+    async with await psycopg.AsyncConnection.connect(sql.info.dsn, autocommit=True) as conn:
+        key = await access.add_key(conn, "fuzz", "operate")
+    (task,) = sql.execute("SELECT max(id) FROM execution_tasks WHERE status = %s", (at,)).fetchone() or (0,)
+    _fixed(schema, task_id=task, signal_id=1, control=1)
+    before = _count(sql, "execution_logs")
+    only = ["--include-path-regex", r"\{(task_id|signal_id|control)\}", "-H", f"Authorization: Bearer {key}"]
+    await _run(furnished.operator(""), schema, *only)
+    assert (_count(sql, "execution_logs") > before) is (at != "SUCCESS")
 
 
 async def test_without_a_key(furnished: Site, schema: Path, sql: Sql) -> None:
@@ -93,13 +104,20 @@ async def test_without_a_key(furnished: Site, schema: Path, sql: Sql) -> None:
     assert (_count(sql, "controls"), _count(sql, "execution_logs")) == before
 
 
-async def test_the_webhook(site: Site, schema: Path) -> None:
+async def test_the_webhook(site: Site, schema: Path, sql: Sql) -> None:
     """The public listener: with a strategy's token in the address, with a wrong one, with none."""
-    schema.with_name("schemathesis.toml").write_text(f'[parameters]\n"path.token" = "{await site.token()}"\n', "utf-8")
     only = ["--include-path-regex", "^/webhook"]
     await _run(site.public(""), schema, *only, checks=_ANSWERS)
-    schema.with_name("schemathesis.toml").unlink()
+    assert _count(sql, "automated_signals") == 0
+    _fixed(schema, token=await site.token())
     await _run(site.public(""), schema, *only, checks=_ANSWERS)
+    assert _count(sql, "automated_signals") > 0
+
+
+def _fixed(schema: Path, **values: str | int) -> None:
+    """Variables of addresses that schemathesis is not to make up."""
+    lines = [f'"path.{name}" = {json.dumps(value)}' for name, value in values.items()]
+    schema.with_name("schemathesis.toml").write_text("\n".join(["[parameters]", *lines]), "utf-8")
 
 
 def _count(sql: Sql, table: str) -> int:
