@@ -55,7 +55,7 @@ class House:
             assert said.keys() - {"field"} == {"code", "message"}
             return answer.status, said["code"]
 
-    def rows(self) -> dict[str, int]:
+    def rows(self) -> dict[str, Any]:
         """Everything that there is: the rows of each table."""
         names = self.sql.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
@@ -63,7 +63,7 @@ class House:
         counted = {}
         for (name,) in names:
             if name not in _LEFT_OUT:
-                row = self.sql.execute(f'SELECT count(*), sum(hashtext(t::TEXT)::BIGINT) FROM "{name}" t').fetchone()  # type: ignore[call-overload]
+                row = self.sql.execute(f'SELECT count(*), sum(hashtext(t::TEXT)::BIGINT) FROM "{name}" t').fetchone()
                 counted[name] = row
         return counted
 
@@ -73,7 +73,8 @@ async def house(site: Site, sql: Sql) -> AsyncIterator[House]:
     """Signed in: ann, who may operate, and vic, who may look; each also with a key."""
     waiting, failed = enqueue(sql, "T-1"), enqueue(sql, "T-2", account="b")
     walk(sql, failed, "SENDING", "FAILED")
-    operators, viewers = [], []
+    operators: list[Proof] = []
+    viewers: list[Proof] = []
     async with (
         await psycopg.AsyncConnection.connect(sql.info.dsn, autocommit=True) as conn,
         ClientSession(cookie_jar=CookieJar(unsafe=True)) as ann,
