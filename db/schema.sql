@@ -793,6 +793,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.is_closed_before(p_task_id bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM execution_tasks e
+        JOIN execution_tasks x ON x.trade_id = e.trade_id AND x.account = e.account AND NOT x.opening AND x.mode = e.mode
+                              AND starts_with(x.event_type, 'EXIT') AND x.id > e.id
+        WHERE e.id = p_task_id AND e.opening
+          AND (x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')
+               OR x.status = 'DENIED' AND EXISTS (SELECT FROM execution_logs l
+                                                  WHERE l.task_id = x.id AND l.status = 'DENIED' AND l.prev_status <> 'DENIED'
+                                                    AND l.reason IN ('NOTHING_TO_CLOSE', 'NOTHING_OPEN', 'ENTRY_UNPROVEN'))));
+END
+$$;
+
 CREATE FUNCTION public.is_in_doubt(p_task_id bigint) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1861,6 +1880,7 @@ BEGIN
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
                 'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer,
                 'asker', q.asker, 'times', q.times, 'said', a.said, 'was', q.was,
+                'late', b.role = 'entry' AND is_closed_before(t.id),
                 'by_status', (SELECT y.status FROM execution_tasks y WHERE y.id = q.asked_by))
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
@@ -2777,6 +2797,9 @@ GRANT ALL ON FUNCTION public.halt_key() TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ingest_signals(p_uids uuid[], p_strategies text[], p_trade_ids text[], p_trades text[], p_event_types text[], p_codes text[], p_messages text[], p_fields text[], p_raws bytea[], p_content_types text[], p_headers text[], p_source_ips text[], p_parsed text[], p_received timestamp with time zone[], p_fired timestamp with time zone[], p_duplicates uuid[], p_plans text[], p_task_uids uuid[], p_task_trade_ids text[], p_task_event_types text[], p_task_accounts text[], p_task_payloads text[], p_task_max_ages double precision[], p_task_plans text[], p_trade_strategies text[], p_trade_names text[], p_trade_roots text[], p_trade_sides text[], p_trade_units numeric[], p_trade_opened timestamp with time zone[], p_trade_ended timestamp with time zone[], p_trade_exits_fired timestamp with time zone[], p_refused_uids uuid[], p_refused_strategies text[], p_refused_keys bytea[]) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.is_closed_before(p_task_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_closed_before(p_task_id bigint) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) TO eventrouter_app;

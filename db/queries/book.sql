@@ -80,19 +80,8 @@ SELECT id FROM execution_tasks WHERE status = 'ACCEPTED' AND account = ANY (:acc
 SELECT id, version, status FROM execution_tasks WHERE id = ANY (:task_ids);
 
 -- name: closed_before
--- Entries among these tasks whose trade was closed on their account after they came: an exit worked, is done, or found nothing.
-SELECT e.id
-FROM execution_tasks e
-WHERE e.id = ANY (:task_ids) AND e.opening
-  AND EXISTS (
-      SELECT FROM execution_tasks x
-      WHERE x.trade_id = e.trade_id AND x.account = e.account AND NOT x.opening AND x.mode = e.mode AND starts_with(x.event_type, 'EXIT')
-        AND x.id > e.id
-        AND (x.status IN ('SENDING', 'UNKNOWN', 'REVIEW', 'ACCEPTED', 'SUCCESS')
-             OR x.status = 'DENIED' AND EXISTS (SELECT FROM execution_logs l
-                                                WHERE l.task_id = x.id AND l.status = 'DENIED' AND l.prev_status <> 'DENIED'
-                                                  AND l.reason IN ('NOTHING_TO_CLOSE', 'NOTHING_OPEN'))))
-ORDER BY e.id;
+-- Entries among these tasks whose trade was closed on their account after they came.
+SELECT g.id FROM unnest(:task_ids::BIGINT[]) AS g (id) WHERE is_closed_before(g.id) ORDER BY g.id;
 
 -- name: left_by_exits
 -- Exits among these tasks whose trade still holds something that can be closed: an exit closes one contract, and maybe not all of
@@ -163,12 +152,12 @@ WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGC
 ORDER BY w.id;
 
 -- name: trades_with_brackets
--- And those of which an entry works whose task is over without it.
+-- And those of which an entry works whose task is over without it, or that turned up after its trade was closed.
 SELECT DISTINCT b.trade_id FROM broker_orders b
 WHERE b.account = :account AND b.mode = 'live' AND b.state IN ('WORKING', 'UNCLEAR') AND b.trade_id IS NOT NULL
   AND (b.role IN ('stop', 'target')
        OR b.role = 'entry' AND EXISTS (SELECT FROM execution_tasks t
-                                       WHERE t.id = b.task_id AND t.status IN ('CANCELLED', 'DENIED', 'EXPIRED', 'FAILED')))
+                                       WHERE t.id = b.task_id AND (t.status IN ('CANCELLED', 'DENIED', 'EXPIRED', 'FAILED') OR is_closed_before(t.id))))
 ORDER BY b.trade_id;
 
 -- name: resync_from^

@@ -107,7 +107,7 @@ def environment() -> Environment:
     )
     made.filters |= {"time": time_tag, "money": money, "number": number, "age": age, "query": query_text}
     made.filters |= {"duration": charts.duration}
-    made.globals |= {"asset": asset, "strip": charts.strip}
+    made.globals |= {"asset": asset, "strip": charts.strip, "gauge": charts.gauge, "sparkline": charts.sparkline}
     return made
 
 

@@ -112,8 +112,9 @@ def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
 
 
 def unwanted(trade: TradeFacts) -> list[Wish]:
-    """Entries that work though their tasks are over without them, having turned up late: withdrawn, whatever is held."""
-    return [(order, ZERO) for order in trade.working if order.role == "entry" and Status(order.status) in _OVER]
+    """Entries that turned up late and work: their tasks are over, or their trade was closed. Withdrawn, whatever is held."""
+    entries = [order for order in trade.working if order.role == "entry"]
+    return [(order, ZERO) for order in entries if order.late or Status(order.status) in _OVER]
 
 
 def leftovers(trade: TradeFacts) -> list[Wish]:

@@ -35,7 +35,7 @@ from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, in_doubt, no_entr
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
 
-WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING", "OUT_OF_SYNC"})
+WARNED = frozenset({"NO_STOP", "NO_TARGET", "STILL_CLEARING", "OUT_OF_SYNC", "ENTRY_UNPROVEN"})
 """Reasons that a person should hear of: a position stays without the protection that was asked for, or open."""
 
 _NO_CONTRACT = "-"
@@ -92,7 +92,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closi
     if waits := _unsure(task, now) or _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
-        return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
+        return Closing(_unproven(task) or _nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
         return _send(task, _unfilled_order(task, "CLOSE"), lease_s)
     held = _largest(trade)
@@ -272,7 +272,8 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
     """Waits while another task of the trade may be at the broker's door.
 
     In a dry run an entry that is UNKNOWN or in REVIEW counts as not executed: nothing can have left. A live one is waited
-    for, except where something is held already: that is closed at once, and what fills later is closed then.
+    for, except where something is held already: that is closed at once, and what fills later is closed then. An exit waits
+    for look-ups, which end by themselves, and for no person: what is in REVIEW is closed when it fills.
     """
     trade = task.trade
     if trade.sending is not None:
@@ -280,6 +281,8 @@ def _undecided(task: "DueTask", now: datetime) -> LogEntry | None:
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     if trade.unknown is not None and not trade.working and not any(held.room for held in trade.held):
         entry, status = trade.unknown
+        if status == Status.REVIEW and is_exit(task.event_type):
+            return None
         message = f"Whether the broker has the entry of task {entry} is not known: it is {status}."
         return wait(task, now, "TRADE_UNDECIDED", message, RECHECK_EXIT_S)
     return None
@@ -371,6 +374,19 @@ def _wanted(change: Change | None) -> dict[str, str] | None:
         return None
     prices = {"stop_price": change.stop_price, "limit_price": change.limit_price}
     return {name: plain(price) for name, price in prices.items() if price is not None}
+
+
+def _unproven(task: "DueTask") -> LogEntry | None:
+    """Ends an exit that finds nothing while an entry of its trade may be at the broker after all; None where none may."""
+    trade = task.trade
+    if task.mode != "live" or (trade.unknown is None and not trade.in_doubt):
+        return None
+    entry = trade.unknown[0] if trade.unknown is not None else min(trade.in_doubt)
+    message = (
+        f"Nothing of the trade is held, and whether the broker has the entry of task {entry} is not known. Look at the broker:"
+        " if it works there it is withdrawn as soon as it shows, and if it fills it is closed at once."
+    )
+    return refuse(task, Status.DENIED, "ENTRY_UNPROVEN", message)
 
 
 def _nothing(task: "DueTask", reason: str) -> LogEntry:

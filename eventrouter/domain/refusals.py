@@ -61,6 +61,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
 OF_THE_TRADE: Mapping[str, str] = MappingProxyType(
     {
         "TOO_OLD": "EXPIRED: it would have opened something later than max_age after it fired or came, or after it could be approved.",
+        "ENTRY_UNPROVEN": "DENIED: nothing is held, and the broker may have the trade's entry after all; what fills of it is closed at once.",
         "NOTHING_TO_CLOSE": "DENIED: no entry of its trade was executed on the account, or its trade is closed already.",
         "NOTHING_OPEN": "DENIED: there is no open trade to add to, or whose stop could be moved.",
         "NOTHING_TO_CANCEL": "DENIED: no order of its trade was waiting or working.",

@@ -169,8 +169,8 @@ def _max_contracts(proposal: Proposal, state: AccountState, limits: RiskLimits, 
         return None
     per_contract = figure("micros_per_contract", limits.micros_per_contract, least=1)
     most = figure("max_contracts", limits.max_contracts, least=0)
-    held = sum((_micros(e.root, e.quantity, per_contract) for e in _known(state.exposures, "exposures")), Decimal(0))
-    this = _micros(proposal.root, quantity, per_contract)
+    held = sum((in_micros(e.root, e.quantity, per_contract) for e in _known(state.exposures, "exposures")), Decimal(0))
+    this = in_micros(proposal.root, quantity, per_contract)
     if held + this <= most * per_contract:
         return None
     detail = {
@@ -185,8 +185,8 @@ def _max_contracts(proposal: Proposal, state: AccountState, limits: RiskLimits, 
     return Denial("MAX_CONTRACTS", message, detail)
 
 
-def _micros(root: str, quantity: Decimal, per_contract: Decimal) -> Decimal:
-    """A root whose size is not known counts as a whole contract."""
+def in_micros(root: str, quantity: Decimal, per_contract: Decimal) -> Decimal:
+    """How much a quantity counts for `max_contracts`, in micros; a root whose size is not known counts as a whole contract."""
     product = PRODUCTS.get(root)
     micro = product is not None and product.size == ContractSize.MICRO
     return figure("quantity", quantity, least=0) * (1 if micro else per_contract)

@@ -48,7 +48,7 @@ class WorkingOrder:
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
     was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet; `said` is that in the broker's words.
     `asker` is the router that asked, `times` how often the same task asked the same; `asked_by_status` that task's, and `was` what might
-    fill before, where it was made smaller.
+    fill before, where it was made smaller. `late`: an entry whose trade was closed after it came.
     """
 
     task_id: int
@@ -72,6 +72,7 @@ class WorkingOrder:
     said: str | None = None
     asked_by_status: str | None = None
     was: Decimal | None = None
+    late: bool = False
 
     @property
     def remaining(self) -> Decimal:
@@ -238,6 +239,7 @@ def _working(row: Mapping[str, Any]) -> WorkingOrder:
         said=row.get("said"),
         asked_by_status=row.get("by_status"),
         was=_decimal(row.get("was")),
+        late=bool(row.get("late")),
     )
 
 

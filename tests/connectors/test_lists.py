@@ -250,6 +250,16 @@ async def test_a_look_up_asks_the_second_search_too(wire: Wire, connector: Proje
     assert not found.proven
 
 
+async def test_an_offset_may_count_orders(wire: Wire, connector: ProjectXConnector) -> None:
+    """A second page that shows the first one's orders again: the next one begins after all that were seen."""
+    others = [{"id": number, "customTag": f"other-{number}"} for number in range(1_000, 1_101)]
+    wire.on("Order/search", says(orders=[]))
+    pages = [others[:100], others[1:], [SHOWN]]
+    wire.on("Order/v2/query", *(says(orders=page, totalCount=102) for page in pages))
+    assert isinstance(await connector.look_up(ACCOUNT, TAG), Accepted)
+    assert [request.body["pageOffset"] for request in wire.seen("Order/v2/query")] == [0, 1, 101]
+
+
 @pytest.mark.parametrize("counted", [{"totalCount": 400}, {}])
 async def test_pages_that_repeat_are_no_absence(
     counted: dict[str, int], wire: Wire, connector: ProjectXConnector

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventrouter.domain.broker import Change
-from eventrouter.domain.clearing import Asker, fitting, leftovers, regrown, shrunk
+from eventrouter.domain.clearing import Asker, fitting, leftovers, regrown, shrunk, unwanted
+from eventrouter.domain.closing import WARNED
 from eventrouter.domain.controls import Control
 from eventrouter.domain.decide import Decisions, DueTask, Send, decide
 from eventrouter.domain.tasks import LogEntry
@@ -360,7 +361,6 @@ def test_what_another_task_asked_is_asked_anew() -> None:
     [
         ({"sending": 4}, "Task 4 of the same trade is being sent"),
         ({"unknown": (1, "UNKNOWN")}, "entry of task 1 is not known: it is UNKNOWN"),
-        ({"unknown": (1, "REVIEW"), "entries": ((1, "REVIEW"),)}, "it is REVIEW"),
         ({"hidden": 1}, "has not shown yet what became of its order"),
         ({"unsettled": "77"}, "fill of order 77 is recorded"),
     ],
@@ -372,6 +372,24 @@ def test_waits_until_it_is_known(event_type: str, more: dict[str, Any], said: st
     assert (waits.status, waits.reason) == ("PENDING", "TRADE_UNDECIDED")
     assert waits.run_in_s
     assert said in (waits.message or "")
+
+
+@pytest.mark.parametrize("more", [{"unknown": (1, "REVIEW")}, {"unsent": ((1, 4),), "in_doubt": frozenset({1})}])
+def test_an_exit_waits_for_no_person(more: dict[str, Any]) -> None:
+    """It ends with a warning where an entry that may be at the broker waits for a decision; what changes the trade waits on."""
+    trade = facts(opened=None, **more)
+    ends = decided(due("EXIT", trade)).others[-1]
+    assert (ends.status, ends.reason) == ("DENIED", "ENTRY_UNPROVEN")
+    assert "task 1 is not known" in (ends.message or "")
+    assert "ENTRY_UNPROVEN" in WARNED
+    if "unknown" in more:
+        assert other("CANCEL", trade).reason == other("REDUCE", trade).reason == "TRADE_UNDECIDED"
+
+
+def test_an_entry_that_turns_up_after_its_exit_is_withdrawn() -> None:
+    """Also one that the broker has accepted; one whose trade goes on stays."""
+    orders = (working("entry", order_id="a", late=True), working("entry", order_id="b"), working("stop", order_id="c"))
+    assert [order.order_id for order, _ in unwanted(facts(working=orders))] == ["a"]
 
 
 @pytest.mark.parametrize(("more", "said"), [({"flattening": 7}, "as control 7 asks"), ({"outdated": 8}, "control 8")])

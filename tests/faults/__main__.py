@@ -4,6 +4,7 @@ import argparse
 import itertools
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,13 +16,16 @@ from eventrouter.store.embedded import open_server
 from tests.conftest import Server, _template, private_directory
 from tests.faults.nursery import nursery
 from tests.faults.points import POINTS
-from tests.faults.rounds import Result, round_of
+from tests.faults.rounds import Result, capability, round_of
+from tests.faults.scenes import two_routers
 from tests.faults.world import world
 
 Results = dict[tuple[str, str], Result]
 """By point and kind of broker."""
 KILLS = 5
 """Kills of one half of a round."""
+TRADES_A_FAULT = 5
+"""Of two routers: how many trades are posted between two faults."""
 
 
 @contextmanager
@@ -81,6 +85,30 @@ def run(given: argparse.Namespace, results: Results) -> None:
                 return
 
 
+def rivals(given: argparse.Namespace, results: Results) -> None:
+    """Two routers, and faults of either at any moment, on so many tasks; with both kinds of broker."""
+    draw = random.Random(given.seed)
+    kinds = {"unique": [True], "repeated": [False], "both": [True, False]}[given.tags]
+    with server() as postgres, nursery() as forks:
+        for unique in kinds:
+            place = private_directory()
+            with (
+                postgres.database(_template(postgres)) as janitor,
+                world(place, postgres.dsn(janitor.dbname), forks, unique=unique) as made,
+            ):
+                trades = max(1, given.rivals // (2 * len(made.numbers)))  # an entry and an exit on each account
+                faults = max(1, trades // TRADES_A_FAULT)
+                found, slowest_s = two_routers(made, trades, faults, draw)
+                result = Result("two routers", capability(made), runs=2 * faults, slowest_rest_s=slowest_s)
+                result.count(found)
+                results[result.name, result.capability] = result
+                print(result, file=sys.stderr, flush=True)
+            if result.faults:
+                print(f"the logs are in {place}", file=sys.stderr)
+            else:
+                shutil.rmtree(place)
+
+
 def main() -> int:
     """0 when nothing was lost, doubled, wrong or stuck."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
@@ -90,9 +118,12 @@ def main() -> int:
     parser.add_argument(
         "--tags", choices=("unique", "repeated", "both"), default="both", help="the broker's kind (both)"
     )
+    parser.add_argument("--rivals", type=int, metavar="TASKS", help="instead: two routers on so many tasks")
+    given = parser.parse_args()
     results: Results = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):  # what was seen until then is told
-        run(parser.parse_args(), results)
+        (rivals if given.rivals else run)(given, results)
     print(table(results))
     faults = [f"{each.name}, {each.capability}: {fault}" for each in results.values() for fault in each.faults]
     print("\n".join(faults))

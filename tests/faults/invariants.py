@@ -68,17 +68,27 @@ def _task(world: World, task: Row, execution: Row | None, found: Findings) -> No
     where = f"task {task['id']} ({task['event_type']} of {task['trade_id']} on {task['account']}) is {task['status']} {task['reason']}"
     if filled > 1:
         found.doubled.append(f"{where}: {filled} contracts filled instead of 1")
-    if task["status"] == "SUCCESS":
-        if filled < 1:
-            found.lost.append(f"{where}, and the broker did not execute it")
-    elif task["id"] in world.reviewed:
+    done = task["status"] == "SUCCESS"
+    if done and filled < 1:
+        found.lost.append(f"{where}, and the broker did not execute it")
+    if task["id"] in world.reviewed:  # discarded, or sent again by the operator and done
         found.reviewed += 1
-        if filled or world.reviewed[task["id"]]:
+        if world.reviewed[task["id"]] or (filled and not done):
             found.wrong.append(f"{where}, and was in REVIEW though {world.reviewed[task['id']] or execution}")
+    elif done:
+        return
     elif filled:
         found.wrong.append(f"{where}, and the broker executed it")
+    elif task["reason"] == "ENTRY_UNPROVEN":
+        if not _reviewed_before(world, task):
+            found.wrong.append(f"{where}, and no entry of its trade was in REVIEW")
     elif task["reason"] != "NOTHING_TO_CLOSE":
         found.lost.append(where)
+
+
+def _reviewed_before(world: World, task: Row) -> bool:
+    entries = "SELECT id FROM execution_tasks WHERE trade_id = %s AND account = %s AND opening"
+    return any(row["id"] in world.reviewed for row in world.rows(entries, task["trade_id"], task["account"]))
 
 
 def _positions(world: World, found: Findings) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from tests.faults.invariants import Findings, examine
 from tests.faults.points import FAULTS
 from tests.faults.rounds import REST_S
-from tests.faults.world import World
+from tests.faults.world import LEASE_S, World
 from tests.processes import until
+
+_UNDECIDED = "SELECT id, status FROM execution_tasks WHERE status IN ('SENDING', 'UNKNOWN') AND last_attempt_at < %s"
+_FREEZES = 0.3  # of the faults; the others are kills
 
 
 def rested(world: World, *trades: str) -> Findings:
@@ -67,6 +70,24 @@ def frozen_between_intent_and_send(world: World) -> Findings:
     return rested(world, "T1")
 
 
+def frozen_at(world: World, point: str) -> Findings:
+    """Stands still at a point behind the intent; another router finds out what became of the order; then the first one goes on."""
+    frozen = world.start(f"{point}=stop")
+    if point.startswith("lookup."):
+        world.arm("drop", when="after")
+    world.enter("T1")
+    world.post_until(lambda: not world.alerts and frozen.stopped, "a frozen router")
+    other = world.start(half="router")
+    known = "SELECT id FROM execution_tasks WHERE status IN ('SUCCESS', 'REVIEW')"
+    until(lambda: world.rows(known), within_s=REST_S, what="what became of the order")
+    frozen.send(signal.SIGCONT)
+    world.enter("T2")  # the first one has the webhook, so it goes on once this is answered
+    world.post_until(lambda: not world.alerts and not world.moving(), "the next alert's end")
+    other.kill()
+    frozen.kill()
+    return rested(world, "T1", "T2")
+
+
 def a_deaf_listener(world: World) -> Findings:
     """Notifications are lost: the poll finds the task all the same."""
     service = world.start(half="router")
@@ -112,21 +133,47 @@ def database_restarts(world: World, restart: Callable[[], None], times: int) -> 
     return rested(world, *trades)
 
 
-def two_routers(world: World, trades: int, kills: int, draw: random.Random) -> Findings:
-    """Two services' routers share the work, and one of them is killed at any moment, again and again."""
-    steady = world.start()
+def two_routers(world: World, trades: int, faults: int, draw: random.Random) -> tuple[Findings, float]:
+    """Two routers share the work; so often one of them, or both, are killed or stand still for longer than a lease.
+
+    What was found, and seconds from the last fault until nothing moved any more.
+    """
+    web = world.start(half="ingress")
+    routers = [world.start(half="router"), world.start(half="router")]
     names = [f"T{number}" for number in range(trades)]
+    found, slowest_s = Findings(), 0.0
     for post in (world.enter, world.leave):
         for trade in names:
             post(trade)
-        for _ in range(kills):
-            victim = world.start(half="router")
-            deadline = time.monotonic() + draw.uniform(0.5, 2.5)
-            while time.monotonic() < deadline:
-                world.post(most=5)
-            victim.kill()
-        moving = world.rest(REST_S)
-        assert not moving, moving
-    found = examine(world, names)
-    steady.kill()
-    return found
+        each = max(1, trades // faults)
+        for _ in range(faults):
+            _work_a_while(world, draw.uniform(0.2, 1.5), each)
+            for victim in draw.choice(([0], [1], [0, 1])):
+                if draw.random() < _FREEZES:
+                    routers[victim].send(signal.SIGSTOP)
+                    _work_a_while(world, draw.uniform(0.5, 2.0) * LEASE_S, each)
+                    routers[victim].send(signal.SIGCONT)
+                else:
+                    routers[victim].kill()
+                    routers[victim] = world.start(half="router")
+        world.post_until(lambda: not world.alerts, "all alerts' answers")
+        last = world.rows("SELECT clock_timestamp() AS at")[0]["at"]
+        began = time.monotonic()
+        undecided = world.rest(REST_S) and world.rows(_UNDECIDED, last)
+        found.lost += [f"not decided {REST_S:g} s after the last fault: {row}" for row in undecided]
+        # what had not been sent by then waits in line, one order after the other
+        found.lost += [f"still on its way: {row}" for row in world.rest(10 * REST_S)]
+        slowest_s = max(slowest_s, time.monotonic() - began)
+    seen = examine(world, names)
+    seen.lost += found.lost
+    for process in (web, *routers):
+        process.kill()
+    return seen, slowest_s
+
+
+def _work_a_while(world: World, seconds: float, most: int) -> None:
+    deadline = time.monotonic() + seconds
+    world.post(most=most)
+    while time.monotonic() < deadline:
+        world.review()
+        time.sleep(0.05)

@@ -25,6 +25,13 @@ def test_every_fault_of_the_broker(make_world: MakeWorld, unique: bool) -> None:
         assert scenes.broker_faults(made).faults == []
 
 
+@pytest.mark.parametrize("point", ["order.accepted", "outcomes.commit.before", "lookup.before", "fills.commit.before"])
+def test_a_router_that_stands_still(make_world: MakeWorld, point: str) -> None:
+    """Wherever it stands, also with a transaction open, another one finishes its work, and nothing is done twice when it goes on."""
+    with make_world(accounts=1) as made:
+        assert scenes.frozen_at(made, point).faults == []
+
+
 def test_a_clock_an_hour_behind(make_world: MakeWorld) -> None:
     """This machine's clock is behind the database's and the broker's: an order with a late answer is found all the same."""
     with make_world(accounts=1, build="clock an hour behind") as made:
@@ -43,10 +50,12 @@ def test_a_clock_an_hour_ahead(make_world: MakeWorld) -> None:
         assert made.executions() == {}
 
 
-def test_two_routers_and_kills_at_any_moment(make_world: MakeWorld) -> None:
-    """A short run of what `python -m tests.faults` does at length."""
-    with make_world() as made:
-        assert scenes.two_routers(made, 10, 2, random.Random(5)).faults == []
+@pytest.mark.parametrize("unique", [True, False], ids=["unique", "weak"])
+def test_two_routers_and_faults_at_any_moment(make_world: MakeWorld, unique: bool) -> None:
+    """A short run of what `python -m tests.faults --rivals 1000` does at length."""
+    with make_world(unique=unique) as made:
+        found, _ = scenes.two_routers(made, 10, 3, random.Random(5))
+        assert found.faults == []
 
 
 def test_postgres_is_killed_again_and_again(tmp_path: Path, forks: Nursery) -> None:

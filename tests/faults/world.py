@@ -28,6 +28,7 @@ from tests.processes import environment, until
 
 Row = dict[str, Any]
 LEASE_S = 1
+_MOST_ATTEMPTS = 3
 MOVING = "('PENDING', 'HELD', 'SENDING', 'UNKNOWN', 'ACCEPTED')"
 
 
@@ -59,8 +60,8 @@ class World:
             dsn or self.dsn,
             EVENTROUTER_CONFIG=str(self.place / "config.toml"),
             EVENTROUTER_ROUTER__LEASE=str(lease_s),
-            EVENTROUTER_SERVER__PUBLIC=f"127.0.0.1:{self.public if half == 'run' else 0}",
-            EVENTROUTER_SERVER__OPERATOR=f"127.0.0.1:{self.operator if half == 'run' else 0}",
+            EVENTROUTER_SERVER__PUBLIC=f"127.0.0.1:{self.public if half != 'router' else 0}",
+            EVENTROUTER_SERVER__OPERATOR=f"127.0.0.1:{self.operator if half != 'router' else 0}",
         ) | {MASTER_KEY_NAME: MASTER_KEY}
         if point:
             env[VARIABLE] = point
@@ -116,23 +117,28 @@ class World:
         until(reached, what=what)
 
     def review(self) -> None:
-        """What an operator does about tasks in REVIEW: looks at the broker, and discards them; the lane goes on then.
+        """What an operator does about tasks in REVIEW: looks at the broker, and sends entries of every other trade again, whose
+        first order it does not have; the others are discarded. The lane goes on then.
 
         `reviewed` keeps, by the task's id, why that was no case for a person; empty where it was one.
         """
         for task in self.rows(
-            "SELECT id, account, client_order_id FROM execution_tasks WHERE status = 'REVIEW' ORDER BY id"
+            "SELECT id, account, client_order_id, opening, attempts FROM execution_tasks WHERE status = 'REVIEW' ORDER BY id"
         ):
             execution = self.executions().get((self.numbers[task["account"]], task["client_order_id"]))
             why = "the broker refuses repeated ids" if self.unique else ""
             if execution and execution["executed"]:
                 why = f"the broker has it: {execution}"
             self.reviewed.setdefault(task["id"], why)  # before: a service that dies now may have done it all the same
-            self._discard(task["id"])
+            again = task["opening"] and task["id"] % 2 == 0 and task["attempts"] < _MOST_ATTEMPTS
+            self._act(task["id"], "retry" if again else "discard")
 
-    def _discard(self, task: int) -> None:
-        url = f"http://127.0.0.1:{self.operator}/api/tasks/{task}/discard"
-        status, said = self._http(url, {"actor": "test", "reason": "the broker's ledger does not have it"}, within_s=10)
+    def _act(self, task: int, action: str) -> None:
+        url = f"http://127.0.0.1:{self.operator}/api/tasks/{task}/{action}"
+        body: Row = {"actor": "test", "reason": "the broker's ledger does not have it"}
+        if action == "retry":
+            body |= {"confirm": task, "even_if_old": True, "even_if_held": True}
+        status, said = self._http(url, body, within_s=10)
         assert status in (0, 200, 409), said
 
     def _http(self, url: str, body: Any, *, within_s: float) -> tuple[int, str]:

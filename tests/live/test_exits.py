@@ -244,8 +244,9 @@ async def test_an_entry_that_fills_after_its_exit_is_closed_at_once(start: Start
     entry = (await rig.entry("T1", 2)).task("one")
     await rig.market.stalled(hanging)
     await rig.reached(entry, "UNKNOWN")
-    leave = (await rig.exit("T1")).task("one")
-    await rig.ended(leave)
+    leave = await rig.ended((await rig.exit("T1")).task("one"))
+    assert (leave["status"], leave["reason"]) == ("DENIED", "ENTRY_UNPROVEN")
+    assert rig.statuses(entry)[-1] == "REVIEW"
     await rig.market.client.control(f"faults/{hanging}/release", {})
     await until_async(lambda: _sold(rig, 2), what="the sale of what filled late")
     assert await rig.holds() == {"one": 0}

@@ -137,12 +137,15 @@ class Walk:
         self.halted_since = await self._now() if action != "resume" else None
 
     async def _settle(self) -> None:
-        """Waits until nothing is on its way to the broker. What waits for a working entry, and entries behind it, may wait on."""
+        """Waits until nothing is on its way to the broker. What waits for a working entry, and entries behind it, may wait on;
+        so may entries behind one in REVIEW, for which nobody comes here. No exit may."""
         query = (
             f"SELECT id, account, event_type, status FROM execution_tasks t WHERE status IN {OPEN} AND NOT EXISTS ("
             " SELECT FROM execution_tasks w JOIN execution_logs l ON l.task_id = w.id AND l.seq = w.version"
             " WHERE w.lane = t.lane AND w.status = 'PENDING' AND l.reason = 'WAITS_FOR_ENTRY'"
             " AND (w.id = t.id OR t.opening AND w.id < t.id))"
+            " AND NOT (t.opening AND EXISTS (SELECT FROM execution_tasks r"
+            " WHERE r.lane = t.lane AND r.status = 'REVIEW' AND r.id < t.id))"
         )
         seen: list[Row] = []
 

@@ -155,25 +155,27 @@ async def test_an_entry_that_is_sent_again_does_not_stand_in_its_own_way(db: Con
     await reaches(db, first, Status.SUCCESS)
 
 
-def booked(balance: int, *, highest: int = 50_000) -> str:
-    """The state of an account today: it began with 50,000, and the day with as much."""
+def booked(account: Account, balance: int, highest: int = 50_000) -> str:
+    """The state of an account on the day that it is asked: it began with 50,000, and the day with as much."""
     money = Balances(*map(Decimal, (50_000, balance, 0, 50_000, highest, highest)))
-    return json.dumps(Book(balances=money, day=datetime.now(UTC).date()).to_json())
+    return json.dumps(Book(balances=money, day=account.limits.days.of(datetime.now(UTC))).to_json())
 
 
 @pytest.mark.parametrize(
-    ("account", "state", "reason"),
+    ("account", "money", "reason"),
     [
-        (paper(daily_loss=Decimal(1000)), booked(49_000), "DAILY_LOSS"),
-        (paper(drawdown=Drawdown(Trail.END_OF_DAY, Decimal(2000))), booked(49_500, highest=51_500), "DRAWDOWN"),
-        (paper(drawdown=Drawdown(Trail.INTRADAY, Decimal(2000))), booked(49_900, highest=51_900), "DRAWDOWN"),
+        (paper(daily_loss=Decimal(1000)), (49_000,), "DAILY_LOSS"),
+        (paper(drawdown=Drawdown(Trail.END_OF_DAY, Decimal(2000))), (49_500, 51_500), "DRAWDOWN"),
+        (paper(drawdown=Drawdown(Trail.INTRADAY, Decimal(2000))), (49_900, 51_900), "DRAWDOWN"),
     ],
 )
-async def test_loss_limits_survive_a_restart(db: Conn, start: Start, account: Account, state: str, reason: str) -> None:
+async def test_loss_limits_survive_a_restart(
+    db: Conn, start: Start, account: Account, money: tuple[int, ...], reason: str
+) -> None:
     """Every router that comes reads the account's book; none has a memory of its own."""
     await db.execute(
         "INSERT INTO account_log (account, mode, seq, kind, actor, state) VALUES ('paper', 'dry', 1, 'OPENED', 'test', %s)",
-        (state,),
+        (booked(account, *money),),
     )
     for number in range(2):
         router = await start(accounts=[account])

@@ -352,6 +352,7 @@ CALLABLE = {
     "trade_doubts",
     "trade_stands",
     "working_orders",
+    "is_closed_before",
     "is_in_doubt",
     "leaving",
     "trades_to_flatten",

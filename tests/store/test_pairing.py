@@ -331,8 +331,11 @@ async def test_many_at_once_leave_one_side(any_dsn: str, owner: Owner) -> None:
     async with Database(any_dsn).pool("test", size=8) as pool:
 
         async def one(number: int) -> Stored:
+            side = "action=buy;side=long" if number % 2 else "action=sell;side=short"
+            # each its own quantity: sessions overtake each other, and an alert is a repeat also of a later one with its text
+            body = f"{side};symbol=MNQ1!;quantity={number + 1}"
             async with pool.connection() as conn:
-                return (await store(conn, alert(BUY if number % 2 else SELL, 60 * number)))[0]
+                return (await store(conn, alert(body, 60 * number)))[0]
 
         answers = await asyncio.gather(*(one(number) for number in range(40)))
     count = "count(*) FILTER (WHERE opening), count(DISTINCT trade_id) FILTER (WHERE opening)"

@@ -69,22 +69,25 @@ class History:
     async def _queried(self, number: int, since: datetime) -> list[dict[str, Any]]:
         """The second search, page by page. Nothing where the gateway has none.
 
-        Whether pageOffset counts pages or orders is not documented, so orders are told apart by their id; when that
-        leaves some unseen the answer would be no absence, and BrokerUnavailable is raised.
+        Whether pageOffset counts pages or orders is not documented. The second page tells: where it shows an order of the
+        first one again, orders are counted. When some stay unseen that would be no absence, and BrokerUnavailable is raised.
         """
         found: dict[int, dict[str, Any]] = {}
         asked = {"filter": {"accountId": number, "createdAfter": _stamp(since - CLOCK_SKEW)}, "pageSize": _PAGE}
+        offset, counts_orders = 0, False
         for page in range(_MOST_PAGES):
-            query = {**asked, "pageOffset": page, "includeTotalCount": True}
+            query = {**asked, "pageOffset": offset, "includeTotalCount": True}
             try:
                 body = await self._gateway.read(answers.ORDER_QUERY, query)
             except BrokerRefused as refused:
                 if refused.status == _NO_SUCH_QUERY:
                     return []
                 raise
-            items = _listed(body, "orders", answers.ORDER_QUERY)
+            items = {_whole(item, "id"): item for item in _listed(body, "orders", answers.ORDER_QUERY)}
             before = len(found)
-            found |= {_whole(item, "id"): item for item in items}
+            counts_orders = counts_orders or (page == 1 and bool(items.keys() & found.keys()))
+            found |= items
+            offset = len(found) if counts_orders else page + 1
             total = _whole(body, "totalCount") if body.get("totalCount") is not None else None
             if len(found) == total or (total is None and (len(items) < _PAGE or len(found) == before)):
                 return list(found.values())
