@@ -21,6 +21,7 @@ from eventrouter.web.access import (
     wants_page,
 )
 from eventrouter.web.context import CONTEXT
+from eventrouter.web.guard import error
 from eventrouter.web.reading import json_object
 from eventrouter.web.viewer import BASE, Viewer, set_viewer, viewer_of, without_login
 
@@ -147,6 +148,8 @@ async def _enter(request: web.Request, token: str, target: str | None) -> web.Re
 
 
 async def _form(request: web.Request, fault: str = "", *, name: str = "", status: int = 200) -> web.Response:
+    if fault and request.content_type == "application/json":
+        return error(status, "TOO_MANY_GUESSES" if status == 429 else "LOGIN_WRONG", fault)
     asked = request.query.get("next") if request.method == "GET" else (await _given(request)).get("next")
     needed = await request.app[DOOR].login_needed(request.app[CONTEXT])
     values: dict[str, Any] = {

@@ -20,6 +20,7 @@ CODES: Mapping[int, Mapping[str, str]] = MappingProxyType(
         401: {
             "LOGIN_NEEDED": "Sign in, or send Authorization: Bearer with a key.",
             "KEY_WRONG": "The key is not valid (any more); make one: eventrouter apikey add NAME.",
+            "LOGIN_WRONG": "The name or the password is wrong, or the link was used already.",
             "TOKEN_UNKNOWN": "No strategy has the webhook token; make one: eventrouter token new STRATEGY.",
         },
         403: {
@@ -57,6 +58,9 @@ CODES: Mapping[int, Mapping[str, str]] = MappingProxyType(
             "FIELD_WRONG": "A field is missing, unknown, or holds something else than its meaning allows; the message says what is expected.",
             "SCOPE_WRONG": "scope is not all, account:NAME or strategy:NAME of something that is known.",
             "NOT_STORABLE": "The database refused a value of this request.",
+        },
+        429: {
+            "TOO_MANY_GUESSES": "Too many wrong passwords; the header Retry-After says for how many seconds to wait."
         },
         503: {
             "STORE_UNAVAILABLE": "The database cannot be reached; nothing is known to be stored. Send it again.",

@@ -27,7 +27,7 @@ _MOST_CLIENTS = 64
 _REFUSED = {400: ("BAD_REQUEST", "POSITION_WRONG")}
 
 
-@routes.get("/api/events")
+@routes.get("/api/events", allow_head=False)
 @described(None, query=FeedAsked, refused=_REFUSED, media="text/event-stream")
 async def events(request: web.Request) -> web.StreamResponse:
     """Every log row as it commits, as server-sent events: each one's id is the position after it; Last-Event-ID resumes too."""
@@ -48,7 +48,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@routes.get("/ws")
+@routes.get("/ws", allow_head=False)
 @described(None, query=FeedAsked, refused=_REFUSED, status=101)
 async def websocket(request: web.Request) -> web.StreamResponse:
     """The same as a WebSocket: {"type": "position" | "log", "position", "row"}."""

@@ -108,6 +108,24 @@ def test_it_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed["components"] == DOCUMENT["components"]
 
 
+async def test_a_script_that_guesses(site: Site) -> None:
+    """Who signs in with JSON is refused with JSON: 401, and from the sixth time on 429 with Retry-After."""
+    for number in range(6):
+        body = {"name": "ann", "password": str(number)}
+        async with site.session.post(site.operator("/login"), json=body) as answer:
+            said = await answer.json()
+            expected = (401, "LOGIN_WRONG") if number < 5 else (429, "TOO_MANY_GUESSES")
+            assert (number, answer.status, said["code"], said.keys()) == (number, *expected, {"code", "message"})
+            assert ("Retry-After" in answer.headers) is (number == 5)
+
+
+async def test_the_feeds_have_no_head(site: Site) -> None:
+    """405: a feed that sends no body would go on for ever unseen."""
+    for path in ("/api/events", "/ws"):
+        async with site.session.head(site.operator(path)) as answer:
+            assert answer.status == 405
+
+
 async def test_a_misspelt_scope(site: Site, sql: Sql) -> None:
     """422, and nothing is flattened: without its scope it would be everything."""
     for path, body in (
