@@ -47,6 +47,7 @@ Flag = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool)]
 Text = Annotated[str, AfterValidator(_storable)]
 Filter = Annotated[Text, Field(max_length=1000)]
 Reason = Annotated[Text, Field(max_length=1000, description="Why; it stands in the log.")]
+Actor = Annotated[Text, Field(min_length=1, max_length=100, description="Who it is, where nobody can sign in yet.")]
 Limit = Annotated[Number, Field(description="How many at most; 500 at any rate.")]
 
 
@@ -112,9 +113,7 @@ class ExplainAsked(Body):
 class ActionAsked(Body):
     """Who does something to a task, why, and how it is to be sent again. All but actor and reason count for a retry only."""
 
-    actor: Annotated[
-        Text, Field(min_length=1, max_length=100, description="Who it is, where nobody can sign in yet.")
-    ] = "operator"
+    actor: Actor = "operator"
     reason: Reason | None = None
     confirm: Annotated[Id, Field(description="The task's id once more; a task in REVIEW needs it.")] | None = None
     even_if_old: bool = False
@@ -133,6 +132,7 @@ class ScopeAsked(Body):
 
     scope: Annotated[Text, Field(max_length=200, description="all, account:NAME or strategy:NAME.")] = ALL
     reason: Reason | None = None
+    actor: Actor = "api"
 
 
 class HaltAsked(ScopeAsked):

@@ -73,7 +73,7 @@ async def _set(request: web.Request, asked: ScopeAsked, action: str) -> web.Resp
             known = await _known(request, conn, asked.scope)
         except ScopeWrong as wrong:
             return error(422, "SCOPE_WRONG", str(wrong), field="scope")
-        made = await controls.set_control(conn, known, action, viewer_of(request).actor("api"), asked.reason)
+        made = await controls.set_control(conn, known, action, viewer_of(request).actor(asked.actor), asked.reason)
     return respond(asdict(made))
 
 

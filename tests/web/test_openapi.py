@@ -7,16 +7,21 @@ from typing import Any
 import jsonschema_rs
 import psycopg
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
-from eventrouter.app import public_app
+from eventrouter.app import Service, operator_app, public_app
 from eventrouter.cli import app
+from eventrouter.config import Config
+from eventrouter.domain.book import Book
 from eventrouter.domain.refusals import REFUSALS
 from eventrouter.domain.tasks import ACTIONS, Status
 from eventrouter.web.codes import CODES
+from eventrouter.web.openapi import document
 from tests.history import enqueue, statuses
+from tests.processes import until_async
 from tests.web import documented
-from tests.web.live_site import ENTRY, Site, exchange
+from tests.web.live_site import ENTRY, EXIT, Site, exchange
 
 Sql = psycopg.Connection[Any]
 Json = dict[str, Any]
@@ -106,6 +111,14 @@ def test_it_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed["servers"][0]["url"] == "http://127.0.0.1:9001"
     assert printed["paths"]["/webhook/{token}"]["servers"][0]["url"] == "http://127.0.0.1:9000"
     assert printed["components"] == DOCUMENT["components"]
+
+
+def test_inside_another_application() -> None:
+    """Mounted at a prefix the addresses stay, and the server is the prefix."""
+    mounted = operator_app(Service(Config()), "/router")
+    web.Application().add_subapp("/router", mounted)
+    found = document(mounted)
+    assert (found["servers"][0]["url"], found["paths"]) == ("/router", DOCUMENT["paths"])
 
 
 async def test_a_script_that_guesses(site: Site) -> None:
@@ -235,3 +248,55 @@ async def test_an_answer_that_is_not_described_is_seen(site: Site, token: str) -
     assert (
         documented.fault_of(*at, 404, "application/json", json.dumps({"code": "TASK_UNKNOWN", "message": "x"})) is None
     )
+
+
+async def test_what_a_router_did(routed: Site, sql: Sql) -> None:
+    """An entry and its exit, walked to their end in dry run: signal, task, log, account and flattening are answered as described."""
+    token = await routed.token()
+    for alert in (ENTRY, EXIT):
+        assert (await routed.alert(token, alert))[0] == 200
+        await until_async(lambda: _all_done(sql), what="the orders' end")
+    for path in ("signals/1", "signals/2", "tasks/1", "tasks/2", "signals", "tasks", "accounts"):
+        assert (path, (await routed.get(f"/api/{path}"))[0]) == (path, 200)
+    (name,) = sql.execute("SELECT account FROM execution_tasks LIMIT 1").fetchone() or ("",)
+    _, account = await routed.get(f"/api/accounts/{name}")
+    assert account["connection"]["state"] == "open"
+    assert account["states"]["dry"]
+    _, asked = await routed.act("/api/flatten", {"scope": f"account:{name}", "actor": "ann"})
+    assert asked["actor"] == "ann"
+    await until_async(lambda: _proven(sql), what="the proof")
+    _, control = await routed.get(f"/api/controls/{asked['id']}")
+    assert [each["state"] for each in control["accounts"]] == ["FLAT"]
+
+
+async def test_an_account_that_differs_from_its_broker(site: Site, sql: Sql) -> None:
+    """Held positions, a foreign order, a broker that is down, and what differs: all is described."""
+    sql.execute("INSERT INTO settings (kind, name, version, body, actor) VALUES ('account', 'one', 1, '{}', 'test')")
+    sql.execute(
+        "INSERT INTO fills (account, fill_id, mode, order_id, trade_id, contract, root, side, quantity, price, filled_at)"
+        " VALUES ('one', 'x', 'live', 'o', 'T', 'CON.F.US.MNQ.Z26', 'MNQ', 'SELL', 1, 10.25, now())"
+    )
+    sql.execute(
+        "INSERT INTO broker_orders (account, order_id, mode, role, contract, root, side, quantity, state, limit_price, placed_at)"
+        " VALUES ('one', '7', 'live', 'foreign', 'CON.F.US.MNQ.Z26', 'MNQ', 'BUY', 2, 'WORKING', 9.75, now())"
+    )
+    detail = {"why": "It differs.", "differences": [["CON.F.US.MNQ.Z26", "2", "-1", "24000"]]}
+    state = Book(out_of_sync="It differs.").to_json()
+    sql.execute(
+        "INSERT INTO account_log (account, mode, seq, kind, actor, detail, state) VALUES ('one', 'live', 1, 'OUT_OF_SYNC', 'r', %s, %s)",
+        (json.dumps(detail), json.dumps(state)),
+    )
+    sql.execute("SELECT note_connections('r', 'c', 'live', '{one}', '{down}', '{BROKER_UNREACHABLE}', '{It is away.}')")
+    _, account = await site.get("/api/accounts/one")
+    assert (account["held"][0]["quantity"], account["external"][0]["limit_price"]) == (-1, 9.75)
+    assert account["out_of_sync"]["differences"] == [{"contract": "CON.F.US.MNQ.Z26", "ours": "-1", "broker": "2"}]
+    assert account["connection"]["code"] == "BROKER_UNREACHABLE"
+
+
+async def _all_done(sql: Sql) -> bool:
+    row = sql.execute("SELECT bool_and(status IN ('SUCCESS', 'DENIED')) FROM execution_tasks").fetchone()
+    return bool(row and row[0])
+
+
+async def _proven(sql: Sql) -> bool:
+    return bool(sql.execute("SELECT FROM account_log WHERE kind = 'FLAT'").fetchall())
