@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from eventrouter.domain.dead_letters import Retry
+from eventrouter.domain.resolving import Resolve
 from eventrouter.domain.tasks import ACTIONS
 from eventrouter.errors import ChangeWrong
 from eventrouter.explain import explain
@@ -126,9 +127,12 @@ async def act(request: web.Request) -> web.Response:
     asked, task_id = await body(request, ActionAsked), int(request.match_info["task_id"])
     actor = viewer_of(request).actor(asked.actor)
     retry = Retry(asked.confirm, asked.even_if_old, asked.even_if_held, asked.set)
+    resolve = Resolve(asked.confirm, asked.executed)
     async with request.app[CONTEXT].desk() as conn:
         try:
-            row = await actions.act(conn, task_id, action, actor=actor, reason=asked.reason, retry=retry)
+            row = await actions.act(
+                conn, task_id, action, actor=actor, reason=asked.reason, retry=retry, resolve=resolve
+            )
         except ChangeWrong as wrong:
             return error(422, "FIELD_WRONG", str(wrong), field="set")
     return respond(row)

@@ -111,11 +111,19 @@ class ExplainAsked(Body):
 
 
 class ActionAsked(Body):
-    """Who does something to a task, why, and how it is to be sent again. All but actor and reason count for a retry only."""
+    """Who does something to a task, and why; the rest says how a retry sends it again, and of a resolve what became of it."""
 
     actor: Actor = "operator"
     reason: Reason | None = None
-    confirm: Annotated[Id, Field(description="The task's id once more; a task in REVIEW needs it.")] | None = None
+    confirm: (
+        Annotated[
+            Id, Field(description="The task's id once more: a retry from REVIEW and a resolve from ACCEPTED need it.")
+        ]
+        | None
+    ) = None
+    executed: Annotated[
+        bool, Field(description="Of a resolve of an ACCEPTED task: whether the broker executed it.")
+    ] = True
     even_if_old: bool = False
     even_if_held: bool = False
     set: Annotated[

@@ -70,14 +70,14 @@ async def flatten(request: web.Request) -> web.Response:
 async def _set(request: web.Request, asked: ScopeAsked, action: str) -> web.Response:
     async with request.app[CONTEXT].desk() as conn:
         try:
-            known = await _known(request, conn, asked.scope)
+            known = await _known(request, conn, asked.scope, action)
         except ScopeWrong as wrong:
             return error(422, "SCOPE_WRONG", str(wrong), field="scope")
         made = await controls.set_control(conn, known, action, viewer_of(request).actor(asked.actor), asked.reason)
     return respond(asdict(made))
 
 
-async def _known(request: web.Request, conn: Conn, scope: str) -> str:
+async def _known(request: web.Request, conn: Conn, scope: str, action: str) -> str:
     config = request.app[CONTEXT].config
     accounts, strategies = [each.name for each in config.accounts], [each.name for each in config.strategies]
-    return await controls.known_scope(conn, scope, accounts=accounts, strategies=strategies)
+    return await controls.known_scope(conn, scope, action, accounts=accounts, strategies=strategies)
