@@ -15,6 +15,7 @@ from eventrouter.cli import (
     dead,
     look,
     notifications,
+    openapi,
     plans,
     service,
     simulator,
@@ -91,6 +92,7 @@ scripts.command("add")(users.apikey_add)
 scripts.command("list")(users.apikey_list)
 scripts.command("remove")(users.apikey_remove)
 app.command()(simulator.simulator)
+app.command()(openapi.openapi)
 
 
 @app.callback()
