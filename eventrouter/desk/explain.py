@@ -104,8 +104,12 @@ async def _page(
 
 def _account(row: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the answer, with the numbers behind it as texts."""
-    figures = {key: value for key, value in row.get("figures", {}).items() if key not in _SHOWN_ELSEWHERE}
-    return {**row, "numbers": dict(list(_plain(figures))[:_MOST_FIGURES])}
+    numbers = [
+        (name, text)
+        for name, text in _plain(row.get("figures", {}))
+        if name.rpartition(", ")[2] not in _SHOWN_ELSEWHERE
+    ]
+    return {**row, "numbers": dict(numbers[:_MOST_FIGURES])}
 
 
 def _plain(values: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, str]]:

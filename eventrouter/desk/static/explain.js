@@ -14,7 +14,7 @@ async function follow() {
   const mine = ++asked;
   const query = new URLSearchParams(new FormData(form));
   for (const [name, value] of [...query]) if (!value) query.delete(name);
-  history.replaceState(null, "", `${form.action.split("#")[0]}?${query}`);
+  history.replaceState(null, "", `${form.getAttribute("action").split("#")[0]}?${query}`);
   await renew("template");
   if (mine === asked) await renew("choices");
   showButtons();
