@@ -125,6 +125,8 @@ async def one(request: web.Request) -> web.Response:
         standing = await store.standings(conn)
         found = await _met(context, conn, row["scope"], await accounts(conn))
         asked = [each["id"] for each in await flattenings(conn) if each["scope"] == row["scope"]]
+        waiting = [each["account"] for each in row.get("accounts", ()) if each["state"] != "FLAT"]
+        alone = await store.without_router(conn, waiting)
     flattens = row["action"] == "flatten"
     return page(
         request,
@@ -137,6 +139,7 @@ async def one(request: web.Request) -> web.Response:
         withdrawn=flattens and not any(each >= number for each in asked),
         is_flat=flattens and all(each["state"] == "FLAT" for each in row["accounts"]),
         others=still_in_the_way(standing, row["scope"]),
+        alone=alone,
         met=found,
         **sorted_out(found),
         most=MOST_SHOWN,
@@ -156,12 +159,14 @@ async def _previewed(
     if action not in VERBS:
         return _nonsense(request, action)
     async with context.desk() as conn:
-        scope = await scope_known(context, conn, asked.get("scope", ALL))
+        scope = await scope_known(context, conn, asked.get("scope", ALL), action)
         standing = await store.standings(conn)
         fleet = await accounts(conn)
         found = await _met(context, conn, scope, fleet)
         asked_for = [each for each in await flattenings(conn) if each["scope"] == scope]
-    own = [each.name for each in context.config.accounts]
+        concerned = lines(fleet, [each.name for each in context.config.accounts], scope, action, standing, found)
+        closing = [row["name"] for row in concerned] if action == "flatten" else []
+        alone = await store.without_router(conn, closing)
     return page(
         request,
         "control_preview.html",
@@ -178,7 +183,8 @@ async def _previewed(
         others=still_in_the_way(standing, scope),
         flattening=asked_for[0] if asked_for else None,
         stands=STANDS,
-        lines=lines(fleet, own, scope, action, standing, found),
+        lines=concerned,
+        alone=alone,
         met=found,
         **sorted_out(found),
         most=MOST_SHOWN,

@@ -30,7 +30,7 @@ class Met:
 async def known_names(conn: Conn) -> dict[str, list[str]]:
     """{"account": names, "strategy": names} that a scope may have, as far as the database knows."""
     return {
-        "account": [row["name"] for row in await rows_of(conn, "known_accounts", {})],
+        "account": [row["name"] for row in await rows_of(conn, "known_accounts", {"halted": True})],
         "strategy": [row["strategy"] for row in await rows_of(conn, "known_strategies", {})],
     }
 

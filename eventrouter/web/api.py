@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from eventrouter.domain.dead_letters import Retry
+from eventrouter.domain.resolving import Resolve
 from eventrouter.domain.tasks import ACTIONS, Status
 from eventrouter.errors import ChangeWrong, SignalRefused
 from eventrouter.explain import explain
@@ -110,7 +111,7 @@ async def task(request: web.Request) -> web.Response:
 async def act(request: web.Request) -> web.Response:
     """An operator's action: approve, refuse, hold, retry, discard or resolve; {"reason"} says why, {"actor"} who, where nobody can sign in.
 
-    A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "set": {field: value}}; with "set" the answer is
+    A resolve of an ACCEPTED task takes {"confirm": the task's id, "executed": whether it was}. A retry also takes {"confirm": the task's id, "even_if_old", "even_if_held", "set": {field: value}}; with "set" the answer is
     the new task. 409 with NOT_CONFIRMED, TOO_OLD or WOULD_DOUBLE says what stands in its way.
     """
     action = request.match_info["action"]
@@ -123,16 +124,30 @@ async def act(request: web.Request) -> web.Response:
     task_id = int(request.match_info["task_id"])
     async with request.app[CONTEXT].desk() as conn:
         try:
-            row = await actions.act(conn, task_id, action, actor=actor, reason=reason, retry=_retry(body))
+            row = await actions.act(
+                conn, task_id, action, actor=actor, reason=reason, retry=_retry(body), resolve=_resolve(body)
+            )
         except ChangeWrong as wrong:
             return error(422, "FIELD_WRONG", str(wrong), field="set")
     return respond(row)
 
 
-def _retry(body: dict[str, Any]) -> Retry:
-    confirm, changes = body.get("confirm"), body.get("set", {})
+def _confirmed(body: dict[str, Any]) -> int | None:
+    confirm = body.get("confirm")
     if confirm is not None and (isinstance(confirm, bool) or not isinstance(confirm, int)):
         raise SignalRefused("FIELD_WRONG", "confirm must be the task's id, as a number.", "confirm")
+    return confirm
+
+
+def _resolve(body: dict[str, Any]) -> Resolve:
+    executed = body.get("executed", True)
+    if not isinstance(executed, bool):
+        raise SignalRefused("FIELD_WRONG", "executed must be true or false.", "executed")
+    return Resolve(_confirmed(body), executed)
+
+
+def _retry(body: dict[str, Any]) -> Retry:
+    confirm, changes = _confirmed(body), body.get("set", {})
     for name in ("even_if_old", "even_if_held"):
         if not isinstance(body.get(name, False), bool):
             raise SignalRefused("FIELD_WRONG", f"{name} must be true or false.", name)

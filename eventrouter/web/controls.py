@@ -83,18 +83,18 @@ async def set_by(request: web.Request, action: str, scope: object, reason: objec
         raise SignalRefused("FIELD_WRONG", f"reason must be a text of at most {LONGEST_REASON} characters.", "reason")
     context = request.app[CONTEXT]
     async with context.desk() as conn:
-        known = await scope_known(context, conn, scope)
+        known = await scope_known(context, conn, scope, action)
         return await controls.set_control(conn, known, action, actor, reason)
 
 
-async def scope_known(context: WebContext, conn: Conn, scope: object) -> str:
-    """The scope as it is known. Raises SignalRefused SCOPE_WRONG, which says what there is instead."""
+async def scope_known(context: WebContext, conn: Conn, scope: object, action: str) -> str:
+    """The scope as it is known for this action. Raises SignalRefused SCOPE_WRONG, which says what there is instead."""
     if not isinstance(scope, str) or not _storable(scope, 200):
         raise SignalRefused("SCOPE_WRONG", "scope must be all, account:NAME or strategy:NAME.", "scope")
     config = context.config
     accounts, strategies = [each.name for each in config.accounts], [each.name for each in config.strategies]
     try:
-        return await controls.known_scope(conn, scope, accounts=accounts, strategies=strategies)
+        return await controls.known_scope(conn, scope, action, accounts=accounts, strategies=strategies)
     except ScopeWrong as wrong:
         raise SignalRefused("SCOPE_WRONG", str(wrong), "scope") from None
 

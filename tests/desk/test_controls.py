@@ -15,7 +15,7 @@ from eventrouter.store.desk_controls import Met, met
 from eventrouter.web.logins import hashed
 from tests.desk.conftest import PHONE, Desk
 from tests.processes import until_async
-from tests.web.live_site import ENTRY, Site
+from tests.web.live_site import ENTRY, Site, configuration, running
 
 Sql = psycopg.Connection[Any]
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7*7 }}'
@@ -169,6 +169,16 @@ async def test_a_viewer_looks_and_changes_nothing(site: Site, sql: Sql, dsn: str
             assert (name, with_token, answer.status) == (name, with_token, status)
         done = sql.execute("SELECT actor FROM controls").fetchall()
         assert done == ([("operator:ann",)] if status == 303 else [])
+
+
+async def test_where_no_router_runs_it_is_said(dsn: str) -> None:
+    """The preview of a flattening and its page say that nothing is closed until a router runs."""
+    accounts = [{"name": "alpha"}]
+    async with running(configuration(dsn, accounts=accounts), with_router=False) as site:
+        await site.act("/api/flatten", {"scope": "account:alpha"})
+        for path in ("/controls/set?action=flatten&scope=account:alpha", "/controls/1"):
+            async with site.session.get(site.operator(path)) as answer:
+                assert "No router has been heard of alpha" in await answer.text()
 
 
 @pytest.mark.parametrize(
