@@ -249,13 +249,14 @@ class Standings(Answer):
 
 
 class Progress(Answer):
-    """How far an account is with a flattening. `flat_at`: when the broker, read again, showed nothing."""
+    """How far an account is with a flattening. `flat_at`: when the broker, read again, showed nothing; `exits`: tasks that close trades."""
 
     account: str
     mode: Mode | None
     state: Literal["WAITING", "UNDER_WAY", "NOT_FLAT", "FLAT"]
     cancelled: list[JsonValue]
     closed: list[JsonValue]
+    exits: list[int]
     flat_at: datetime | None
     unresolved: list[JsonValue]
     held: list[JsonValue]

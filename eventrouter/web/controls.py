@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from eventrouter.errors import ScopeWrong
+from eventrouter.errors import ScopeWrong, SignalRefused
 from eventrouter.store import controls
 from eventrouter.store.connect import Conn
 from eventrouter.web.answers import Standings, StandingSet, StandingWithProgress
 from eventrouter.web.asked import HaltAsked, ScopeAsked
-from eventrouter.web.context import CONTEXT
+from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.described import described
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import respond
@@ -18,6 +18,7 @@ from eventrouter.web.viewer import viewer_of
 
 routes = web.RouteTableDef()
 _REFUSED = {422: ("SCOPE_WRONG",)}
+LONGEST_REASON = 1000
 
 
 @routes.get("/api/controls")
@@ -35,14 +36,22 @@ async def control(request: web.Request) -> web.Response:
     number = int(request.match_info["control"])
     context = request.app[CONTEXT]
     async with context.desk() as conn:
-        found = await controls.history(conn, before=number + 1, limit=1)
-        if not found or found[0]["id"] != number:
-            return error(404, "CONTROL_UNKNOWN", f"There is no control {number}.")
-        row = found[0]
-        if row["action"] == "flatten":
-            names = [each.name for each in context.config.accounts]
-            row["accounts"] = await controls.flattening(conn, number, row["scope"], names)
+        row = await control_of(context, conn, number)
+    if row is None:
+        return error(404, "CONTROL_UNKNOWN", f"There is no control {number}.")
     return respond(row)
+
+
+async def control_of(context: WebContext, conn: Conn, number: int) -> controls.Row | None:
+    """One row of controls, or None; of a flattening also how far each account is, under `accounts`."""
+    found = await controls.history(conn, before=number + 1, limit=1)
+    if not found or found[0]["id"] != number:
+        return None
+    row = found[0]
+    if row["action"] == "flatten":
+        names = [each.name for each in context.config.accounts]
+        row["accounts"] = await controls.flattening(conn, number, row["scope"], names)
+    return row
 
 
 @routes.post("/api/halt")
@@ -68,16 +77,31 @@ async def flatten(request: web.Request) -> web.Response:
 
 
 async def _set(request: web.Request, asked: ScopeAsked, action: str) -> web.Response:
-    async with request.app[CONTEXT].desk() as conn:
-        try:
-            known = await _known(request, conn, asked.scope, action)
-        except ScopeWrong as wrong:
-            return error(422, "SCOPE_WRONG", str(wrong), field="scope")
-        made = await controls.set_control(conn, known, action, viewer_of(request).actor(asked.actor), asked.reason)
-    return respond(asdict(made))
+    actor = viewer_of(request).actor(asked.actor)
+    return respond(asdict(await set_by(request, action, asked.scope, asked.reason, actor=actor)))
 
 
-async def _known(request: web.Request, conn: Conn, scope: str, action: str) -> str:
-    config = request.app[CONTEXT].config
+async def set_by(request: web.Request, action: str, scope: object, reason: object, *, actor: str) -> controls.Control:
+    """Carries out what a request asks for: halt, reduce, resume or flatten. Raises SignalRefused, which names the field."""
+    if reason is not None and not (isinstance(reason, str) and _storable(reason, LONGEST_REASON)):
+        raise SignalRefused("FIELD_WRONG", f"reason must be a text of at most {LONGEST_REASON} characters.", "reason")
+    context = request.app[CONTEXT]
+    async with context.desk() as conn:
+        known = await scope_known(context, conn, scope, action)
+        return await controls.set_control(conn, known, action, actor, reason)
+
+
+async def scope_known(context: WebContext, conn: Conn, scope: object, action: str) -> str:
+    """The scope as it is known for this action. Raises SignalRefused SCOPE_WRONG, which says what there is instead."""
+    if not isinstance(scope, str) or not _storable(scope, 200):
+        raise SignalRefused("SCOPE_WRONG", "scope must be all, account:NAME or strategy:NAME.", "scope")
+    config = context.config
     accounts, strategies = [each.name for each in config.accounts], [each.name for each in config.strategies]
-    return await controls.known_scope(conn, scope, action, accounts=accounts, strategies=strategies)
+    try:
+        return await controls.known_scope(conn, scope, action, accounts=accounts, strategies=strategies)
+    except ScopeWrong as wrong:
+        raise SignalRefused("SCOPE_WRONG", str(wrong), "scope") from None
+
+
+def _storable(text: str, most: int) -> bool:
+    return len(text) <= most and "\0" not in text and text.encode("utf-8", "replace").decode() == text
