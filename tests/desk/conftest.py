@@ -8,13 +8,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from tests.web.live_site import Site, configuration, running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ACCOUNTS = ("alpha", "beta")
 WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=375, height=760)
+
+
+expect.set_options(timeout=20_000)  # a loaded machine is slow; nothing is measured here
 
 
 @dataclass
