@@ -2580,6 +2580,8 @@ CREATE INDEX dead_letters_client_order ON public.dead_letters USING btree (clien
 
 CREATE UNIQUE INDEX dead_letters_open ON public.dead_letters USING btree (task_id) WHERE (closed_seq IS NULL);
 
+CREATE INDEX dead_letters_waiting ON public.dead_letters USING btree (id) WHERE (closed_seq IS NULL);
+
 CREATE INDEX desk_sessions_user ON public.desk_sessions USING btree (user_name);
 
 CREATE UNIQUE INDEX desk_users_name ON public.desk_users USING btree (lower(name));

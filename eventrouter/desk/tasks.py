@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from eventrouter.desk.acting import NotDone, carried_out
 from eventrouter.desk.latency import PHASES, phases
 from eventrouter.desk.render import base_of, page
-from eventrouter.domain.dead_letters import Retry
 from eventrouter.domain.plan import opens
 from eventrouter.domain.tasks import ACTIONS, Status
 from eventrouter.domain.telling import told
-from eventrouter.errors import IllegalTransition, UnknownTask
+from eventrouter.errors import UnknownTask
 from eventrouter.store import actions, reports
 from eventrouter.store.connect import Conn
 from eventrouter.store.desk_tasks import fills, milestones, orders, retries, timeline
@@ -36,7 +36,6 @@ _TITLES = {
     "ROUTED": "How it was routed",
 }
 _MOST_TEXT = 65_536
-_MOST_REASON = 1_000
 
 
 @routes.get("/tasks/{task_id:[0-9]{1,18}}")
@@ -53,24 +52,12 @@ async def act(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="There is no such action")
     if not viewer.may_operate:
         return await _shown(request, fault="You may look, and change nothing: your role is view.", status=403)
-    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    reason = form.get("reason", "").strip()
-    if len(reason) > _MOST_REASON or "\0" in reason:
-        return await _shown(request, fault=f"The reason may have {_MOST_REASON:,} characters.", status=422, form=form)
-    confirm = form.get("confirm", "").strip()
-    retry = Retry(
-        int(confirm) if confirm.isascii() and confirm.isdigit() and len(confirm) <= 18 else None,
-        "even_if_old" in form,
-        "even_if_held" in form,
-    )
     try:
-        async with request.app[CONTEXT].desk() as conn:
-            actor = f"operator:{viewer.name}"
-            made = await actions.act(conn, task_id, action, actor=actor, reason=reason or None, retry=retry)
+        made = await carried_out(request, task_id, action)
     except UnknownTask:
         return _unknown(request, task_id)
-    except IllegalTransition as illegal:
-        return await _shown(request, fault=str(illegal), status=409, form=form)
+    if isinstance(made, NotDone):
+        return await _shown(request, fault=made.fault, status=made.status, form=made.form)
     return web.Response(status=303, headers={"Location": f"{base_of(request)}/tasks/{made['id']}"})
 
 
@@ -101,7 +88,7 @@ async def _shown(
         here="signals",
         status=status,
         task=row,
-        log=[_step(row, each) for each in rows],
+        log=[step(row, each) for each in rows],
         earlier=earlier,
         took=strip,
         phases=PHASES,
@@ -128,7 +115,7 @@ async def _suggestion(conn: Conn, row: Mapping[str, Any]) -> str | None:
     return letters[0]["suggestion"] if letters else None
 
 
-def _step(task: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def step(task: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the log: its sentences, when it came after the alert, and what can be opened below it."""
     since = (row["created_at"] - (task["received_at"] or task["created_at"])).total_seconds()
     parts = []

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 from eventrouter.domain.denials import plain
-from eventrouter.domain.orders import payload_fault
 from eventrouter.domain.tasks import Status
 
 SUGGESTIONS: Mapping[str, str] = MappingProxyType(
@@ -35,11 +34,10 @@ _OTHERWISE: Mapping[str, str] = MappingProxyType(
     }
 )
 
-CHANGEABLE = ("quantity", "order_type", "limit_price", "stop_price", "stop_loss", "take_profit")
+CHANGEABLE = ("quantity", "symbol", "order_type", "limit_price", "stop_price", "stop_loss", "take_profit")
 """What of an order can be changed when it is sent again as another task."""
 
 SHORTEST_AGE = timedelta(minutes=1)
-_LONGEST_VALUE = 40
 
 
 def suggestion(code: str, status: str) -> str:
@@ -148,22 +146,3 @@ def expires_anew(facts: RetryFacts, retry: Retry) -> datetime | None:
     if not (facts.opening and retry.even_if_old and facts.expires_at is not None and facts.now >= facts.expires_at):
         return facts.expires_at
     return facts.now + max(SHORTEST_AGE, facts.expires_at - facts.received_at)
-
-
-def changed(facts: RetryFacts, changes: Mapping[str, str]) -> tuple[dict[str, Any] | None, str | None]:
-    """The payload with these changes, or None and what is wrong with them. A quantity is then in contracts, whatever sizes else."""
-    if not facts.opening:
-        return None, "Only an entry can be changed: what closes is sized from what is held when it is sent."
-    for name, value in changes.items():
-        if name not in CHANGEABLE:
-            return None, f"{name[:_LONGEST_VALUE]!r} cannot be changed; what can: {', '.join(CHANGEABLE)}."
-        if not 0 < len(value) <= _LONGEST_VALUE:
-            return None, f"{name} must be 1 to {_LONGEST_VALUE} characters."
-    payload = {**_payload(facts), **changes}
-    if "quantity" in changes:
-        payload.pop("quantity_kind", None)
-        payload["quantity_by_hand"] = True
-        if not changes["quantity"].isascii() or not changes["quantity"].isdigit():
-            return None, f"quantity is {changes['quantity']!r}; it must be a whole number of contracts."
-    fault = payload_fault(payload)
-    return (None, fault) if fault else (payload, None)

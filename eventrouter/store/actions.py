@@ -6,10 +6,11 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from eventrouter.domain.dead_letters import Retry, RetryFacts, changed, expires_anew, obstacle, suggestion
+from eventrouter.domain.dead_letters import Retry, RetryFacts, expires_anew, obstacle, suggestion
+from eventrouter.domain.edits import edited
 from eventrouter.domain.resolving import Resolve, resolved, why_not_resolved
 from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import ChangeWrong, IllegalTransition, RetryRefused, UnknownTask
+from eventrouter.errors import IllegalTransition, RetryRefused, UnknownTask
 from eventrouter.store.books import lock_books
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
@@ -95,10 +96,8 @@ async def _retry(conn: Conn, task_id: int, version: int, actor: str, said: str, 
         entry = LogEntry(task_id, facts.version, Status.PENDING, "OPERATOR_RETRY", said, detail=detail, run_in_s=0.0)
         await _append(conn, actor, entry)
         return task_id
-    payload, fault = changed(facts, retry.changes)
-    if payload is None:
-        raise ChangeWrong(str(fault))
-    detail["changes"] = dict(retry.changes)
+    payload, before = edited(facts, retry.changes)
+    detail |= {"changes": dict(retry.changes), "before": before}
     await _append(
         conn, actor, LogEntry(task_id, facts.version, Status.CANCELLED, "OPERATOR_REPLACE", said, detail=detail)
     )

@@ -418,6 +418,15 @@ async def test_a_changed_order_is_another_task(conn: Conn, owner: Owner) -> None
     assert made["client_order_id"] != number
     places = "SELECT count(DISTINCT (place, lane, expires_at)) FROM execution_tasks"
     assert await value(conn, places) == 1
+    row = await (
+        await conn.execute("SELECT actor, message, detail FROM execution_logs WHERE reason = 'OPERATOR_REPLACE'")
+    ).fetchone()
+    assert row is not None
+    assert row[:2] == ("ann", "less")
+    assert (row[2]["changes"], row[2]["before"]) == (
+        changes,
+        {"quantity": "2", "quantity_kind": "risk_percent", "stop_loss": None},
+    )
     (letter,) = await dead_letters(conn, closed=True)
     assert (letter["closed_how"], letter["closed_reason"], letter["task_status"]) == (
         "OPERATOR_REPLACE",
@@ -432,8 +441,10 @@ async def test_a_changed_order_is_another_task(conn: Conn, owner: Owner) -> None
 @pytest.mark.parametrize(
     "changes",
     [
-        {"symbol": "ES"},
+        {"symbol": "ES"},  # of which two are another thing than two MNQ
         {"quantity": "0"},
+        {"quantity": "NaN"},
+        {"account": "b"},
         {"quantity": "1.5"},
         {"quantity": "-1"},
         {"stop_loss": "abc"},

@@ -168,7 +168,7 @@ async def test_a_retry_says_what_stands_in_its_way(site: Site, sql: Sql) -> None
     wrong += [
         {"set": {"quantity": 1}},
         {"set": {"quantity": ""}},
-        {"set": {"symbol": "ES"}},
+        {"set": {"symbol": "<b>"}},
         {"set": {"quantity": "x"}},
     ]
     for body in wrong:

@@ -40,11 +40,17 @@ export async function renew(name) {
   return true;
 }
 
-/** True while somebody types or marks something there, so that it must not be replaced under their hands. */
+function filledIn(field) {
+  if (field.matches("select")) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((each) => each.defaultSelected));
+  return !field.matches("[type=checkbox], [type=radio], [type=hidden]") && field.value !== field.defaultValue;
+}
+
+/** True while somebody types, has filled in, ticks or marks something there, so that it must not be replaced under their hands. */
 export function inUse(name) {
   const place = document.querySelector(`[data-fragment="${name}"]`);
   const field = document.activeElement;
   if (place?.contains(field) && field.matches("input:not([type=checkbox]), select, textarea")) return true;
+  if (place && [...place.querySelectorAll("input, select, textarea")].some(filledIn)) return true;
   const marked = getSelection();
   return Boolean(marked && !marked.isCollapsed && place?.contains(marked.anchorNode)) || Boolean(place?.querySelector("input[type=checkbox]:checked"));
 }

@@ -1,0 +1,44 @@
+"""Tasks that wait for a person, made straight in the database: their log is written in the transaction that enqueues them."""
+
+import json
+from typing import Any
+
+import psycopg
+
+Sql = psycopg.Connection[Any]
+ORDER = {"symbol": "MNQ1!", "direction": "LONG", "quantity": 1}
+WAYS = {
+    "HELD": [("HELD", "OPERATOR_HOLD")],
+    "FAILED": [("SENDING", "INTENT"), ("FAILED", "REJECTED")],
+    "REVIEW": [("SENDING", "INTENT"), ("UNKNOWN", "UNKNOWN_OUTCOME"), ("REVIEW", "NOT_PROVEN")],
+}
+
+
+def made(
+    sql: Sql,
+    status: str,
+    *,
+    trade: str = "T-1",
+    account: str = "alpha",
+    message: str = "of a test",
+    event: str = "ENTRY",
+    **payload: Any,
+) -> int:
+    """A task of this status, before a router can see it on its way there."""
+    with sql.transaction():
+        row = sql.execute(
+            "SELECT enqueue_execution_task(%s, %s, %s, %s)", [trade, event, json.dumps({**ORDER, **payload}), account]
+        ).fetchone()
+        assert row is not None
+        for version, (each, reason) in enumerate(WAYS[status], 1):
+            lease = 30.0 if each == "SENDING" else None
+            values: list[Any] = [row[0], version, each, reason, message, None, None, None, "{}", None, lease]
+            sql.execute(f"SELECT append_log('test', FALSE, {', '.join(['%s'] * 11)})", [[value] for value in values])
+    return int(row[0])
+
+
+def status_of(sql: Sql, task_id: int) -> str:
+    """How a task stands."""
+    row = sql.execute("SELECT status FROM execution_tasks WHERE id = %s", [task_id]).fetchone()
+    assert row is not None
+    return str(row[0])
