@@ -299,6 +299,7 @@ def operator_app(service: Service, base: str = "") -> web.Application:
     app[CONTEXT] = service.context
     app[access.DOOR] = access.Door()
     app[scrape.READING] = scrape.Reading()
+    app.on_cleanup.append(app[scrape.READING].stop)
     app.on_response_prepare.append(headers.harden)
     app.add_routes([*api.routes, *controls.routes, *feed.routes])
     app.router.add_get("/api", api.index)
