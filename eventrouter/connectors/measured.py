@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from eventrouter.connectors.base import Capabilities, Connector
 from eventrouter.domain.broker import BrokerAccount, BrokerEvent, BrokerOrder, Change, Contract, Fill, Position, Price
-from eventrouter.domain.orders import Accepted, LookUp, NotSent, Order, Outcome, Rejected, Unknown
+from eventrouter.domain.orders import Absent, Accepted, LookUp, NotSent, Order, Outcome, Rejected, Unknown
 from eventrouter.errors import BrokerRefused, BrokerUnavailable
 from eventrouter.metrics import Metrics
 
 T = TypeVar("T")
-_WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Unknown: "unknown"}
+_WORDS = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Unknown: "unknown", Absent: "absent"}
 
 
 class Measured:

@@ -131,7 +131,7 @@ class Metrics:
     def _add_brokers(self) -> None:
         self.broker_calls = self._counter(
             "broker_calls_total",
-            "Number of calls to brokers, by how they ended: ok, accepted, rejected, not_sent, unknown, refused, unavailable,"
+            "Number of calls to brokers, by how they ended: ok, accepted, rejected, absent (a look-up), not_sent, unknown, refused, unavailable,"
             " no_answer (given up waiting), error.",
             "connector",
             "operation",

@@ -156,6 +156,6 @@ def faults(text: str, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> list[
         if strange := labels - set(has) - _FROM_PROMETHEUS:
             found.append(f"{name} has no label {', '.join(sorted(strange))}")
         told_apart |= set(has)
-    if strange := expression.grouped - told_apart:
-        found.append(f"grouped by {', '.join(sorted(strange))}, which none of its metrics has")
+    if unknown := expression.grouped - told_apart:
+        found.append(f"grouped by {', '.join(sorted(unknown))}, which none of its metrics has")
     return found

@@ -47,6 +47,8 @@ async def test_a_listener_that_hears_nothing_finds_out(
     first = proxy.connections[0]
     setattr(first, fault, True)
     await reaches(db, await enqueue(db, "meanwhile"), Status.SUCCESS)
+    polled = router.metrics.claimed_tasks.labels("poll")._value.get()
+    assert polled == 1  # so that a lost notification shows in /metrics
     await until_async(lambda: _made_again(router), what="another connection")
     await router.listener.wait_healthy()
     assert first.swallowed
