@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -61,10 +61,10 @@ class Ends:
 async def test_a_call_is_passed_on_and_counted(operation: str, outcome: str) -> None:
     """The same question inside and the same answer outside, once, and one count of each kind."""
     metrics, bare, inner = Metrics(), Ends(ENDS[outcome]), Ends(ENDS[outcome])
-    wrapped: Any = Measured("x", inner, metrics)  # type: ignore[arg-type]
+    wrapped = Measured("x", cast("Connector", inner), metrics)
     for each in (bare, wrapped):
-        (answer,) = await asyncio.gather(CALLS[operation](each), return_exceptions=True)
-        assert answer is ENDS[outcome] or type(answer) is type(ENDS[outcome])
+        answers: list[Any] = await asyncio.gather(CALLS[operation](each), return_exceptions=True)
+        assert answers[0] is ENDS[outcome] or type(answers[0]) is type(ENDS[outcome])
     assert inner.asked == bare.asked
     text = metrics.render().decode()
     assert f'eventrouter_broker_calls_total{{connector="x",operation="{operation}",outcome="{outcome}"}} 1.0' in text
