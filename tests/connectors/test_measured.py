@@ -63,7 +63,7 @@ async def test_a_call_is_passed_on_and_counted(operation: str, outcome: str) -> 
     metrics, bare, inner = Metrics(), Ends(ENDS[outcome]), Ends(ENDS[outcome])
     wrapped = Measured("x", cast("Connector", inner), metrics)
     for each in (bare, wrapped):
-        answers: list[Any] = await asyncio.gather(CALLS[operation](each), return_exceptions=True)
+        answers = await asyncio.gather(CALLS[operation](each), return_exceptions=True)
         assert answers[0] is ENDS[outcome] or type(answers[0]) is type(ENDS[outcome])
     assert inner.asked == bare.asked
     text = metrics.render().decode()

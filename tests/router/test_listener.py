@@ -58,7 +58,7 @@ async def test_a_listener_that_hears_nothing_finds_out(
 
 
 async def _polled(router: ExecutionRouter) -> bool:
-    return router.metrics.claimed_tasks.labels("poll")._value.get() == 1
+    return bool(router.metrics.claimed_tasks.labels("poll")._value.get() == 1)
 
 
 async def _made_again(router: ExecutionRouter) -> bool:
