@@ -821,6 +821,21 @@ CREATE FUNCTION public.is_in_doubt(p_task_id bigint) RETURNS boolean
                      ORDER BY e.seq DESC LIMIT 1), FALSE)
 $$;
 
+CREATE FUNCTION public.is_superseded(p_task_id bigint, p_client_order_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+    RETURN p_client_order_id IS NOT NULL
+        AND EXISTS (SELECT FROM execution_tasks t
+                    JOIN execution_logs l ON l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+                                         AND l.detail ->> 'client_order_id' = t.client_order_id
+                    WHERE t.id = p_task_id AND t.client_order_id <> p_client_order_id COLLATE "C");
+END
+$$;
+
 CREATE FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1890,7 +1905,8 @@ BEGIN
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
                 'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer,
                 'asker', q.asker, 'times', q.times, 'said', a.said, 'was', q.was,
-                'late', b.role = 'entry' AND is_closed_before(t.id),
+                'late', b.role = 'entry' AND is_closed_before(t.id)
+                        OR b.role IN ('entry', 'exit') AND is_superseded(t.id, b.client_order_id),
                 'by_status', (SELECT y.status FROM execution_tasks y WHERE y.id = q.asked_by))
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b
@@ -2813,6 +2829,9 @@ GRANT ALL ON FUNCTION public.is_closed_before(p_task_id bigint) TO eventrouter_a
 
 REVOKE ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.is_in_doubt(p_task_id bigint) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.is_superseded(p_task_id bigint, p_client_order_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_superseded(p_task_id bigint, p_client_order_id text) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.lane_of(p_account text, p_symbol text, p_trade_id text) FROM PUBLIC;
 

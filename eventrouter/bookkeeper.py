@@ -38,6 +38,7 @@ from eventrouter.store.fills import (
     settle_accounts,
 )
 from eventrouter.store.resync import Compared
+from eventrouter.store.turned_up import adopt_shown
 from eventrouter.transitions import tell
 
 _log = get_logger("eventrouter.bookkeeper")
@@ -311,11 +312,14 @@ class Bookkeeper:
     ) -> tuple[list[Moved], Recording]:
         """Notes orders, records fills, ends tasks, and enqueues the exits that follow."""
         moved = await note_orders(conn, self._actor, orders)
+        adopted = await adopt_shown(conn, self._actor, orders)
+        moved += adopted
         recording = await record_broker_fills(
             conn, self._actor, fills, foreign={(fill.account, fill.id) for fill in fills if fill.id in strays}
         )
-        filled = sorted({part.task_id for part in recording.parts if part.task_id is not None})
-        moved += await settle(conn, self._actor, filled)
+        touched = {part.task_id for part in recording.parts if part.task_id is not None}
+        touched |= {each.entry.task_id for each in adopted}
+        moved += await settle(conn, self._actor, sorted(touched))
         recording.exits += await protect(conn, {o.account for o in orders} | {f.account for f in fills})
         return moved, recording
 

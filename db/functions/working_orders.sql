@@ -5,7 +5,7 @@
 --   asked_at  when; first_at: when the same was asked first by the same task
 --   asker     the router that asked; times: how often the same task has asked the same
 --   by_status  the status of the task that asked; was: what might fill before, where it was made smaller
---   late      whether it is an entry whose trade was closed after it came
+--   late      whether it is an entry whose trade was closed after it came, or of before a retry that was sent
 --   answer    what the broker answered to that, null while it has not; said: in its words
 CREATE OR REPLACE FUNCTION working_orders(p_trade_id TEXT, p_account TEXT, p_mode TEXT, p_task_id BIGINT) RETURNS JSONB
 LANGUAGE plpgsql STABLE
@@ -19,7 +19,8 @@ BEGIN
                 'side', b.side, 'quantity', b.quantity::TEXT, 'filled', b.filled::TEXT, 'limit_price', b.limit_price::TEXT,
                 'stop_price', b.stop_price::TEXT, 'asked', q.asked, 'asked_by', q.asked_by, 'asked_at', q.asked_at, 'first_at', q.first_at, 'answer', a.answer,
                 'asker', q.asker, 'times', q.times, 'said', a.said, 'was', q.was,
-                'late', b.role = 'entry' AND is_closed_before(t.id),
+                'late', b.role = 'entry' AND is_closed_before(t.id)
+                        OR b.role IN ('entry', 'exit') AND is_superseded(t.id, b.client_order_id),
                 'by_status', (SELECT y.status FROM execution_tasks y WHERE y.id = q.asked_by))
                 ORDER BY t.id, b.order_id), '[]')
             FROM broker_orders b

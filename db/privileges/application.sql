@@ -7,7 +7,7 @@ REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens
     FROM eventrouter_app;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
-    trade_doubts, working_orders, order_is_shown, leaving, is_in_doubt, is_closed_before,
+    trade_doubts, working_orders, order_is_shown, leaving, is_in_doubt, is_closed_before, is_superseded,
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold, execution_logs_chain, account_log_chain, controls_chain, seals_guard, seal_history,
     strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,
@@ -34,7 +34,7 @@ GRANT EXECUTE ON FUNCTION
     enqueue_execution_task, prepare_signals, ingest_signals, route_task, lock_unrouted_tasks, add_strategy_token,
     revoke_strategy_tokens, purge_alert_windows, publish_settings, lock_books, append_account_log, record_fills,
     note_broker_orders, note_prices, enqueue_protection, working_orders, order_is_shown, strategy_of, set_control,
-    trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, is_in_doubt, is_closed_before, dead_letter_evidence, enqueue_retry,
+    trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, is_in_doubt, is_closed_before, is_superseded, dead_letter_evidence, enqueue_retry,
     note_connections, forget_connections, connection_of, flattening_at,
     note_notifications, claim_notifications, settle_notifications,
     add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session, open_transactions,

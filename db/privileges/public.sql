@@ -6,7 +6,7 @@ REVOKE ALL ON automated_signals, alert_windows, strategy_trades, strategy_tokens
     FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     product_of, draw_client_order_id, account_key, account_mode, lane_of, active_lanes, trade_facts, trade_stands,
-    trade_doubts, working_orders, order_is_shown, leaving, is_in_doubt, is_closed_before,
+    trade_doubts, working_orders, order_is_shown, leaving, is_in_doubt, is_closed_before, is_superseded,
     execution_tasks_seed, execution_tasks_born, execution_tasks_notify, execution_tasks_guard, execution_tasks_prove,
     execution_logs_guard, execution_logs_fold, execution_logs_chain, account_log_chain, controls_chain, seals_guard, seal_history,
     strategy_of, set_control, controls_guard, trades_to_flatten, enqueue_flattening,

@@ -73,6 +73,29 @@ CROSS JOIN LATERAL (
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 ORDER BY t.id;
 
+-- name: turned_up
+-- Which of these orders are of tasks that are not known to have them: that wait, are looked up or in REVIEW, or that were sent again
+-- since under another id (`superseded`). With the intent under the order's id, when that was sent first, and what the log tells already.
+SELECT b.order_id, t.trade_id, COALESCE(s.received_at, t.created_at), t.id, t.version, t.status, t.event_type, t.account,
+       i.detail, i.first_at, x.superseded,
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason IN ('EARLIER_ORDER', 'NOT_OURS')
+                 AND l.detail ->> 'order_id' = b.order_id),
+       EXISTS (SELECT FROM execution_logs l WHERE l.task_id = t.id AND l.reason = 'EARLIER_ORDER'
+                 AND l.detail ->> 'order_id' = b.order_id AND l.detail ->> 'filled' <> '0')
+FROM unnest(:accounts::TEXT[], :order_ids::TEXT[]) AS g (account, order_id)
+JOIN broker_orders b ON b.account = g.account COLLATE "C" AND b.order_id = g.order_id COLLATE "C" AND b.role IN ('entry', 'exit')
+JOIN execution_tasks t ON t.id = b.task_id AND t.mode = 'live'
+LEFT JOIN automated_signals s ON s.id = t.signal_id
+CROSS JOIN LATERAL (SELECT is_superseded(t.id, b.client_order_id) AS superseded) x
+CROSS JOIN LATERAL (
+    SELECT l.detail, first_value(l.created_at) OVER (ORDER BY l.seq) AS first_at FROM execution_logs l
+    WHERE l.task_id = t.id AND l.status = 'SENDING' AND l.prev_status = 'PENDING'
+      AND COALESCE(l.detail ->> 'client_order_id', t.client_order_id) = b.client_order_id
+    ORDER BY l.seq DESC LIMIT 1
+) i
+WHERE t.status IN ('PENDING', 'UNKNOWN', 'REVIEW') OR x.superseded
+ORDER BY t.id, b.placed_at, b.order_id;
+
 -- name: accepted_tasks
 SELECT id FROM execution_tasks WHERE status = 'ACCEPTED' AND account = ANY (:accounts) AND mode = 'live' ORDER BY id;
 
@@ -152,12 +175,13 @@ WHERE pg_try_advisory_xact_lock(hashtextextended(w.lane, 'execution_tasks'::REGC
 ORDER BY w.id;
 
 -- name: trades_with_brackets
--- And those of which an entry works whose task is over without it, or that turned up after its trade was closed.
+-- And those of which an entry works whose task is over without it, that turned up after its trade was closed, or of before a retry.
 SELECT DISTINCT b.trade_id FROM broker_orders b
 WHERE b.account = :account AND b.mode = 'live' AND b.state IN ('WORKING', 'UNCLEAR') AND b.trade_id IS NOT NULL
   AND (b.role IN ('stop', 'target')
        OR b.role = 'entry' AND EXISTS (SELECT FROM execution_tasks t
-                                       WHERE t.id = b.task_id AND (t.status IN ('CANCELLED', 'DENIED', 'EXPIRED', 'FAILED') OR is_closed_before(t.id))))
+                                       WHERE t.id = b.task_id AND (t.status IN ('CANCELLED', 'DENIED', 'EXPIRED', 'FAILED') OR is_closed_before(t.id)))
+       OR b.role IN ('entry', 'exit') AND is_superseded(b.task_id, b.client_order_id))
 ORDER BY b.trade_id;
 
 -- name: resync_from^

@@ -22,13 +22,17 @@ LIMIT :limit;
 SELECT id, action, actor, reason, created_at FROM controls WHERE scope = :scope ORDER BY id DESC LIMIT :limit;
 
 -- name: known_accounts
-SELECT name FROM settings WHERE kind = 'account'
+-- Those that are configured somewhere, or have something open or held; with :halted also those that were ever halted by name.
+SELECT name FROM (
+    SELECT DISTINCT ON (name) name, withdrawn FROM settings WHERE kind = 'account' ORDER BY name, version DESC
+) latest
+WHERE NOT withdrawn
 UNION
 SELECT account FROM execution_tasks WHERE status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW') AND lane IS NOT NULL AND account IS NOT NULL
 UNION
 SELECT account FROM holdings WHERE quantity <> 0
 UNION
-SELECT substr(scope, 9) FROM controls WHERE scope LIKE 'account:%%'
+SELECT substr(scope, 9) FROM controls WHERE :halted AND scope LIKE 'account:%%'
 ORDER BY 1;
 
 -- name: known_strategies
@@ -46,6 +50,12 @@ UNION
 SELECT strategy FROM strategy_tokens
 UNION
 SELECT substr(scope, 10) FROM controls WHERE scope LIKE 'strategy:%%'
+ORDER BY 1;
+
+-- name: without_router
+-- Those of these accounts of which no router has said anything within the last minute.
+SELECT a.name FROM unnest(:accounts::TEXT[]) AS a (name)
+WHERE NOT EXISTS (SELECT FROM connection_of(a.name) k WHERE k.fresh)
 ORDER BY 1;
 
 -- name: accounts_to_flatten

@@ -30,6 +30,13 @@ SELECT t.version, t.status, t.event_type, t.opening, t.trade_id, t.account, t.mo
         FROM broker_orders o
         WHERE o.trade_id = t.trade_id AND o.account = t.account AND o.task_id = t.id AND o.role IN ('entry', 'exit')
           AND o.state IN ('WORKING', 'UNCLEAR')) AS working,
+       (SELECT COALESCE(jsonb_agg(jsonb_build_array(o.order_id, o.side, o.quantity::TEXT, o.filled::TEXT, o.contract, o.state)
+                                  ORDER BY o.placed_at, o.order_id), '[]')
+        FROM broker_orders o
+        WHERE o.trade_id = t.trade_id AND o.account = t.account AND o.task_id = t.id AND o.role IN ('entry', 'exit')) AS orders,
+       (SELECT l.created_at FROM execution_logs l
+        WHERE t.status = 'ACCEPTED' AND l.task_id = t.id AND l.status = 'ACCEPTED' AND l.prev_status <> 'ACCEPTED'
+        ORDER BY l.seq DESC LIMIT 1) AS accepted_at,
        (SELECT COALESCE(jsonb_object_agg(h.contract, h.quantity::TEXT), '{}') FROM holdings h
         WHERE h.account = t.account AND h.mode = t.mode AND h.trade_id = t.trade_id AND h.quantity <> 0) AS held,
        (SELECT CASE WHEN b.state ->> 'out_of_sync' IS NOT NULL THEN (

@@ -16,7 +16,7 @@ news AS MATERIALIZED (
     FROM s
     JOIN execution_logs l ON l.xid >= pg_snapshot_xmin(:prev::PG_SNAPSHOT) AND l.xid < pg_snapshot_xmax(s.snapshot)
     WHERE NOT pg_visible_in_snapshot(l.xid, :prev::PG_SNAPSHOT)
-      AND (l.status IN ('FAILED', 'REVIEW') AND l.status <> COALESCE(l.prev_status, '') OR l.reason = 'LATE_FILL' OR l.seq = 1)
+      AND (l.status IN ('FAILED', 'REVIEW') AND l.status <> COALESCE(l.prev_status, '') OR l.reason IN ('LATE_FILL', 'EARLIER_ORDER') OR l.seq = 1)
 )
 SELECT s.snapshot::TEXT, clock_timestamp(), e.*
 FROM s

@@ -16,6 +16,7 @@ from eventrouter.cli import (
     look,
     metrics,
     notifications,
+    openapi,
     plans,
     service,
     simulator,
@@ -97,6 +98,7 @@ scripts.command("add")(users.apikey_add)
 scripts.command("list")(users.apikey_list)
 scripts.command("remove")(users.apikey_remove)
 app.command()(simulator.simulator)
+app.command()(openapi.openapi)
 
 
 @app.callback()

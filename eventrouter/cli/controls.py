@@ -83,7 +83,8 @@ def flatten(
 
     For an account everything that it has there is closed, placed by hand too; for a strategy the trades of its own signals
     are, by an exit each. In a dry run the simulated holdings are closed the same way. What opens is denied until `resume`.
-    Ends with status 1 when something is not flat within --wait seconds; the routers go on trying all the same.
+    Ends with status 1 when something is not flat within --wait seconds. A router goes on trying all the same; where none runs
+    it says so, and one that starts later takes the flattening up.
     """
     loaded = configured(config)
     flat = True
@@ -91,18 +92,21 @@ def flatten(
     async def close_all() -> None:
         nonlocal flat
         async with connected(loaded) as conn:
-            known = await _known(conn, scope, loaded)
+            known = await _known(conn, scope, "flatten", loaded)
             if not yes:
                 _ask(known)
             control = await controls.set_control(conn, known, "flatten", actor_name(), reason)
             if not as_json:
                 _print_control(control)
+                _print_alone(await controls.without_router(conn, await _accounts_of(conn, control, loaded)))
             found = await _proof(conn, control, loaded, wait)
+            waiting = [each["account"] for each in found if each["state"] != "FLAT"]
+            alone = await controls.without_router(conn, waiting)
         flat = all(each["state"] == "FLAT" for each in found) or wait == 0
         if as_json:
-            show_json({**asdict(control), "flat": flat and wait > 0, "accounts": found})
+            show_json({**asdict(control), "flat": flat and wait > 0, "accounts": found, "without_router": alone})
         elif wait > 0:
-            _print_proof(found, wait)
+            _print_proof(found, wait, alone)
 
     run_async(close_all)
     if not flat:
@@ -112,13 +116,18 @@ def flatten(
 def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json: bool) -> None:
     async def change() -> None:
         async with connected(loaded) as conn:
-            known = await _known(conn, scope, loaded)
+            known = await _known(conn, scope, action, loaded)
+            stood = {row["scope"]: row["action"] for row in await controls.standings(conn)}.get(known, "resume")
             control = await controls.set_control(conn, known, action, actor_name(), reason)
             others = [row for row in await controls.standings(conn) if row["action"] != "resume"]
+        nothing = action == stood == "resume"
         if as_json:
-            show_json({**asdict(control), "standing": others})
+            show_json({**asdict(control), "standing": others, "ended": stood if action == "resume" != stood else None})
             return
-        _print_control(control, others)
+        if nothing:
+            typer.echo(f"Nothing was halted for {_what(known)}, so nothing is resumed.")
+        else:
+            _print_control(control, others)
         for row in others if action == "resume" else ():
             said = f": {row['reason']}" if row["reason"] else ""
             typer.echo(
@@ -128,18 +137,26 @@ def _set(action: str, scope: str, reason: str | None, loaded: Config, *, as_json
     run_async(change)
 
 
-async def _known(conn: Conn, scope: str, loaded: Config) -> str:
+async def _known(conn: Conn, scope: str, action: str, loaded: Config) -> str:
     accounts = [each.name for each in loaded.accounts]
     return await controls.known_scope(
-        conn, scope, accounts=accounts, strategies=[each.name for each in loaded.strategies]
+        conn, scope, action, accounts=accounts, strategies=[each.name for each in loaded.strategies]
     )
+
+
+async def _accounts_of(conn: Conn, control: Control, loaded: Config) -> list[str]:
+    names = [each.name for each in loaded.accounts]
+    return [each["account"] for each in await controls.flattening(conn, control.id, control.scope, names)]
+
+
+def _what(scope: str) -> str:
+    return "all accounts" if scope == ALL else scope
 
 
 def _ask(scope: str) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("flatten closes positions: pass --yes where nobody can be asked.")
-    what = "all accounts" if scope == ALL else scope
-    typer.confirm(f"Cancel every working order and close every position of {what}?", abort=True)
+    typer.confirm(f"Cancel every working order and close every position of {_what(scope)}?", abort=True)
 
 
 async def _proof(conn: Conn, control: Control, loaded: Config, wait_s: float) -> list[dict[str, Any]]:
@@ -161,9 +178,8 @@ def _but(control: Control, others: Sequence[dict[str, Any]]) -> str:
 
 
 def _print_control(control: Control, others: Sequence[dict[str, Any]] = ()) -> None:
-    what = "all accounts" if control.scope == ALL else control.scope
     typer.echo(
-        f"{_VERBS[control.action]}: {what}, by {control.actor} at {_at(control.created_at)}.{_but(control, others)}"
+        f"{_VERBS[control.action]}: {_what(control.scope)}, by {control.actor} at {_at(control.created_at)}.{_but(control, others)}"
     )
     typer.echo(_EFFECTS[control.action])
     _print_tasks("In flight, their outcome is not known yet", control.in_flight)
@@ -182,7 +198,16 @@ def _print_tasks(title: str, tasks: Sequence[dict[str, Any]]) -> None:
         typer.echo(f"  task {each['task_id']:<6} {' '.join(words)}  since {_at(each['since'])}")
 
 
-def _print_proof(found: Sequence[dict[str, Any]], wait_s: float) -> None:
+def _print_alone(accounts: Sequence[str]) -> None:
+    """Says of which accounts no router has been heard, so that nobody waits for what cannot come."""
+    if accounts:
+        typer.echo(
+            f"No router has been heard of {', '.join(accounts)} within the last minute: nothing is closed until one runs."
+            " Start it (eventrouter run), and it takes this flattening up; or close at the broker."
+        )
+
+
+def _print_proof(found: Sequence[dict[str, Any]], wait_s: float, alone: Sequence[str]) -> None:
     for each in found:
         state = {"FLAT": "flat", "NOT_FLAT": "NOT FLAT", "UNDER_WAY": "NOT FLAT yet", "WAITING": "NOT FLAT yet"}
         when = f" at {_at(each['flat_at'])}" if each["flat_at"] else ""
@@ -202,10 +227,11 @@ def _print_proof(found: Sequence[dict[str, Any]], wait_s: float) -> None:
             typer.echo(f"  it is verified again once the outcome of task {numbers} is known")
     if not found:
         typer.echo("No account is configured or known, so there is nothing to flatten.")
-    if any(each["state"] != "FLAT" for each in found):
-        typer.echo(
-            f"Not everything is flat after {wait_s:g} s. The routers go on trying; see it with the same command again."
-        )
+    if waiting := [each["account"] for each in found if each["state"] != "FLAT"]:
+        typer.echo(f"Not everything is flat after {wait_s:g} s.")
+        _print_alone(alone)
+        if trying := [name for name in waiting if name not in alone]:
+            typer.echo(f"The router of {', '.join(trying)} goes on trying; see it with the same command again.")
 
 
 def _at(moment: Any) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from eventrouter.cli.look import ReasonOption, TaskArgument, acted, cell, table, user
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.domain.dead_letters import CHANGEABLE, Retry
+from eventrouter.domain.resolving import Resolve
 from eventrouter.errors import ChangeWrong, EventrouterError, RetryRefused
 from eventrouter.store import actions, reports
 
@@ -91,10 +93,32 @@ def discard(
 
 
 def resolve(
-    task: TaskArgument, *, reason: ReasonOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    task: TaskArgument,
+    *,
+    reason: ReasonOption = None,
+    not_executed: Annotated[
+        bool, typer.Option("--not-executed", help="Of an ACCEPTED task: the broker executed nothing of it.")
+    ] = False,
+    confirm: Annotated[
+        int | None,
+        typer.Option(metavar="TASK", help="The task's id once more: needed in ACCEPTED, asked for at a terminal."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Say that a FAILED or REVIEW task is done: somebody looked at the broker, or did it there by hand."""
-    acted("resolve", task, reason, config, as_json=as_json)
+    """Say that a FAILED or REVIEW task is done: somebody looked at the broker, or did it there by hand.
+
+    Also an ACCEPTED one whose order works no more and whose fills never came, a minute after its acceptance at the earliest.
+    """
+    asked = Resolve(confirm, executed=not not_executed)
+    try:
+        acted("resolve", task, reason, config, as_json=as_json, resolve=asked)
+    except RetryRefused as refused:
+        if refused.code != "NOT_CONFIRMED" or confirm is not None or not sys.stdin.isatty():
+            raise
+        typer.echo(str(refused), err=True)
+        asked = replace(asked, confirm=typer.prompt("The task's id, to end it so", type=int, err=True))
+        acted("resolve", task, reason, config, as_json=as_json, resolve=asked)
 
 
 def _retry(task: int, reason: str | None, config: Path | None, asked: Retry, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from eventrouter.cli.log_text import log_lines
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
+from eventrouter.domain.resolving import Resolve
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store import actions, reports
@@ -105,13 +106,15 @@ def columns() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def acted(action: str, task: int, reason: str | None, config: Any, *, as_json: bool) -> None:
+def acted(
+    action: str, task: int, reason: str | None, config: Any, *, as_json: bool, resolve: Resolve | None = None
+) -> None:
     """Carries an operator's action out, and says how the task stands then."""
     loaded = configured(config)
 
     async def change() -> None:
         async with connected(loaded) as conn:
-            row = await actions.act(conn, task, action, actor=user(), reason=reason)
+            row = await actions.act(conn, task, action, actor=user(), reason=reason, resolve=resolve or Resolve())
         if as_json:
             show_json(row)
         else:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from eventrouter.desk import access, now, signals, tasks
+from eventrouter.desk import access, controls, explain, now, signals, tasks
 from eventrouter.desk.access import as_page
 from eventrouter.desk.render import static
 from eventrouter.web.viewer import BASE
@@ -14,4 +14,5 @@ def add_desk(app: web.Application, base: str = "") -> None:
     """Adds the desk's pages and files to the operator's application, which is mounted at `base`."""
     app[BASE] = base
     app.router.add_get("/static/{name}", static)
-    app.add_routes([*access.routes, *now.routes, *signals.routes, *tasks.routes])
+    pages = (access, controls, explain, now, signals, tasks)
+    app.add_routes([route for each in pages for route in each.routes])

@@ -112,9 +112,12 @@ def _remaining(orders: Sequence[WorkingOrder]) -> Decimal:
 
 
 def unwanted(trade: TradeFacts) -> list[Wish]:
-    """Entries that turned up late and work: their tasks are over, or their trade was closed. Withdrawn, whatever is held."""
-    entries = [order for order in trade.working if order.role == "entry"]
-    return [(order, ZERO) for order in entries if order.late or Status(order.status) in _OVER]
+    """Orders that turned up late and work: withdrawn, whatever is held.
+
+    Entries whose tasks are over or whose trade was closed, and what was sent before a retry that was sent too.
+    """
+    over = [order for order in trade.working if order.role == "entry" and Status(order.status) in _OVER]
+    return [(order, ZERO) for order in trade.working if order.late or order in over]
 
 
 def leftovers(trade: TradeFacts) -> list[Wish]:

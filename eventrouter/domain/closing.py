@@ -30,7 +30,7 @@ from eventrouter.domain.orders import Order, order_from_payload
 from eventrouter.domain.signals import QuantityKind
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.domain.trade_facts import Held, TradeFacts, WorkingOrder
-from eventrouter.domain.verdicts import RECHECK_EXIT_S, ended, in_doubt, no_entry, refuse, wait
+from eventrouter.domain.verdicts import RECHECK_EXIT_S, in_doubt, nothing, refuse, unproven, wait
 
 if TYPE_CHECKING:
     from eventrouter.domain.decide import DueTask
@@ -92,7 +92,7 @@ def _exit(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Closi
     if waits := _unsure(task, now) or _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
-        return Closing(_unproven(task) or _nothing(task, "NOTHING_TO_CLOSE"))
+        return Closing(unproven(task) or nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
         return _send(task, _unfilled_order(task, "CLOSE"), lease_s)
     held = _largest(trade)
@@ -108,7 +108,7 @@ def _reduce(task: "DueTask", now: datetime, lease_s: float, asker: Asker) -> Clo
     if waits := _disputed(task, now):
         return Closing(waits)
     if not trade.is_open:
-        return Closing(_nothing(task, "NOTHING_TO_CLOSE"))
+        return Closing(nothing(task, "NOTHING_TO_CLOSE"))
     if not trade.filled:
         return _send(task, _unfilled_order(task, "REDUCE"), lease_s)
     held = _largest(trade)
@@ -229,7 +229,7 @@ def _move_stop(task: "DueTask", now: datetime, lease_s: float) -> Closing:
     if waits := _undecided(task, now) or _waits_for_entry(task, now):
         return Closing(waits)
     if not trade.is_open:
-        return Closing(_nothing(task, "NOTHING_OPEN"))
+        return Closing(nothing(task, "NOTHING_OPEN"))
     if task.mode != "live":
         return _send(task, _as_told(task, "MOVE_STOP"), lease_s)
     if not _of_role(trade, "stop") and (waits := _unsure(task, now)):
@@ -374,30 +374,6 @@ def _wanted(change: Change | None) -> dict[str, str] | None:
         return None
     prices = {"stop_price": change.stop_price, "limit_price": change.limit_price}
     return {name: plain(price) for name, price in prices.items() if price is not None}
-
-
-def _unproven(task: "DueTask") -> LogEntry | None:
-    """Ends an exit that finds nothing while an entry of its trade may be at the broker after all; None where none may."""
-    trade = task.trade
-    if task.mode != "live" or (trade.unknown is None and not trade.in_doubt):
-        return None
-    entry = trade.unknown[0] if trade.unknown is not None else min(trade.in_doubt)
-    message = (
-        f"Nothing of the trade is held, and whether the broker has the entry of task {entry} is not known. Look at the broker:"
-        " if it works there it is withdrawn as soon as it shows, and if it fills it is closed at once."
-    )
-    return refuse(task, Status.DENIED, "ENTRY_UNPROVEN", message)
-
-
-def _nothing(task: "DueTask", reason: str) -> LogEntry:
-    trade = task.trade
-    if trade.filled:
-        why = ended(trade)
-    elif trade.closed is not None:
-        why = f"The trade was closed by task {trade.closed[0]} already"
-    else:
-        why = no_entry(task)
-    return refuse(task, Status.DENIED, reason, f"{why}.")
 
 
 def _overtaken(task: "DueTask", entries: Sequence[tuple[int, int]]) -> tuple[LogEntry, ...]:

@@ -65,7 +65,8 @@ class RetryFacts:
     """A dead task and what the books say. Quantities are texts; `differences`: [contract, the broker's, ours], signed.
 
     `filled`: contract → what its own orders executed; `working`: [order id, side, left, contract]; `held`: contract → what its
-    trade holds, above zero long.
+    trade holds, above zero long; `orders`: [order id, side, quantity, filled, contract, state] of all that it ever had;
+    `accepted_at`: since when it is ACCEPTED, where it is.
     """
 
     version: int
@@ -85,6 +86,8 @@ class RetryFacts:
     working: Sequence[Sequence[str]]
     held: Mapping[str, str]
     differences: Sequence[Sequence[str]] | None
+    orders: Sequence[Sequence[str]] = ()
+    accepted_at: datetime | None = None
 
 
 def obstacle(task_id: int, facts: RetryFacts, retry: Retry) -> tuple[str, str] | None:

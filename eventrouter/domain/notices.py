@@ -121,6 +121,8 @@ def _of_task(event: Event) -> Notice:
 def _task_words(event: Event) -> tuple[Kind, Severity, str, str]:
     if event.code == "LATE_FILL":
         return Kind.LATE_FILL, Severity.CRITICAL, "Late fill", "Look at the broker's position now."
+    if event.code == "EARLIER_ORDER":
+        return Kind.LATE_FILL, Severity.CRITICAL, "Two orders of one task", f"See eventrouter logs {event.task_id}."
     if event.what == "REVIEW":
         advice = f"Look at the broker, then retry or discard it: eventrouter logs {event.task_id}."
         return Kind.REVIEW, Severity.CRITICAL, "REVIEW", advice

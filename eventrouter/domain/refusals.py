@@ -204,6 +204,8 @@ SENT: Mapping[str, str] = MappingProxyType(
         "LATE_ACCEPTANCE": "The broker's yes came after the task had moved on, and counts.",
         "LATE_ANSWER": "Another answer came after the task had moved on, and is kept as evidence.",
         "OPERATOR_RESOLVE": "SUCCESS: a person found that it is done.",
+        "EARLIER_ORDER": "An order of before a retry turned up beside the one sent after it: what works of it is withdrawn; where it filled "
+        "the account is out of sync.",
         "LATE_FILL": "The order of a task that had ended filled: the account is out of sync; look at the broker.",
     }
 )

@@ -90,10 +90,10 @@ ACTIONS: Mapping[str, Mapping[Status, Status]] = {
     "refuse": {_S.HELD: _S.CANCELLED},
     "retry": {_S.REVIEW: _S.PENDING, _S.FAILED: _S.PENDING},
     "discard": {_S.PENDING: _S.CANCELLED, _S.HELD: _S.CANCELLED, _S.REVIEW: _S.CANCELLED, _S.FAILED: _S.CANCELLED},
-    "resolve": {_S.REVIEW: _S.SUCCESS, _S.FAILED: _S.SUCCESS},
+    "resolve": {_S.REVIEW: _S.SUCCESS, _S.FAILED: _S.SUCCESS, _S.ACCEPTED: _S.SUCCESS},
     "hold": {_S.PENDING: _S.HELD},
 }
-"""What an operator may do: action → status it starts from → status it leads to."""
+"""What an operator may do: action → status it starts from → status it leads to. From ACCEPTED with conditions: resolving.py."""
 
 
 def after_action(action: str, status: Status) -> Status:

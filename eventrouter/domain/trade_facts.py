@@ -48,7 +48,7 @@ class WorkingOrder:
     `version` and `status` are its task's. `asked` is the size that was asked of it last, zero to withdraw it, None: nothing
     was; `asked_by` the task that asked; `answer` is what came of that: accepted, gone, rejected, unknown or not_sent, None: nothing yet; `said` is that in the broker's words.
     `asker` is the router that asked, `times` how often the same task asked the same; `asked_by_status` that task's, and `was` what might
-    fill before, where it was made smaller. `late`: an entry whose trade was closed after it came.
+    fill before, where it was made smaller. `late`: an entry whose trade was closed after it came, or an order of before a retry that was sent.
     """
 
     task_id: int

@@ -44,6 +44,31 @@ def way_cleared(task_id: int, version: int) -> LogEntry:
     return LogEntry(task_id, version, Status.PENDING, "WAY_CLEARED", message, run_in_s=0.0)
 
 
+def unproven(task: "DueTask") -> LogEntry | None:
+    """Ends an exit that finds nothing while an entry of its trade may be at the broker after all; None where none may."""
+    trade = task.trade
+    if task.mode != "live" or (trade.unknown is None and not trade.in_doubt):
+        return None
+    entry = trade.unknown[0] if trade.unknown is not None else min(trade.in_doubt)
+    message = (
+        f"Nothing of the trade is held, and whether the broker has the entry of task {entry} is not known. Look at the broker:"
+        " if it works there it is withdrawn as soon as it shows, and if it fills it is closed at once."
+    )
+    return refuse(task, Status.DENIED, "ENTRY_UNPROVEN", message)
+
+
+def nothing(task: "DueTask", reason: str) -> LogEntry:
+    """The row of a task that finds nothing of its trade open, and how that came."""
+    trade = task.trade
+    if trade.filled:
+        why = ended(trade)
+    elif trade.closed is not None:
+        why = f"The trade was closed by task {trade.closed[0]} already"
+    else:
+        why = no_entry(task)
+    return refuse(task, Status.DENIED, reason, f"{why}.")
+
+
 def ended(trade: TradeFacts) -> str:
     """How it came that nothing is left of a trade that filled."""
     if trade.held:

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from eventrouter.domain.dead_letters import Retry, RetryFacts, changed, expires_anew, obstacle, suggestion
+from eventrouter.domain.resolving import Resolve, resolved, why_not_resolved
 from eventrouter.domain.tasks import LogEntry, Status, after_action
 from eventrouter.errors import ChangeWrong, IllegalTransition, RetryRefused, UnknownTask
 from eventrouter.store.books import lock_books
@@ -16,6 +17,7 @@ from eventrouter.store.reports import MOST_ROWS, Row, rows_of, task
 from eventrouter.store.tasks import append, task_state
 
 _AS_ASKED = Retry()
+_AS_DONE = Resolve()
 
 
 async def dead_letters(
@@ -37,11 +39,19 @@ async def dead_letters(
 
 
 async def act(
-    conn: Conn, task_id: int, action: str, *, actor: str, reason: str | None = None, retry: Retry = _AS_ASKED
+    conn: Conn,
+    task_id: int,
+    action: str,
+    *,
+    actor: str,
+    reason: str | None = None,
+    retry: Retry = _AS_ASKED,
+    resolve: Resolve = _AS_DONE,
 ) -> Row:
     """An operator's action on a task; returns the task after it, or the new task where `retry` changes it.
 
-    A retry is a new generation: the order as it was sized, under a new client order id, and every limit asked anew. Raises
+    A retry is a new generation: the order as it was sized, under a new client order id, and every limit asked anew. An ACCEPTED
+    task is resolved where its order does not work and its end does not come. Raises
     UnknownTask, IllegalTransition when the action is not possible now, RetryRefused with what stands in the way, ChangeWrong.
     """
     async with translated(action), conn.transaction():
@@ -52,6 +62,9 @@ async def act(
         said = reason or "No reason was given."
         if action == "retry":
             made = await _retry(conn, task_id, state.version, actor, said, retry)
+        elif action == "resolve":
+            await _resolve(conn, task_id, state.version, actor, said, resolve)
+            made = task_id
         else:
             entry = LogEntry(
                 task_id,
@@ -99,6 +112,19 @@ async def _retry(conn: Conn, task_id: int, version: int, actor: str, said: str, 
         )
         raise RetryRefused("MODE_CHANGED", message)
     return int(row[0])
+
+
+async def _resolve(conn: Conn, task_id: int, version: int, actor: str, said: str, asked: Resolve) -> None:
+    """Ends a task as somebody saw it at the broker; of one that was ACCEPTED the row says what the broker had shown."""
+    facts = await _locked_facts(conn, task_id)
+    if facts.version != version:
+        raise _moved_on(task_id)
+    if why_not := why_not_resolved(task_id, facts, asked):
+        raise RetryRefused(*why_not)
+    accepted = facts.status is Status.ACCEPTED
+    detail = {"executed": asked.executed, "orders": facts.orders, "filled": facts.filled} if accepted else {}
+    status = resolved(asked)
+    await _append(conn, actor, LogEntry(task_id, version, status, "OPERATOR_RESOLVE", said, detail=detail))
 
 
 async def _locked_facts(conn: Conn, task_id: int) -> RetryFacts:

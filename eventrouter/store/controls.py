@@ -132,9 +132,14 @@ async def set_control(conn: Conn, scope: str, action: str, actor: str, reason: s
     )
 
 
-async def known_scope(conn: Conn, text: str, *, accounts: Sequence[str] = (), strategies: Sequence[str] = ()) -> str:
-    """The scope behind a text, among what the database knows and what the caller's configuration names. Raises ScopeWrong."""
-    known_accounts = [row["name"] for row in await _rows(conn, "known_accounts", {})]
+async def known_scope(
+    conn: Conn, text: str, action: str, *, accounts: Sequence[str] = (), strategies: Sequence[str] = ()
+) -> str:
+    """The scope behind a text, among what the database knows and what the caller's configuration names. Raises ScopeWrong.
+
+    An account that is configured nowhere any more and has nothing open can be resumed, and nothing else.
+    """
+    known_accounts = [row["name"] for row in await _rows(conn, "known_accounts", {"halted": action == "resume"})]
     known_strategies = [row["strategy"] for row in await _rows(conn, "known_strategies", {})]
     return scope_of(text, {*accounts, *known_accounts}, {*strategies, *known_strategies})
 
@@ -142,6 +147,11 @@ async def known_scope(conn: Conn, text: str, *, accounts: Sequence[str] = (), st
 async def standings(conn: Conn) -> list[Row]:
     """The latest row of each scope."""
     return await _rows(conn, "standings", {})
+
+
+async def without_router(conn: Conn, accounts: Sequence[str]) -> list[str]:
+    """Those of these accounts of which no router has said anything within the last minute."""
+    return [row["name"] for row in await _rows(conn, "without_router", {"accounts": list(accounts)})]
 
 
 async def history(conn: Conn, *, before: int | None = None, limit: int = 100) -> list[Row]:

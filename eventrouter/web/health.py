@@ -7,7 +7,9 @@ from aiohttp import web
 
 from eventrouter.errors import StoreError
 from eventrouter.store.connect import guard_level, missing_migrations
+from eventrouter.web.answers import Health, Readiness
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.described import described
 from eventrouter.web.jsons import respond
 from eventrouter.web.viewer import for_everybody, viewer_of, without_login
 
@@ -15,6 +17,7 @@ _ANSWER_WITHIN_S = 3.0
 
 
 @for_everybody
+@described(Health)
 async def healthz(request: web.Request) -> web.Response:
     """Always 200 while the process answers; `listener` says whether notifications arrive (the poll works without them)."""
     context = request.app[CONTEXT]
@@ -22,6 +25,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 @without_login
+@described(Readiness, more={503: Readiness})
 async def readyz(request: web.Request) -> web.Response:
     """200 when the database answers with this version's schema and an account's broker can be used, else 503.
 

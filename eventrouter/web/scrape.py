@@ -12,6 +12,7 @@ from eventrouter.logs import get_logger
 from eventrouter.metrics import CONTENT_TYPE, Metrics
 from eventrouter.store.metrics_facts import figures
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.described import described
 
 _READ_WITHIN_S = 3.0
 _FRESH_S = 5.0
@@ -68,6 +69,7 @@ class Reading:
 READING = web.AppKey("reading", Reading)
 
 
+@described(None, media="text/plain")
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus text. Answers also while Postgres is away: then `eventrouter_database_up` is 0 and its figures are missing."""
     context = request.app[CONTEXT]

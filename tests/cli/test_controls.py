@@ -47,6 +47,8 @@ def test_halt_and_resume(dsn: str, sql: Sql) -> None:
         (["halt", "strategy:none"], "strategy"),
         (["resume", "everything"], "account:NAME"),
         (["flatten", "account:paper"], "--yes"),
+        (["flatten", "account:nobody"], "There is no account 'nobody'"),
+        (["flatten", "account:nobody", "--yes"], "There is no account 'nobody'"),
     ],
 )
 def test_what_is_refused(dsn: str, sql: Sql, words: list[str], hint: str) -> None:
@@ -57,12 +59,42 @@ def test_what_is_refused(dsn: str, sql: Sql, words: list[str], hint: str) -> Non
     assert sql.execute("SELECT count(*) FROM controls").fetchone() == (0,)
 
 
+def test_a_resume_of_nothing(dsn: str, sql: Sql) -> None:
+    """Where nothing was halted, or it is resumed already, it says so, and what is halted under another scope."""
+    assert "Nothing was halted for all accounts" in command("resume", env=environment(dsn)).stdout.decode()
+    assert shown("halt", "account:paper", dsn=dsn)["ended"] is None
+    said_of_all = command("resume", env=environment(dsn)).stdout.decode()
+    assert "Nothing was halted for all accounts" in said_of_all
+    assert "Still halted: account:paper" in said_of_all
+    assert shown("resume", "account:paper", dsn=dsn)["ended"] == "halt"
+    assert shown("resume", "account:paper", dsn=dsn)["ended"] is None
+    assert "Resumed" not in command("resume", "account:paper", env=environment(dsn)).stdout.decode()
+
+
+def test_an_account_that_is_gone(dsn: str, sql: Sql) -> None:
+    """Withdrawn from the configuration, with nothing open: it can be resumed, and neither halted nor flattened."""
+    for version, withdrawn in ((1, False), (2, True)):
+        sql.execute(
+            "INSERT INTO settings (kind, name, version, body, actor, withdrawn) VALUES ('account', 'gone', %s, '{}', 'test', %s)",
+            (version, withdrawn),
+        )
+    sql.execute("INSERT INTO controls (scope, action, actor) VALUES ('account:gone', 'halt', 'test')")
+    for words in (("halt", "account:gone"), ("flatten", "account:gone", "--yes")):
+        result = command(*words, env=environment(dsn))
+        assert (result.returncode, "There is no account 'gone'" in said(result)[0]) == (2, True)
+    assert shown("resume", "account:gone", dsn=dsn)["ended"] == "halt"
+
+
 def test_flatten_without_a_router(dsn: str) -> None:
-    """Nobody takes it: it says so for each account and ends with 1; the request stands."""
+    """Nobody takes it: it says so at once and at the end, claims no router's trying, and ends with 1; the request stands."""
+    text = command("flatten", "--yes", "--wait", "0.1", env=environment(dsn)).stdout.decode()
+    assert text.count("No router has been heard of paper") == 2
+    assert "goes on trying" not in text
     result = command("flatten", "--yes", "--wait", "0.1", "--json", env=environment(dsn))
     found = json.loads(result.stdout)
     assert (result.returncode, found["flat"]) == (1, False)
     assert [(each["account"], each["state"]) for each in found["accounts"]] == [("paper", "WAITING")]
+    assert found["without_router"] == ["paper"]
 
 
 def test_flatten_prints_the_proof(dsn: str, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def reaches(db: Conn, task_id: int, status: Status) -> None:
     async def stands() -> bool:
         return await status_of(db, task_id) == status
 
-    await until_async(stands, within_s=15, what=f"task {task_id} {status}")
+    await until_async(stands, within_s=30, what=f"task {task_id} {status}")
 
 
 async def way(db: Conn, task_id: int) -> str:

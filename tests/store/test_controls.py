@@ -108,7 +108,7 @@ async def test_names_are_known(conn: Conn, owner: Owner) -> None:
         ("strategy:breakout", "strategy:breakout"),
         ("account:filed", "account:filed"),
     ):
-        assert await controls.known_scope(conn, text, accounts=["filed"]) == known
+        assert await controls.known_scope(conn, text, "halt", accounts=["filed"]) == known
     for text, hint in (
         ("account:topstep1", "account:topstep-1"),
         ("account:Queued", "account:queued"),
@@ -118,4 +118,4 @@ async def test_names_are_known(conn: Conn, owner: Owner) -> None:
         ("account:", "account:NAME"),
     ):
         with pytest.raises(ScopeWrong, match=hint):
-            await controls.known_scope(conn, text)
+            await controls.known_scope(conn, text, "halt")

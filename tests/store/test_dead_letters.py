@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -9,8 +10,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from eventrouter.domain import book as events
+from eventrouter.domain import resolving
 from eventrouter.domain.broker import OrderState
 from eventrouter.domain.dead_letters import Retry
+from eventrouter.domain.resolving import Resolve
 from eventrouter.domain.tasks import LogEntry, Status
 from eventrouter.errors import ChangeWrong, IllegalTransition, RetryRefused
 from eventrouter.store.actions import act, dead_letters
@@ -482,3 +485,55 @@ async def test_only_a_replaced_task_is_enqueued_anew(conn: Conn) -> None:
         with pytest.raises(psycopg.errors.NoDataFound):
             async with conn.transaction():
                 await conn.execute("SELECT enqueue_retry(%s, '{}', NULL)", (twice,))
+
+
+async def accepted(owner: Owner, conn: Conn, state: OrderState) -> tuple[int, str]:
+    """A live entry that the broker took, and has shown in this state without any fill; and its order's id."""
+    task_id = await live(owner, conn)
+    number = await sent(conn, task_id)
+    await move(conn, task_id, "ACCEPTED")
+    await noted(conn, order(1, state, client_order_id=number))
+    return task_id, number
+
+
+@pytest.mark.parametrize(("executed", "status"), [(True, "SUCCESS"), (False, "CANCELLED")])
+async def test_an_accepted_task_whose_fills_never_come(
+    conn: Conn, owner: Owner, monkeypatch: pytest.MonkeyPatch, executed: bool, status: str
+) -> None:
+    """A minute after its acceptance somebody says what became of it, sees the evidence before, and names the task again."""
+    task_id, _ = await accepted(owner, conn, OrderState.FILLED)
+    with pytest.raises(RetryRefused, match="less than a minute ago"):
+        await act(conn, task_id, "resolve", actor="me", resolve=Resolve(task_id, executed))
+    monkeypatch.setattr(resolving, "SHOWS_WITHIN", timedelta(0))
+    with pytest.raises(
+        RetryRefused, match=r"order o1: BUY 1 .*FILLED, 1 filled.*Recorded as filled: nothing"
+    ) as refused:
+        await act(conn, task_id, "resolve", actor="me", resolve=Resolve(None, executed))
+    assert refused.value.code == "NOT_CONFIRMED"
+    row = await act(conn, task_id, "resolve", actor="me", reason="seen", resolve=Resolve(task_id, executed))
+    assert row["status"] == status
+    query = "SELECT actor, message, detail FROM execution_logs WHERE task_id = %s AND reason = 'OPERATOR_RESOLVE'"
+    (told,) = await (await conn.execute(query, (task_id,))).fetchall()
+    assert told[:2] == ("me", "seen")
+    assert (told[2]["executed"], told[2]["orders"][0][0]) == (executed, "o1")
+    assert (await verify(conn)).violations == ()
+
+
+async def test_an_accepted_task_that_may_still_end_by_itself(
+    conn: Conn, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of an order that works, nor against the fills."""
+    monkeypatch.setattr(resolving, "SHOWS_WITHIN", timedelta(0))
+    task_id, number = await accepted(owner, conn, OrderState.WORKING)
+    with pytest.raises(RetryRefused, match="Order o1 of it works at the broker") as refused:
+        await act(conn, task_id, "resolve", actor="me", resolve=Resolve(task_id))
+    assert refused.value.code == "STILL_WORKS"
+    later = order(1, OrderState.CANCELLED, filled=Decimal(2), quantity=Decimal(3), client_order_id=number)
+    await noted(conn, later)
+    await recorded(conn, fill(1))
+    with pytest.raises(RetryRefused, match="has executed 1"):
+        await act(conn, task_id, "resolve", actor="me", resolve=Resolve(task_id, executed=False))
+    await act(conn, task_id, "resolve", actor="me", resolve=Resolve(task_id))
+    failed = await bring(conn, await enqueue(conn), "FAILED")
+    with pytest.raises(RetryRefused, match="is discarded"):
+        await act(conn, failed, "resolve", actor="me", resolve=Resolve(failed, executed=False))

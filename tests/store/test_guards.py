@@ -355,6 +355,7 @@ CALLABLE = {
     "working_orders",
     "is_closed_before",
     "is_in_doubt",
+    "is_superseded",
     "leaving",
     "trades_to_flatten",
     "add_desk_user",

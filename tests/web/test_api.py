@@ -154,6 +154,10 @@ async def test_a_retry_says_what_stands_in_its_way(site: Site, sql: Sql) -> None
     for body in unconfirmed:
         status, answer = await site.act(path, body)
         assert (status, answer["code"]) == (409, "NOT_CONFIRMED")
+        status, answer = await site.act(f"/api/tasks/{task_id}/resolve", {"executed": "no"})
+        assert (status, answer["code"]) == (422, "FIELD_WRONG")
+        status, answer = await site.act(f"/api/tasks/{task_id}/resolve", {"executed": False})
+        assert (status, answer["code"]) == (409, "NOT_RESOLVED")
     wrong: list[dict[str, Any]] = [
         {"confirm": "1"},
         {"confirm": True},
