@@ -32,7 +32,7 @@ from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.watch import faults_of
-from eventrouter.web import access, api, controls, feed, guard, headers, health, openapi, webhook
+from eventrouter.web import access, api, controls, feed, guard, headers, health, openapi, scrape, webhook
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.sources import Sources
@@ -295,13 +295,15 @@ def operator_app(service: Service, base: str = "") -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
     app[access.DOOR] = access.Door()
+    app[scrape.READING] = scrape.Reading()
+    app.on_cleanup.append(app[scrape.READING].stop)
     app.on_response_prepare.append(headers.harden)
     app.add_routes([*api.routes, *controls.routes, *feed.routes])
     app.router.add_get("/api", api.index)
     add_desk(app, base)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/metrics", scrape.metrics)
     app.router.add_get("/openapi.json", openapi.served)
     return app
 

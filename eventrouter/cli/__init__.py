@@ -14,6 +14,7 @@ from eventrouter.cli import (
     database,
     dead,
     look,
+    metrics,
     notifications,
     openapi,
     plans,
@@ -79,6 +80,11 @@ told = typer.Typer(help="Who is told when something needs you.", no_args_is_help
 app.add_typer(told, name="alerts")
 told.command("test")(notifications.alerts_test)
 told.command("list")(notifications.alerts_list)
+figures = typer.Typer(help="What Prometheus and Grafana need.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(figures, name="metrics")
+figures.command("list")(metrics.metrics_list)
+figures.command("dashboard")(metrics.metrics_dashboard)
+figures.command("rules")(metrics.metrics_rules)
 people = typer.Typer(help="Who may sign in at the desk.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(people, name="user")
 people.command("add")(users.user_add)

@@ -1,15 +1,11 @@
-"""/healthz: this process is alive. /readyz: it can do its work. /metrics: figures for Prometheus."""
+"""/healthz: this process is alive. /readyz: it can do its work."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from eventrouter.domain.tasks import OPEN
 from eventrouter.errors import StoreError
-from eventrouter.metrics import CONTENT_TYPE
-from eventrouter.store import reports
 from eventrouter.store.connect import guard_level, missing_migrations
 from eventrouter.web.answers import Health, Readiness
 from eventrouter.web.context import CONTEXT, WebContext
@@ -60,25 +56,6 @@ async def readyz(request: web.Request) -> web.Response:
     if context.stopping.is_set():
         state["status"] = "stopping"
     return _answer(state, known=viewer_of(request).is_known)
-
-
-@described(None, media="text/plain")
-async def metrics(request: web.Request) -> web.Response:
-    """Prometheus text; the queue's depth is counted at the time of the call."""
-    context = request.app[CONTEXT]
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
-            _measure_queue(context, await reports.open_counts(conn))
-    except (StoreError, TimeoutError):
-        context.metrics.store_errors.labels("metrics").inc()
-    return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
-
-
-def _measure_queue(context: WebContext, counts: list[dict[str, Any]]) -> None:
-    for status in OPEN:
-        context.metrics.tasks.labels(status).set(sum(row["count"] for row in counts if row["status"] == status))
-    oldest = min((row["oldest"] for row in counts), default=None)
-    context.metrics.oldest_open_task_seconds.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
 
 
 def _listener(context: WebContext) -> str:

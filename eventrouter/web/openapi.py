@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from eventrouter.domain.parsers import MOST_BYTES
 from eventrouter.domain.tasks import ACTIONS
-from eventrouter.web import health, webhook
+from eventrouter.web import scrape, webhook
 from eventrouter.web.answers import Fault, Refusal
 from eventrouter.web.asked import MOST_ID
 from eventrouter.web.codes import CODES
@@ -140,7 +140,7 @@ def _name(method: str, path: str) -> str:
 def _security(method: str, handler: Handler) -> list[Json]:
     if handler is webhook.webhook or not needs_login(handler):
         return []
-    nothing: list[Json] = [{}] if handler is health.metrics else []  # it may be read from the machine itself
+    nothing: list[Json] = [{}] if handler is scrape.metrics else []  # it may be read from the machine itself
     return [*nothing, {"key": []}, {"session": [], "csrf": []} if method != "GET" else {"session": []}]
 
 
