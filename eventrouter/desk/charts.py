@@ -19,12 +19,18 @@ def sparkline(values: Sequence[float | None], label: str) -> Markup:
             strokes.append([])
         else:
             strokes[-1].append(f"{at * step:.1f},{_HEIGHT - 2 - value / top * (_HEIGHT - 4):.1f}")
-    # a single point is drawn as a short line
-    lines = [[*points, points[0]] if len(points) == 1 else points for points in strokes if points]
+    lines = [_dash(points[0]) if len(points) == 1 else points for points in strokes if points]
     drawn = Markup("").join(Markup('<polyline points="{}"/>').format(" ".join(points)) for points in lines)
     return Markup(
         '<svg class="spark" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{label}">{drawn}</svg>'
     ).format(w=_WIDTH, h=_HEIGHT, label=label, drawn=drawn)
+
+
+def _dash(point: str) -> list[str]:
+    """A single point as a line that is long enough to be seen."""
+    x, _, y = point.partition(",")
+    start = min(max(0.0, float(x) - 1.5), _WIDTH - 3)
+    return [f"{start:.1f},{y}", f"{start + 3:.1f},{y}"]
 
 
 def gauge(used: Decimal | float, limit: Decimal | float, label: str, *, near: float = 0.8) -> Markup:

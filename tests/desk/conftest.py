@@ -1,18 +1,18 @@
 """The desk of a running service, and a browser that looks at it; what its console calls an error fails the test."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
+from tests.conftest import Server, _template
+from tests.desk.browsing import CHROMIUM, browser
 from tests.web.live_site import Site, configuration, running
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ACCOUNTS = ("alpha", "beta")
 WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=375, height=760)
 
@@ -41,16 +41,29 @@ class Desk:
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """A headless Chromium of this machine."""
+    _needed()
+    async with browser() as opened:
+        yield opened
+
+
+def _needed() -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed on this machine: install chromium or google-chrome")
-    # as root it cannot make its sandbox
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_chromium() -> AsyncIterator[Browser]:
+    """The same for all tests of a module."""
+    _needed()
+    async with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(embedded_server: Server) -> Iterator[str]:
+    """A migrated database for all tests of a module, as its owner."""
+    with embedded_server.database(_template(embedded_server)) as janitor:
+        yield embedded_server.dsn(janitor.dbname)
 
 
 @pytest.fixture

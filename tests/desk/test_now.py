@@ -65,7 +65,7 @@ async def test_an_alert_moves_the_figures_without_reload(desk: Desk) -> None:
     row = page.locator("tbody tr", has=page.get_by_role("link", name="alpha"))
     await expect(row.locator('[data-name="Position"]')).to_contain_text(re.compile("\u2212\\d+\\s*MNQ"))
     await expect(page.locator("section", has=page.locator("#coming"))).to_contain_text("1 in the hour", timeout=25_000)
-    await expect(page.locator("section", has=page.locator("#going"))).to_contain_text("2 in the hour")
+    await expect(page.locator("section", has=page.locator("#going"))).to_contain_text("2 in the hour", timeout=25_000)
     assert await page.evaluate("window.stayed") is True
 
 
@@ -77,7 +77,7 @@ async def test_a_halt_shows_without_reload(limited: Desk) -> None:
     await expect(names.first).to_have_text("tight")
     tight = page.locator("tbody tr", has=page.get_by_role("link", name="tight"))
     await expect(tight.locator("svg.gauge.near")).to_have_count(1)
-    await expect(tight.locator('[data-name="Limits"]')).to_contain_text("100.00 left of 1")
+    await expect(tight.locator('[data-name="Limits"]')).to_contain_text("100.00 left, limit 1")
     await expect(tight.locator('[data-name="Today"]')).to_contain_text("\u2212900.00")
     await expect(page.locator("tbody")).to_contain_text(HOSTILE)
     status, _ = await limited.site.act("/api/halt", {"scope": "account:calm", "reason": "lunch", "actor": "me"})

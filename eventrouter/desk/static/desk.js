@@ -5,7 +5,6 @@ const shapes = {
   time: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   day: { year: "numeric", month: "2-digit", day: "2-digit" },
 };
-shapes.both = { ...shapes.day, ...shapes.time };
 const formats = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, new Intl.DateTimeFormat(undefined, shape)]));
 
 /** Writes every <time> below `root` in the viewer's zone; UTC stays in its title. */
@@ -13,10 +12,36 @@ export function localTimes(root = document) {
   for (const each of root.querySelectorAll("time[datetime]:not([data-local])")) {
     const at = new Date(each.dateTime);
     each.title = `${each.dateTime.replace("T", " ").replace("+00:00", "")} UTC`;
-    each.textContent = formats[each.dataset.style ?? "time"].format(at);
+    const style = each.dataset.style ?? "time";
+    if (style === "both") {
+      // the time is looked for more often than the day
+      const day = document.createElement("span");
+      day.className = "quiet";
+      day.textContent = formats.day.format(at);
+      each.replaceChildren(day, ` ${formats.time.format(at)}`);
+    } else {
+      each.textContent = formats[style].format(at);
+    }
     each.dataset.local = "";
   }
 }
+
+// where the focus is in a part: the nearest thing with an id, and which one of its kind below that
+function spotOf(place) {
+  const field = document.activeElement;
+  if (!field || field === place || !place.contains(field)) return undefined;
+  const near = field.closest("[id]");
+  const kind = field.localName;
+  if (!near || !place.contains(near)) return { kind, at: [...place.querySelectorAll(kind)].indexOf(field) };
+  return { near: near.id, kind: near === field ? undefined : kind, at: [...near.querySelectorAll(kind)].indexOf(field) };
+}
+
+function focusOn(place, spot) {
+  const near = spot.near ? document.getElementById(spot.near) : place;
+  (spot.kind ? near?.querySelectorAll(spot.kind)[spot.at] : near)?.focus({ preventScroll: true });
+}
+
+const shown = new Map();
 
 /** Fetches a part of this page anew and puts it in place; where the focus was, it is again. Says whether it could. */
 export async function renew(name) {
@@ -26,9 +51,12 @@ export async function renew(name) {
   address.searchParams.set("fragment", name);
   const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
   if (!answer.ok) return false;
-  const focused = document.activeElement?.id;
+  const text = await answer.text();
+  if (shown.get(name) === text) return true;
+  shown.set(name, text);
+  const focused = spotOf(place);
   const known = new Set([...place.querySelectorAll("tr[id]")].map((row) => row.id));
-  const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const made = new DOMParser().parseFromString(text, "text/html");
   const opened = [...place.querySelectorAll("details[open][id]")].map((each) => each.id);
   place.replaceChildren(...made.body.childNodes);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
@@ -36,7 +64,7 @@ export async function renew(name) {
     for (const row of place.querySelectorAll("tr[id]")) if (!known.has(row.id)) row.classList.add("new");
   }
   localTimes(place);
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (focused) focusOn(place, focused);
   return true;
 }
 
