@@ -1194,6 +1194,16 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.open_transactions(OUT oldest_s double precision, OUT hidden integer) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(a.xact_start) FILTER (WHERE a.backend_type = 'client backend')), 0)::FLOAT8,
+           (count(*) FILTER (WHERE a.query = '<insufficient privilege>'))::INTEGER
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid();
+$$;
+
 CREATE FUNCTION public.order_is_shown(p_task_id bigint, p_account text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -2858,6 +2868,9 @@ GRANT ALL ON FUNCTION public.open_desk_link(p_link bytea, p_sha256 bytea, p_last
 
 REVOKE ALL ON FUNCTION public.open_desk_session(p_name text, p_password text, p_sha256 bytea, p_lasts_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.open_desk_session(p_name text, p_password text, p_sha256 bytea, p_lasts_s double precision) TO eventrouter_app;
+
+REVOKE ALL ON FUNCTION public.open_transactions(OUT oldest_s double precision, OUT hidden integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_transactions(OUT oldest_s double precision, OUT hidden integer) TO eventrouter_app;
 
 REVOKE ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.order_is_shown(p_task_id bigint, p_account text) TO eventrouter_app;

@@ -32,12 +32,11 @@ from eventrouter.store.embedded_home import default_home
 from eventrouter.store.opened import OpenedDatabase, RunLock, open_database
 from eventrouter.store.signals import purge_windows
 from eventrouter.watch import faults_of
-from eventrouter.web import access, api, controls, feed, guard, headers, health
+from eventrouter.web import access, api, controls, feed, guard, headers, health, openapi, scrape, webhook
 from eventrouter.web.connections import Listener, affordable
 from eventrouter.web.context import CONTEXT, WebContext
 from eventrouter.web.sources import Sources
 from eventrouter.web.tokens import TokenCache
-from eventrouter.web.webhook import webhook
 
 _log = get_logger("eventrouter")
 _WATCH_EVERY_S = 1.0
@@ -277,9 +276,7 @@ def webhook_app(service: Service) -> web.Application:
     count = guard.counted(lambda status: answers.labels(status).inc())
     app = web.Application(middlewares=[guard.access_log, count, guard.errors, limit])
     app[CONTEXT] = service.context
-    app.router.add_post("/{token}", webhook)
-    app.router.add_post("", webhook)
-    app.router.add_post("/", webhook)
+    app.add_routes(webhook.ROUTES)
     return app
 
 
@@ -298,13 +295,16 @@ def operator_app(service: Service, base: str = "") -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
     app[access.DOOR] = access.Door()
+    app[scrape.READING] = scrape.Reading()
+    app.on_cleanup.append(app[scrape.READING].stop)
     app.on_response_prepare.append(headers.harden)
     app.add_routes([*api.routes, *controls.routes, *feed.routes])
     app.router.add_get("/api", api.index)
     add_desk(app, base)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/metrics", scrape.metrics)
+    app.router.add_get("/openapi.json", openapi.served)
     return app
 
 

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from eventrouter.connectors import CREDENTIAL_FIELDS, REGISTRY
 from eventrouter.connectors.base import ConnectionSettings, Connector
+from eventrouter.connectors.measured import Measured
 from eventrouter.connectors.unready import Unready
 from eventrouter.credentials import CredentialStore
 from eventrouter.domain.accounts import Account
@@ -17,6 +18,7 @@ from eventrouter.domain.circuit import Allowance, Circuit
 from eventrouter.domain.orders import NotSent, Outcome, Rejected, Unknown
 from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.logs import get_logger
+from eventrouter.metrics import Metrics
 
 OPEN_WITHIN_S = 10.0
 OPEN_AGAIN_S = 5.0
@@ -199,7 +201,7 @@ def _jitter() -> float:
 
 
 def connections_of(
-    accounts: Sequence[Account], credentials: CredentialStore | None, *, dry_run: bool
+    accounts: Sequence[Account], credentials: CredentialStore | None, *, dry_run: bool, metrics: Metrics
 ) -> tuple[Connection, ...]:
     """One connection for each login; an account in dry mode reaches no broker, whatever its connector. Raises ConfigError."""
 
@@ -213,11 +215,13 @@ def connections_of(
     for name, group in groupby(sorted(accounts, key=name_of), key=name_of):
         members = list(group)
         connector = SIMULATED if name == SIMULATED else members[0].connector
-        connections.append(Connection(name, members, _maker(name, connector, members, credentials)))
+        connections.append(Connection(name, members, _maker(name, connector, members, credentials, metrics)))
     return tuple(connections)
 
 
-def _maker(name: str, connector: str, accounts: Sequence[Account], credentials: CredentialStore | None) -> Make:
+def _maker(
+    name: str, connector: str, accounts: Sequence[Account], credentials: CredentialStore | None, metrics: Metrics
+) -> Make:
     login = accounts[0].login or accounts[0].name
     # the account that the login belongs to says where its broker is
     first = next((account for account in accounts if account.name == login), accounts[0])
@@ -229,14 +233,13 @@ def _maker(name: str, connector: str, accounts: Sequence[Account], credentials: 
         secret = {}
         if fields and credentials is not None:
             secret = await asyncio.to_thread(credentials.get, login, connector, [field.name for field in fields])
-        return REGISTRY[connector](
-            ConnectionSettings(
-                name,
-                {account.name: account.broker_account or account.name for account in accounts},
-                secret,
-                first.url,
-                first.hub_url,
-            )
+        settings = ConnectionSettings(
+            name,
+            {account.name: account.broker_account or account.name for account in accounts},
+            secret,
+            first.url,
+            first.hub_url,
         )
+        return Measured(connector, REGISTRY[connector](settings), metrics)
 
     return make

@@ -19,10 +19,26 @@ class ConfigError(EventrouterError):
 
 
 class SignalRefused(EventrouterError):
-    """An alert that cannot become a signal: a code, a sentence for the trader, and the field at fault (or None)."""
+    """An alert that cannot become a signal: a code, a sentence for the trader, and the field at fault (or None).
+
+    `status` is that of the answer over HTTP.
+    """
+
+    status = 422
 
     def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+class RequestWrong(EventrouterError):
+    """A request to the operator's listener that cannot be read: status and code of the answer, a sentence, the field at fault (or None)."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
         self.code = code
         self.message = message
         self.field = field

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 
 from eventrouter import failpoints
@@ -16,6 +17,7 @@ from eventrouter.changing import Clearer
 from eventrouter.connection import Connection
 from eventrouter.domain.clearing import Asker
 from eventrouter.domain.decide import Send, decide
+from eventrouter.domain.orders import Accepted, Rejected
 from eventrouter.domain.tasks import Status
 from eventrouter.ending import ended
 from eventrouter.gatekeeper import Gatekeeper
@@ -57,6 +59,8 @@ class Executor:
         self._clearer = Clearer(pool, name=name, within_s=lease_s, on_change=connection.wake.set)
         self.in_flight = 0
         """Tasks that wait for the broker or for their outcome's commit."""
+        self.claimed = 0
+        """Tasks that were decided about so far."""
 
     async def turn(self) -> bool:
         """Claims and starts sending once if a slot is free; True when there may be more to claim."""
@@ -111,6 +115,8 @@ class Executor:
         if decisions.sends:
             failpoints.hit("claim.commit.after")
         # the intents are committed: from here on the orders may leave
+        committed = time.monotonic()
+        self.claimed += len(entries)
         # a row that an exit or a cancel adds to another task is told with its own trade and account, which are the other's
         concerned = {task_id: task for task in claim.due for task_id, _ in task.trade.unsent}
         concerned |= {order.task_id: task for task in claim.due for order in task.trade.working}
@@ -120,14 +126,14 @@ class Executor:
         asked = [clearing for clearing in decisions.cancels if clearing.task_id in appended]
         self._clearer.start(self._connection.connector, asked)
         self._connection.note_sent(len(decisions.sends))
-        self._start_sending(decisions.sends, send_until)
+        self._start_sending(decisions.sends, send_until, committed)
         self._gatekeeper.ask(gate, self._connection)
         return len(entries)
 
-    def _start_sending(self, sends: Sequence[Send], send_until: float) -> None:
+    def _start_sending(self, sends: Sequence[Send], send_until: float, committed: float) -> None:
         self._count(len(sends))
         for _, group in groupby(sorted(sends, key=lambda send: send.task.lane), key=lambda send: send.task.lane):
-            sending = asyncio.create_task(self._send_lane(list(group), send_until))
+            sending = asyncio.create_task(self._send_lane(list(group), send_until, committed))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
@@ -135,18 +141,21 @@ class Executor:
         self.in_flight += sends
         self._metrics.in_flight.inc(sends)
 
-    async def _send_lane(self, sends: Sequence[Send], send_until: float) -> None:
+    async def _send_lane(self, sends: Sequence[Send], send_until: float, committed: float) -> None:
         """Sends one lane's orders in order, and waits until their outcomes are committed."""
         recordings: list[asyncio.Task[None]] = []
         try:
             for send in sends:
                 began = time.monotonic()
+                self._metrics.phase_seconds.labels("sent").observe(began - committed)
                 outcome = await send_once(self._connection.connector, send, send_until - began)
                 took_s = time.monotonic() - began
                 self._connection.note_outcome(outcome)
                 entry = outcome_entry(send, outcome, datetime.now(UTC), took_s)
                 acceptance = acceptance_of(send, outcome)
                 recordings.append(asyncio.create_task(self._outcomes.record(entry, send.task, acceptance)))
+                if isinstance(outcome, Accepted | Rejected):
+                    recordings[-1].add_done_callback(partial(self._acknowledged, began))
                 if entry.status == Status.UNKNOWN:
                     recordings[-1].add_done_callback(lambda _: self._connection.unknown.set())
             await asyncio.gather(*recordings)
@@ -157,3 +166,7 @@ class Executor:
                 recording.cancel()
             self._count(-len(sends))
             self._connection.wake.set()
+
+    def _acknowledged(self, began: float, recording: asyncio.Task[None]) -> None:
+        if not recording.cancelled() and recording.exception() is None:
+            self._metrics.phase_seconds.labels("acknowledged").observe(time.monotonic() - began)

@@ -158,7 +158,7 @@ class SignalIngest:
         if row.ask is None or stored.repeated:
             return
         now = datetime.now(UTC)
-        self._metrics.ingest_commit_seconds.observe((now - row.received_at).total_seconds())
+        self._metrics.phase_seconds.labels("stored").observe((now - row.received_at).total_seconds())
         if stored.refusal is not None:
             self._tell_refused(row.strategy, stored.refusal)
             return

@@ -93,6 +93,7 @@ class Listener:
             heard = False
             async for heard_one in conn.notifies(timeout=self._probe_interval, stop_after=1):
                 heard = True
+                self._metrics.listener_last_heard.set_to_current_time()
                 if heard_one.channel == CHANNEL:
                     self._on_wake()
             if not heard:
@@ -105,6 +106,7 @@ class Listener:
             await notify(conn, self._probe_channel, token)
             while True:
                 async for heard_one in conn.notifies(timeout=self._probe_timeout, stop_after=1):
+                    self._metrics.listener_last_heard.set_to_current_time()
                     if heard_one.channel == CHANNEL:
                         self._on_wake()
                     elif heard_one.payload == token:

@@ -73,6 +73,9 @@ class Outcomes:
             )
         if entry.reason in WARNED:
             _log.warning(entry.reason.lower(), task=entry.task_id, trade=task.trade_id, message=entry.message)
+        if entry.status == Status.SENDING and task.attempts == 0 and not task.approved:
+            waited_s = (appended.created_at - task.created_at).total_seconds()
+            self._metrics.phase_seconds.labels("claimed").observe(max(0.0, waited_s))
         tell(
             self._metrics,
             task=entry.task_id,

@@ -101,7 +101,7 @@ class ExecutionRouter:
         self._claiming: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
         database = Database(dsn, schema)
-        self.connections = connections_of(self._accounts, credentials, dry_run=dry_run)
+        self.connections = connections_of(self._accounts, credentials, dry_run=dry_run, metrics=self.metrics)
         self._pool = database.pool("router", size=min(_MOST_SESSIONS, 2 + len(self.connections)))
         self._outcome_pool = database.pool("outcomes", size=1)
         self.listener = Listener(database, self.wake, dsn=listen_dsn, metrics=self.metrics)
@@ -245,17 +245,20 @@ class ExecutionRouter:
         executor = self._executors[connection.name]
         await connection.tried()  # a connector that opens in a moment must not cost the first orders an attempt
         await connection.looked()
+        after = "wake"
         while not self._stop.is_set():
             connection.wake.clear()  # before the claim: what comes during it wakes the next round
+            before = executor.claimed
             while await executor.turn() and not self._stop.is_set():
                 pass
+            self.metrics.claimed_tasks.labels(after).inc(executor.claimed - before)
             self._pauses.pop(f"claim {connection.name}", None)
-            await self._sleep(connection)
+            after = await self._sleep(connection)
 
-    async def _sleep(self, connection: Connection) -> None:
-        """Until a wake, the next delayed task, or the poll, whichever is first."""
+    async def _sleep(self, connection: Connection) -> str:
+        """Until a wake, the next delayed task (timer), or the poll, whichever is first; says which."""
         if connection.wake.is_set():
-            return
+            return "wake"
         for explain in (explain_held_up, explain_waiting):
             await explain(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
@@ -265,6 +268,8 @@ class ExecutionRouter:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await connection.wake.wait()
+                return "wake"
+        return "timer" if wait_s < self._poll_interval else "poll"
 
     async def _route_until_stopped(self) -> None:
         """Gives rows that name no account theirs; the rows that come of it wake whoever claims them."""

@@ -30,6 +30,11 @@ def tell(
         metrics.alert_to_sending_seconds.observe(age_s)
     elif status == Status.SUCCESS:
         metrics.alert_to_done_seconds.observe(age_s)
+    if prev != status:
+        if status == Status.ACCEPTED:
+            metrics.accepted(task, at)
+        elif prev == Status.ACCEPTED:
+            metrics.ended(task, at, filled=status == Status.SUCCESS)
     moved = {"from": prev, "to": status}
     _log.info(
         "transition",

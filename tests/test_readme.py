@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from eventrouter.domain.refusals import NOT_SENT, OF_THE_RISK, OF_THE_SIZE, OF_THE_TRADE, SENT, WAITING
 from eventrouter.domain.retry import LIMITS, Limits
 from eventrouter.domain.tasks import ACTIONS
+from tests import readme_metrics
 from tests.readme_codes import README, written
 
 _PACKAGE = README.parent / "eventrouter"
@@ -90,3 +91,10 @@ def _attempts(limits: Limits) -> str:
 
 def _delays(limits: Limits) -> str:
     return f"{limits.first_s:g} s, {limits.longest_s:g} s" if limits.longest_s else "at once"
+
+
+def test_the_table_of_metrics_is_that_of_the_registry() -> None:
+    """python -m tests.readme_metrics writes it anew."""
+    text = README.read_text("utf-8")
+    assert "<!-- metrics -->" in text
+    assert readme_metrics.written(text) == text

@@ -18,7 +18,7 @@ REVOKE ALL ON FUNCTION
     execution_logs_letters, dead_letters_guard, dead_letter_evidence,
     enqueue_retry, note_connections, forget_connections, connection_of, flattening_at,
     note_notifications, claim_notifications, settle_notifications,
-    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session,
+    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session, open_transactions,
     end_desk_session, add_api_key, revoke_api_key
     FROM eventrouter_app;
 
@@ -37,6 +37,6 @@ GRANT EXECUTE ON FUNCTION
     trades_to_flatten, enqueue_flattening, halt_key, seal_history, leaving, is_in_doubt, is_closed_before, is_superseded, dead_letter_evidence, enqueue_retry,
     note_connections, forget_connections, connection_of, flattening_at,
     note_notifications, claim_notifications, settle_notifications,
-    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session,
+    add_desk_user, change_desk_user, rehash_desk_password, open_desk_session, open_desk_link, add_desk_link, touch_desk_session, open_transactions,
     end_desk_session, add_api_key, revoke_api_key
     TO eventrouter_app;

@@ -14,7 +14,9 @@ from eventrouter.cli import (
     database,
     dead,
     look,
+    metrics,
     notifications,
+    openapi,
     plans,
     service,
     simulator,
@@ -78,6 +80,11 @@ told = typer.Typer(help="Who is told when something needs you.", no_args_is_help
 app.add_typer(told, name="alerts")
 told.command("test")(notifications.alerts_test)
 told.command("list")(notifications.alerts_list)
+figures = typer.Typer(help="What Prometheus and Grafana need.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(figures, name="metrics")
+figures.command("list")(metrics.metrics_list)
+figures.command("dashboard")(metrics.metrics_dashboard)
+figures.command("rules")(metrics.metrics_rules)
 people = typer.Typer(help="Who may sign in at the desk.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(people, name="user")
 people.command("add")(users.user_add)
@@ -91,6 +98,7 @@ scripts.command("add")(users.apikey_add)
 scripts.command("list")(users.apikey_list)
 scripts.command("remove")(users.apikey_remove)
 app.command()(simulator.simulator)
+app.command()(openapi.openapi)
 
 
 @app.callback()

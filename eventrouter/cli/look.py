@@ -20,7 +20,7 @@ from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store import actions, reports
 
 TaskArgument = Annotated[int, typer.Argument(min=1, help="The task's id, as `eventrouter tasks` shows it.")]
-_WRAPPED = ("title", "why", "last_error", "verdict", "message", "difference", "state")
+_WRAPPED = ("title", "why", "last_error", "verdict", "meaning", "message", "difference", "state")
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it stands in the log.")]
 
 

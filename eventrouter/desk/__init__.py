@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from eventrouter.desk import access, approvals, dead, now, signals, tasks
+from eventrouter.desk import access, approvals, controls, dead, explain, now, signals, tasks
 from eventrouter.desk.access import as_page
 from eventrouter.desk.render import static
 from eventrouter.web.viewer import BASE
@@ -14,4 +14,5 @@ def add_desk(app: web.Application, base: str = "") -> None:
     """Adds the desk's pages and files to the operator's application, which is mounted at `base`."""
     app[BASE] = base
     app.router.add_get("/static/{name}", static)
-    app.add_routes([*access.routes, *now.routes, *signals.routes, *tasks.routes, *dead.routes, *approvals.routes])
+    pages = (access, now, signals, tasks, dead, approvals, controls, explain)
+    app.add_routes([route for each in pages for route in each.routes])

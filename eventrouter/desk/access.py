@@ -21,6 +21,8 @@ from eventrouter.web.access import (
     wants_page,
 )
 from eventrouter.web.context import CONTEXT
+from eventrouter.web.guard import error
+from eventrouter.web.reading import json_object
 from eventrouter.web.viewer import BASE, Viewer, set_viewer, viewer_of, without_login
 
 _log = get_logger("eventrouter.desk")
@@ -146,6 +148,8 @@ async def _enter(request: web.Request, token: str, target: str | None) -> web.Re
 
 
 async def _form(request: web.Request, fault: str = "", *, name: str = "", status: int = 200) -> web.Response:
+    if fault and request.content_type == "application/json":
+        return error(status, "TOO_MANY_GUESSES" if status == 429 else "LOGIN_WRONG", fault)
     asked = request.query.get("next") if request.method == "GET" else (await _given(request)).get("next")
     needed = await request.app[DOOR].login_needed(request.app[CONTEXT])
     values: dict[str, Any] = {
@@ -177,13 +181,7 @@ async def _given(request: web.Request) -> dict[str, str]:
     """The fields of a form, or of a JSON object, that are texts."""
     if request.content_type != "application/json":
         return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    try:
-        body = json.loads(await request.read() or b"{}")
-    except (ValueError, RecursionError):
-        raise web.HTTPBadRequest(reason="The body is not JSON") from None
-    if not isinstance(body, dict):
-        raise web.HTTPBadRequest(reason="The body must be a JSON object")
-    return {name: value for name, value in body.items() if isinstance(value, str)}
+    return {name: value for name, value in (await json_object(request)).items() if isinstance(value, str)}
 
 
 def _next(asked: str | None, request: web.Request) -> str:

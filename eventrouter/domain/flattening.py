@@ -38,7 +38,8 @@ def is_open(kind: str | None, detail: Mapping[str, Any], age_s: float, *, resolv
 def progress(account: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How far an account is: FLAT, NOT_FLAT, UNDER_WAY or WAITING (no router took it), with all that was done to get there.
 
-    `rows` are those of its log about one flattening, in order.
+    `rows` are those of its log about one flattening, in order. `exits`: the tasks that close its trades, where it is not done at
+    the broker.
     """
     steps = [row["detail"] for row in rows if row["kind"] == Kind.STEP]
     found: dict[str, Any] = {
@@ -47,6 +48,7 @@ def progress(account: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "state": "WAITING",
         "cancelled": [each for step in steps for each in step.get("cancelled", ())],
         "closed": [each for step in steps for each in step.get("closed", ())],
+        "exits": sorted({each["task"] for step in steps for each in step.get("held", ()) if each.get("task")}),
         "flat_at": None,
         "unresolved": [],
         "held": [],

@@ -85,6 +85,8 @@ async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse
     if isinstance(found, web.StreamResponse):
         return found
     set_viewer(request, found)
+    if request.match_info.http_exception is not None:  # no such address or method: nothing can be changed there
+        return await handler(request)
     if request.method not in _SAFE and (refused := await _not_changed(request, found, called)):
         return refused
     return await handler(request)

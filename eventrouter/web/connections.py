@@ -8,8 +8,10 @@ alert or a feed, is never touched.
 import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -17,7 +19,7 @@ from aiohttp.typedefs import Handler
 from eventrouter.config import Address
 from eventrouter.logs import get_logger
 from eventrouter.metrics import Metrics
-from eventrouter.web.guard import PROTOCOL_LOG, RETRY_AFTER_S
+from eventrouter.web.guard import PROTOCOL_LOG, RETRY_AFTER_S, error, http_error
 
 _log = get_logger("eventrouter.web")
 _HEADERS_WITHIN_S = 5.0  # from connecting to the end of the first headers
@@ -33,6 +35,23 @@ _FULL = (
     f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(_SAID)}\r\n"
     f"Retry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
 ).encode() + _SAID
+
+
+class _Http(web.RequestHandler):
+    """aiohttp's protocol, whose own refusals have the shape of ours and repeat nothing of what came."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # which logs, and raises where an answer has begun
+        if 400 <= status < 500:
+            answer = error(status, "NO_HTTP", "What came is no HTTP, or its headers are too large.")
+        else:
+            answer = error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
+        answer.force_close()
+        return answer
 
 
 class _Connection(asyncio.Protocol):
@@ -142,15 +161,7 @@ class Listener:
         self.name = name
         self.connections = Connections(name, most, metrics)
         app.middlewares.insert(0, self.connections.in_hand)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=PROTOCOL_LOG,
-            handle_signals=False,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            lingering_time=_LINGER_S,
-            shutdown_timeout=5.0,
-        )
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=5.0)
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -159,9 +170,13 @@ class Listener:
         await self._runner.setup()
         http = self._runner.server
         assert http is not None
+        http.request_handler = _shaped(http.request_handler)
         loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {"access_log": None, "logger": PROTOCOL_LOG}
+        options |= {"keepalive_timeout": _KEEP_ALIVE_S, "lingering_time": _LINGER_S}
+        made = partial(_Http, http, loop=loop, **options)
         self._server = await loop.create_server(
-            lambda: _Connection(http(), self.connections), address.host, address.port
+            lambda: _Connection(made(), self.connections), address.host, address.port
         )
         self._sweep()
         return Address(address.host, self._server.sockets[0].getsockname()[1])
@@ -177,6 +192,18 @@ class Listener:
     def _sweep(self) -> None:
         self.connections.sweep()
         self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+
+def _shaped(handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> Any:
+    """What aiohttp refuses before any middleware runs, such as an Expect that it does not know, as an answer of ours."""
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as answer:
+            return http_error(answer)
+
+    return answered
 
 
 def affordable(most: int) -> int:

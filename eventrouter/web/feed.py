@@ -12,20 +12,25 @@ from eventrouter.errors import StoreError
 from eventrouter.store import feed
 from eventrouter.store.feed import FeedRow, Position
 from eventrouter.web.access import lapsed
+from eventrouter.web.asked import FeedAsked
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.described import described
 from eventrouter.web.guard import error
 from eventrouter.web.jsons import dumps
+from eventrouter.web.reading import parameters
 
 routes = web.RouteTableDef()
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 10.0
 _QUIET_S = 15.0
 _MOST_CLIENTS = 64
+_REFUSED = {400: ("BAD_REQUEST", "POSITION_WRONG")}
 
 
-@routes.get("/api/events")
+@routes.get("/api/events", allow_head=False)
+@described(None, query=FeedAsked, refused=_REFUSED, media="text/event-stream")
 async def events(request: web.Request) -> web.StreamResponse:
-    """SSE. Each `log` event's id is the position after it; Last-Event-ID or ?position resumes, ?from=start replays all."""
+    """Every log row as it commits, as server-sent events: each one's id is the position after it; Last-Event-ID resumes too."""
     context = request.app[CONTEXT]
     if len(context.feed_clients) >= _MOST_CLIENTS:
         return error(503, "TOO_MANY", f"{_MOST_CLIENTS} clients follow the feed already.")
@@ -43,9 +48,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@routes.get("/ws")
+@routes.get("/ws", allow_head=False)
+@described(None, query=FeedAsked, refused=_REFUSED, status=101)
 async def websocket(request: web.Request) -> web.StreamResponse:
-    """WebSocket. Messages: {"type": "position" | "log", "position", "row"}; ?position resumes, ?from=start replays all."""
+    """The same as a WebSocket: {"type": "position" | "log", "position", "row"}."""
     context = request.app[CONTEXT]
     if len(context.feed_clients) >= _MOST_CLIENTS:
         return error(503, "TOO_MANY", f"{_MOST_CLIENTS} clients follow the feed already.")
@@ -82,8 +88,9 @@ async def _push(request: web.Request, socket: web.WebSocketResponse, context: We
 
 
 async def _start(request: web.Request, last_event_id: str | None) -> Position:
-    given = request.query.get("position") or last_event_id
-    return await feed.start(request.app[CONTEXT].pool(), given, from_start=request.query.get("from") == "start")
+    asked = parameters(request, FeedAsked)
+    given = asked.position or last_event_id
+    return await feed.start(request.app[CONTEXT].pool(), given, from_start=asked.from_ == "start")
 
 
 async def _follow(context: WebContext, position: Position) -> AsyncIterator[list[FeedRow]]:

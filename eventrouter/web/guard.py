@@ -8,7 +8,15 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from eventrouter.errors import IllegalTransition, NotKnown, RowRefused, SignalRefused, SpoolFull, StoreError
+from eventrouter.errors import (
+    IllegalTransition,
+    NotKnown,
+    RequestWrong,
+    RowRefused,
+    SignalRefused,
+    SpoolFull,
+    StoreError,
+)
 from eventrouter.logs import get_logger
 from eventrouter.store.feed import PositionError
 
@@ -32,8 +40,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns every failure into an error answer; a fault of ours is logged and says 503, so that the sender tries again."""
     try:
         return await handler(request)
-    except SignalRefused as refused:
-        return error(422, refused.code, refused.message, field=refused.field)
+    except (SignalRefused, RequestWrong) as refused:
+        return error(refused.status, refused.code, refused.message, field=refused.field)
     except RowRefused:
         return error(422, "NOT_STORABLE", "The database refused a value of this request.")
     except NotKnown as unknown:
@@ -45,15 +53,17 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except StoreError as unavailable:
         return _unavailable(request, unavailable)
     except web.HTTPRequestEntityTooLarge:
-        return error(413, "BODY_TOO_LARGE", "The body is larger than 64 KiB.")
+        most = request.client_max_size // 1024
+        return error(413, "BODY_TOO_LARGE", f"The body is larger than {most} KiB, the most that is taken here.")
     except web.HTTPException as answer:
-        return _http_error(answer)
+        return http_error(answer)
     except Exception:
         _log.exception("handler_fault", route=_route(request))
         return error(503, "FAULT", "A fault of ours. Nothing is known to be stored; send it again.")
 
 
-def _http_error(answer: web.HTTPException) -> web.Response:
+def http_error(answer: web.HTTPException) -> web.Response:
+    """An error of aiohttp in the shape of ours."""
     said = error(answer.status, answer.reason.upper().replace(" ", "_"), f"{answer.status} {answer.reason}.")
     if "Allow" in answer.headers:  # of a 405: the methods that there are
         said.headers["Allow"] = answer.headers["Allow"]

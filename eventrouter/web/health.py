@@ -1,17 +1,15 @@
-"""/healthz: this process is alive. /readyz: it can do its work. /metrics: figures for Prometheus."""
+"""/healthz: this process is alive. /readyz: it can do its work."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from eventrouter.domain.tasks import OPEN
 from eventrouter.errors import StoreError
-from eventrouter.metrics import CONTENT_TYPE
-from eventrouter.store import reports
 from eventrouter.store.connect import guard_level, missing_migrations
+from eventrouter.web.answers import Health, Readiness
 from eventrouter.web.context import CONTEXT, WebContext
+from eventrouter.web.described import described
 from eventrouter.web.jsons import respond
 from eventrouter.web.viewer import for_everybody, viewer_of, without_login
 
@@ -19,6 +17,7 @@ _ANSWER_WITHIN_S = 3.0
 
 
 @for_everybody
+@described(Health)
 async def healthz(request: web.Request) -> web.Response:
     """Always 200 while the process answers; `listener` says whether notifications arrive (the poll works without them)."""
     context = request.app[CONTEXT]
@@ -26,6 +25,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 @without_login
+@described(Readiness, more={503: Readiness})
 async def readyz(request: web.Request) -> web.Response:
     """200 when the database answers with this version's schema and an account's broker can be used, else 503.
 
@@ -56,24 +56,6 @@ async def readyz(request: web.Request) -> web.Response:
     if context.stopping.is_set():
         state["status"] = "stopping"
     return _answer(state, known=viewer_of(request).is_known)
-
-
-async def metrics(request: web.Request) -> web.Response:
-    """Prometheus text; the queue's depth is counted at the time of the call."""
-    context = request.app[CONTEXT]
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S), context.desk() as conn:
-            _measure_queue(context, await reports.open_counts(conn))
-    except (StoreError, TimeoutError):
-        context.metrics.store_errors.labels("metrics").inc()
-    return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
-
-
-def _measure_queue(context: WebContext, counts: list[dict[str, Any]]) -> None:
-    for status in OPEN:
-        context.metrics.tasks.labels(status).set(sum(row["count"] for row in counts if row["status"] == status))
-    oldest = min((row["oldest"] for row in counts), default=None)
-    context.metrics.oldest_open_task_seconds.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
 
 
 def _listener(context: WebContext) -> str:

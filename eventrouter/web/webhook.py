@@ -12,7 +12,9 @@ from eventrouter.errors import StoreUnavailable
 from eventrouter.ingest import Alert
 from eventrouter.logs import get_logger
 from eventrouter.spool import Spooled
+from eventrouter.web import answers
 from eventrouter.web.context import CONTEXT
+from eventrouter.web.described import described
 from eventrouter.web.guard import error
 from eventrouter.web.tokens import TOKEN_FORM
 
@@ -21,9 +23,18 @@ _BODY_WITHIN_S = 2.0
 _MOST_CANDIDATES = 8
 # aiohttp undoes these and takes what there is: q=10 that is cut off would be q=1. Of deflate it notices the missing end.
 _WITHOUT_END = frozenset({"gzip", "br", "zstd"})
+_REFUSED = {
+    400: ("BODY_BROKEN", "BODY_CODED"),
+    401: ("TOKEN_UNKNOWN",),
+    403: ("SOURCE_NOT_ALLOWED",),
+    408: ("BODY_SLOW",),
+    413: ("BODY_TOO_LARGE",),
+    503: ("STORE_UNAVAILABLE", "SPOOL_FULL", "TOO_MANY", "FAULT"),
+}
 _KEPT_HEADERS = ("User-Agent", "Content-Type", "Content-Length", "X-Forwarded-For", "X-Request-Id", "Date")
 
 
+@described(answers.Taken, more={202: answers.Spooled}, refused=_REFUSED)
 async def webhook(request: web.Request) -> web.Response:
     """An alert of the strategy that the token belongs to. The token is in the address, else in the body."""
     context = request.app[CONTEXT]
@@ -121,3 +132,7 @@ def _text(header: str) -> str:
         .decode("utf-8", "replace")
         .replace("\0", "\N{REPLACEMENT CHARACTER}")
     )
+
+
+ROUTES = (web.post("/{token}", webhook), web.post("", webhook), web.post("/", webhook))
+"""Below /webhook: the token in the address, or in the body."""

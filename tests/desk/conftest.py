@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.conftest import Server, _template
 from tests.desk.browsing import CHROMIUM, browser
@@ -15,6 +15,9 @@ from tests.web.live_site import Site, configuration, running
 
 ACCOUNTS = ("alpha", "beta")
 WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=375, height=760)
+
+
+expect.set_options(timeout=20_000)  # a loaded machine is slow; nothing is measured here
 
 
 @dataclass

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from eventrouter.store.connect import Conn, Database
+from eventrouter.store.desk_controls import met
 from eventrouter.store.desk_signals import MOST_LOOKED_THROUGH, PAGE_ROWS, SignalFilter, signal_page
 from eventrouter.store.desk_tasks import milestones, timeline
 from tests.conftest import Server, _template
@@ -115,6 +116,15 @@ async def test_a_task_s_pages_read_little(reader: Conn, many: str, asked: Asked)
     """So do the strips of a signal's tasks and the log of one task."""
     await milestones(reader, [1, 2, 3])
     await timeline(reader, 50_000, None)
+    for statement, values in asked:
+        _little_and_by_indexes(many, statement, values)
+
+
+@pytest.mark.parametrize("scope", ["all", "account:often", "account:seldom", "strategy:s3"])
+async def test_a_preview_of_a_control_reads_little(reader: Conn, many: str, asked: Asked, scope: str) -> None:
+    """What is open in a scope is found without looking at what is done, however much that is."""
+    await met(reader, scope, {"often": "dry", "always": "dry", "seldom": "dry"})
+    assert len(asked) == 3
     for statement, values in asked:
         _little_and_by_indexes(many, statement, values)
 

@@ -13,6 +13,8 @@ FROM execution_tasks t
 JOIN LATERAL (SELECT reason FROM execution_logs WHERE task_id = t.id AND status IS DISTINCT FROM prev_status ORDER BY seq DESC LIMIT 1) l ON TRUE
 WHERE t.trade_id = ANY (%s) AND t.event_type <> 'PROTECT'
 """
+SENT_AGAIN = "SELECT task_id FROM execution_logs WHERE prev_status = 'UNKNOWN' AND status = 'PENDING' AND detail -> 'proven' IS DISTINCT FROM 'true'"
+"""A look-up in vain proves nothing where the broker takes an id twice: such a task belongs in REVIEW."""
 NET = "SELECT account, sum({}) AS net FROM {} WHERE mode = 'live' GROUP BY account"
 
 
@@ -42,6 +44,11 @@ def examine(world: World, trades: Iterable[str]) -> Findings:
     for (number, tag), execution in executions.items():
         if execution["executed"] > 1:
             found.doubled.append(f"{tag} was executed {execution['executed']} times on {number}")
+    if not world.unique:
+        found.wrong += [
+            f"task {row['task_id']} was sent again though nothing proved that it may be"
+            for row in world.rows(SENT_AGAIN)
+        ]
     _positions(world, found)
     status, said = world.say("verify", "--json", "--ledger", world.broker)
     if status != 0:

@@ -11,6 +11,8 @@ from tests.faults.rounds import REST_S
 from tests.faults.world import LEASE_S, World
 from tests.processes import until
 
+FREEZES_AT = ("order.accepted", "outcomes.commit.before", "lookup.before", "fills.commit.before")
+"""Points behind the intent where a router may stand still."""
 _UNDECIDED = "SELECT id, status FROM execution_tasks WHERE status IN ('SENDING', 'UNKNOWN') AND last_attempt_at < %s"
 _FREEZES = 0.3  # of the faults; the others are kills
 

@@ -25,7 +25,7 @@ def test_every_fault_of_the_broker(make_world: MakeWorld, unique: bool) -> None:
         assert scenes.broker_faults(made).faults == []
 
 
-@pytest.mark.parametrize("point", ["order.accepted", "outcomes.commit.before", "lookup.before", "fills.commit.before"])
+@pytest.mark.parametrize("point", scenes.FREEZES_AT)
 def test_a_router_that_stands_still(make_world: MakeWorld, point: str) -> None:
     """Wherever it stands, also with a transaction open, another one finishes its work, and nothing is done twice when it goes on."""
     with make_world(accounts=1) as made:

@@ -47,6 +47,7 @@ async def test_a_listener_that_hears_nothing_finds_out(
     first = proxy.connections[0]
     setattr(first, fault, True)
     await reaches(db, await enqueue(db, "meanwhile"), Status.SUCCESS)
+    await until_async(lambda: _polled(router), what="a count of what only the poll found")
     await until_async(lambda: _made_again(router), what="another connection")
     await router.listener.wait_healthy()
     assert first.swallowed
@@ -54,6 +55,10 @@ async def test_a_listener_that_hears_nothing_finds_out(
     router.wake()
     await asleep(router)
     await reaches(db, await enqueue(db, "afterwards"), Status.SUCCESS)
+
+
+async def _polled(router: ExecutionRouter) -> bool:
+    return bool(router.metrics.claimed_tasks.labels("poll")._value.get() == 1)
 
 
 async def _made_again(router: ExecutionRouter) -> bool:

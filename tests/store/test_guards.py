@@ -331,6 +331,7 @@ CALLABLE = {
     "lock_books",
     "lock_due_tasks",
     "lock_unrouted_tasks",
+    "open_transactions",
     "order_is_shown",
     "note_broker_orders",
     "note_connections",

@@ -12,6 +12,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from eventrouter.app import Listeners, Service, listen
 from eventrouter.config import Address, Config
 from eventrouter.store.tokens import add_token
+from tests.web import documented
 
 ENTRY = {
     "kind": "ENTRY",
@@ -65,16 +66,19 @@ class Site:
         """Posts an alert; the answer's status and JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self.session.post(self.public(f"/webhook/{token}"), data=raw, **more) as answer:
+            await documented.check(answer)
             return answer.status, await answer.json()
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and JSON of a page of the operator's."""
         async with self.session.get(self.operator(path), headers=headers) as answer:
+            await documented.check(answer)
             return answer.status, await answer.json()
 
     async def act(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and JSON of an operator's POST."""
         async with self.session.post(self.operator(path), json=body or {}, headers=headers) as answer:
+            await documented.check(answer)
             return answer.status, await answer.json()
 
     async def stop(self) -> None:

@@ -169,15 +169,13 @@ async def test_a_retry_says_what_stands_in_its_way(site: Site, sql: Sql) -> None
         {"set": {"quantity": 1}},
         {"set": {"quantity": ""}},
         {"set": {"symbol": "<b>"}},
-        {"edits": {"account": "b"}},
-        {"edits": {"quantity": "1"}, "set": {"quantity": "1"}},
         {"set": {"quantity": "x"}},
     ]
     for body in wrong:
         status, answer = await site.act(path, {"confirm": task_id, **body})
         assert (body, status, answer["code"]) == (body, 422, "FIELD_WRONG")
     assert statuses(sql, task_id) == ["PENDING", "SENDING", "UNKNOWN", "REVIEW"]
-    status, task = await site.act(path, {"confirm": task_id, "edits": {"quantity": "1"}})
+    status, task = await site.act(path, {"confirm": task_id, "set": {"quantity": "1"}})
     assert (status, task["retry_of"], task["payload"]["quantity"]) == (200, task_id, "1")
     assert statuses(sql, task_id)[-1] == "CANCELLED"
 

@@ -133,7 +133,15 @@ async def test_metrics(routed: Site, sql: Sql) -> None:
     assert found["eventrouter_tasks", "REVIEW"] == 1
     assert found["eventrouter_tasks", "SENDING"] == 0
     assert found["eventrouter_alert_to_done_seconds_count",] == 1
-    assert found["eventrouter_oldest_open_task_seconds",] > 0
+    assert found["eventrouter_oldest_task_seconds", "PENDING"] > 0
+    assert found["eventrouter_oldest_task_seconds", "UNKNOWN"] == 0
+    assert found["eventrouter_dead_letters_open", "REVIEW"] == 1
+    assert found["eventrouter_database_up",] == 1
+    assert found["eventrouter_listener_last_notification_timestamp_seconds",] > 1e9
+    for phase, count in {"stored": 1, "claimed": 1, "sent": 1, "acknowledged": 1, "filled": 0}.items():
+        assert found["eventrouter_phase_seconds_count", phase] == count
+    assert found["eventrouter_broker_calls_total", "dryrun", "send", "accepted"] == 1
+    assert found["eventrouter_claimed_tasks_total", "wake"] == 1
 
 
 async def measured(site: Site) -> dict[tuple[str, ...], float]:
