@@ -172,8 +172,8 @@ async def _halts(day: Day, page: Page) -> None:
     """One account, after the page has said what it will do; an entry for it is denied from then on."""
     await page.get_by_role("link", name="Controls").click()
     await page.get_by_role("radio", name=re.compile("^Halt")).check()
-    await page.get_by_label("Whom").select_option("account:alpha")
-    await page.get_by_role("button", name="Show what it will do").click()
+    await page.get_by_label("Scope").select_option("account:alpha")
+    await page.get_by_role("button", name="See what it will do").click()
     await page.get_by_label(re.compile("^Reason")).fill("lunch")
     await page.get_by_role("button", name=re.compile("^Halt")).click()
     await expect(page.locator("main")).to_contain_text("alpha")
@@ -184,8 +184,8 @@ async def _flattens(day: Day, page: Page) -> None:
     """Everything, once its name was typed; the page says when it is flat."""
     await page.get_by_role("link", name="Controls").click()
     await page.get_by_role("radio", name=re.compile("^Flatten")).check()
-    await page.get_by_label("Whom").select_option("all")
-    await page.get_by_role("button", name="Show what it will do").click()
+    await page.get_by_label("Scope").select_option("all")
+    await page.get_by_role("button", name="See what it will do").click()
     button = page.get_by_role("button", name=re.compile("^Flatten"))
     await page.get_by_label(re.compile("^Type ")).fill("all")
     await button.click()
