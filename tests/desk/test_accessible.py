@@ -139,7 +139,10 @@ async def test_no_page_is_wider_than_its_screen(stage: Stage, name: str) -> None
 @pytest.mark.parametrize(
     ("name", "width"),
     [
-        *((name, 1440) for name in ("now", "signals", "signal", "dead", "letter", "explain", "controls", "control-preview")),
+        *(
+            (name, 1440)
+            for name in ("now", "signals", "signal", "dead", "letter", "explain", "controls", "control-preview")
+        ),
         *((name, 390) for name in ("signals", "task-review", "approvals", "controls")),
     ],
 )
