@@ -70,9 +70,12 @@ class Scene:
             "task-review": f"/tasks/{self.tasks['review']}",
             "task-held": f"/tasks/{self.tasks['held']}",
             "dead": "/dead",
+            "letter": f"/dead/{self.tasks['review']}",
             "approvals": "/approvals",
             "explain": "/explain",
             "controls": "/controls",
+            "control": "/controls/2",
+            "control-preview": "/controls/set?action=flatten&scope=all",
             "nothing": "/signals/999999",
         }
 

@@ -25,9 +25,12 @@ PAGES = (
     "task-review",
     "task-held",
     "dead",
+    "letter",
     "approvals",
     "explain",
     "controls",
+    "control",
+    "control-preview",
     "nothing",
 )
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
@@ -136,7 +139,10 @@ async def test_no_page_is_wider_than_its_screen(stage: Stage, name: str) -> None
 @pytest.mark.parametrize(
     ("name", "width"),
     [
-        *((name, 1440) for name in ("now", "signals", "signal", "task-review", "dead", "explain", "controls")),
+        *(
+            (name, 1440)
+            for name in ("now", "signals", "signal", "dead", "letter", "explain", "controls", "control-preview")
+        ),
         *((name, 390) for name in ("signals", "task-review", "approvals", "controls")),
     ],
 )

@@ -169,28 +169,39 @@ async def _sends_again(day: Day, page: Page, trade: str) -> None:
 
 
 async def _halts(day: Day, page: Page) -> None:
-    """One account, after the page has said what it will do; an entry for it is denied from then on."""
-    await page.get_by_role("navigation", name="Pages").get_by_role("link", name="Controls").click()
-    await page.get_by_role("radio", name=re.compile("^Halt")).check()
-    await page.get_by_role("combobox", name="Scope").select_option("account:alpha")
-    await page.get_by_role("button", name="See what it will do").click()
-    await page.get_by_label(re.compile("^Reason")).fill("lunch")
-    await page.get_by_role("button", name=re.compile("^Halt")).click()
-    await expect(page.locator("main")).to_contain_text("alpha")
+    """One account, after the page has said what it will do."""
+    await _asks_for(page, "Halt", "account:alpha")
+    form = page.get_by_role("form", name="Halt")
+    await form.get_by_label("Reason").fill("lunch")
+    await form.get_by_role("button", name="Halt account alpha").click()
+    await expect(page.locator("main")).to_contain_text("What opens in this scope is denied")
     assert _standing(day) == {"account:alpha": ("halt", OPERATOR, "lunch")}
 
 
 async def _flattens(day: Day, page: Page) -> None:
-    """Everything, once its name was typed; the page says when it is flat."""
-    await page.get_by_role("navigation", name="Pages").get_by_role("link", name="Controls").click()
-    await page.get_by_role("radio", name=re.compile("^Flatten")).check()
-    await page.get_by_role("combobox", name="Scope").select_option("all")
-    await page.get_by_role("button", name="See what it will do").click()
-    button = page.get_by_role("button", name=re.compile("^Flatten"))
-    await page.get_by_label(re.compile("^Type ")).fill("all")
-    await button.click()
+    """Everything, once what the page asks for was typed; the page says when it is flat."""
+    await _asks_for(page, "Flatten", "all")
+    form = page.get_by_role("form", name="Flatten")
+    await form.get_by_label("Reason").fill("the day is over")
+    await form.get_by_role("button", name="Flatten everything").click()
+    assert await page.locator("#confirm").evaluate("field => field.validity.valueMissing")
+    await page.locator("#confirm").fill(await form.locator("label b").inner_text())
+    await form.get_by_role("button", name="Flatten everything").click()
     await expect(page.locator("main")).to_contain_text("Every account of the scope is proven flat.", timeout=40_000)
-    assert _standing(day)["all"][:2] == ("flatten", OPERATOR)
+    assert _standing(day)["all"] == ("flatten", OPERATOR, "the day is over")
+    held = day.sql.execute(
+        "SELECT account FROM holdings GROUP BY account, contract HAVING sum(quantity) <> 0"
+    ).fetchall()
+    assert held == []
+
+
+async def _asks_for(page: Page, verb: str, scope: str) -> None:
+    """Asks what a control would do."""
+    await page.get_by_role("link", name="Controls").first.click()
+    await page.get_by_role("radio", name=re.compile(f"^{verb}")).check()
+    await page.get_by_role("combobox", name="Scope").select_option(scope)
+    await page.get_by_role("button", name="See what it will do").click()
+    await expect(page.locator("main")).to_contain_text("What it will do, as it stands now")
 
 
 def _standing(day: Day) -> dict[str, tuple[str, str, str | None]]:
@@ -210,7 +221,7 @@ def _resume(day: Day) -> None:
 def _failed(day: Day, trade: str) -> int:
     """An order that the broker refused."""
     with day.sql.transaction():
-        payload = json.dumps({"symbol": "MNQ1!", "direction": "LONG", "quantity": 1})
+        payload = json.dumps({"symbol": "MNQ1!", "direction": "SHORT", "quantity": 1})
         row = day.sql.execute("SELECT enqueue_execution_task(%s, 'ENTRY', %s, 'alpha')", [trade, payload]).fetchone()
         assert row is not None
         for version, (status, reason, lease) in enumerate(
