@@ -21,10 +21,12 @@ def _facts(status: Status, filled: str, state: str) -> RetryFacts:
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REVIEW])
 @pytest.mark.parametrize(("filled", "state"), [("2", "FILLED"), ("1", "CANCELLED")])
 def test_an_order_shown_as_filled_is_not_sent_again(status: Status, filled: str, state: str) -> None:
+    """Neither a confirmation nor a flag overrules it."""
     refused = obstacle(9, _facts(status, filled, state), Retry(confirm=9, even_if_old=True, even_if_held=True))
     assert refused is not None
     assert refused[0] == "WOULD_DOUBLE"
 
 
 def test_an_order_that_ended_without_a_fill_is_in_nobodys_way() -> None:
+    """Only what filled counts."""
     assert obstacle(9, _facts(Status.FAILED, "0", "REJECTED"), Retry()) is None
