@@ -96,6 +96,11 @@ def obstacle(task_id: int, facts: RetryFacts, retry: Retry) -> tuple[str, str] |
             "WOULD_DOUBLE",
             f"Task {task_id} has executed {done} already: it would be done twice. Resolve it instead.",
         )
+    # an order is often shown as filled before its fills are, and a FAILED task needs no confirmation
+    for order_id, _, _, filled, contract, state in facts.orders:
+        if Decimal(filled) > 0:
+            shown = f"The broker shows order {order_id} of task {task_id} as {state}, {plain(Decimal(filled))} {contract} filled"
+            return "WOULD_DOUBLE", f"{shown}: it would be done twice. Look at the broker's position, then resolve it."
     if facts.working:
         order_id, side, left, contract = facts.working[0]
         said = f"order {order_id} of task {task_id} works at the broker: {side} {plain(Decimal(left))} {contract}"

@@ -52,9 +52,10 @@ def turned_up_order(task: Candidate, order: BrokerOrder) -> LogEntry | None:
     )
     detail = {"order_id": order.id, "state": str(order.state), "filled": plain(order.filled)}
     if differs is not None:
-        if task.status != Status.REVIEW or task.told:
+        if task.status == Status.UNKNOWN or task.told:
             return None
-        return LogEntry(task.id, task.version, task.status, "NOT_OURS", differs, detail=detail)
+        # one that is to be sent again is not: a person looks first at what bears its id
+        return LogEntry(task.id, task.version, Status.REVIEW, "NOT_OURS", differs, detail=detail)
     message = f"The broker shows the order, as {order.id}: {order.state}, {plain(order.filled)} of {plain(order.quantity)} filled."
     reason = "FOUND" if task.status == Status.UNKNOWN else "LATE_ACCEPTANCE"
     return LogEntry(task.id, task.version, Status.ACCEPTED, reason, message, detail=detail)

@@ -118,6 +118,16 @@ async def test_an_order_of_before_a_retry_that_was_not_sent_is_adopted(desk: Des
     assert (await way(desk.db, task_id)).endswith("REVIEW PENDING ACCEPTED")
 
 
+async def test_an_order_that_differs_stops_a_retry_that_was_not_sent(desk: Desk) -> None:
+    """Something bears the first order's id at the broker: nothing is sent again before a person has looked at it."""
+    task_id = await in_review(desk, quantity="2", **LIMIT)
+    await act(desk.db, task_id, "retry", actor="operator", retry=Retry(confirm=task_id))
+    desk.keep()
+    await desk.becomes(task_id, Status.REVIEW)
+    assert (await desk.reasons(task_id))[-1] == "NOT_OURS"
+    assert await is_sound(desk.db)
+
+
 async def test_an_entry_that_turns_up_after_its_exit_ended_is_withdrawn(desk: Desk) -> None:
     """Its exit found nothing and waited for no person: what works of the entry goes, and the entry ends as cancelled."""
     task_id = await in_review(desk, **LIMIT)
