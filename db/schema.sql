@@ -1883,6 +1883,9 @@ BEGIN
     SELECT o.trade_id, o.contract, o.quantity
     FROM (SELECT h.trade_id::TEXT AS trade_id, h.contract, h.quantity FROM holdings h
           WHERE h.account = p_account COLLATE "C" AND h.mode = p_mode AND h.quantity <> 0
+            AND sign(h.quantity) = (SELECT sign(sum(n.quantity)) FROM holdings n
+                                    WHERE n.account = p_account COLLATE "C" AND n.mode = p_mode AND n.contract = h.contract
+                                      AND n.quantity <> 0)
           UNION ALL
           SELECT DISTINCT w.trade_id::TEXT, NULL, 0::NUMERIC FROM execution_tasks w
           WHERE w.status = 'ACCEPTED' AND w.opening AND w.account = p_account COLLATE "C" AND w.mode = p_mode) o

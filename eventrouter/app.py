@@ -295,6 +295,7 @@ def operator_app(service: Service, base: str = "") -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=_EXPLAINED_BYTES)
     app[CONTEXT] = service.context
     app[access.DOOR] = access.Door()
+    app.on_startup.append(access.look_first)
     app[scrape.READING] = scrape.Reading()
     app.on_cleanup.append(app[scrape.READING].stop)
     app.on_response_prepare.append(headers.harden)

@@ -106,7 +106,7 @@ async def act(request: web.Request) -> web.Response:
         fault = f"Nothing was done: type {to_type(scope)[:200]} to flatten it."
         return await _previewed(request, form, fault=fault, status=422)
     try:
-        actor, reason = f"operator:{viewer_of(request).name}", form.get("reason", "").strip() or None
+        actor, reason = viewer_of(request).actor("operator"), form.get("reason", "").strip() or None
         control = await set_by(request, action, scope, reason, actor=actor)
     except SignalRefused as refused:
         return await _previewed(request, form, fault=f"Nothing was done: {refused.message}", status=422)

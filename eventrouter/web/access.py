@@ -7,6 +7,7 @@ import ipaddress
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
@@ -71,6 +72,12 @@ class Door:
 
 
 DOOR = web.AppKey("door", Door)
+
+
+async def look_first(app: web.Application) -> None:
+    """Finds out before the first request whether a login is needed: it may come when Postgres is away."""
+    with suppress(StoreError):
+        await app[DOOR].login_needed(app[CONTEXT])
 
 
 @web.middleware

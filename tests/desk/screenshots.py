@@ -25,7 +25,7 @@ def main() -> int:
     if CHROMIUM is None:
         print("No Chromium is installed on this machine: install chromium or google-chrome", file=sys.stderr)
         return 2
-    configure_logging("console", "critical")
+    configure_logging("console", "error")
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     print(f"{asyncio.run(taken(directory, sys.argv[2:]))} screenshots in {directory}")

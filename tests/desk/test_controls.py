@@ -38,7 +38,7 @@ async def test_a_halt_stands_and_is_resumed(desk: Desk, sql: Sql) -> None:
     await page.get_by_role("button", name="Halt account alpha").click()
     await expect(page.locator("h1")).to_have_text("Halt: account alpha")
     assert sql.execute("SELECT scope, action, actor, reason FROM controls").fetchall() == [
-        ("account:alpha", "halt", "operator:local", "news at two")
+        ("account:alpha", "halt", "operator", "news at two")
     ]
     _, answer = await desk.site.alert(token, ENTRY)
     await desk.open(f"/signals/{answer['signal_id']}")
@@ -168,7 +168,7 @@ async def test_a_viewer_looks_and_changes_nothing(site: Site, sql: Sql, dsn: str
         async with site.session.post(path, data=data, headers=headers, allow_redirects=False) as answer:
             assert (name, with_token, answer.status) == (name, with_token, status)
         done = sql.execute("SELECT actor FROM controls").fetchall()
-        assert done == ([("operator:ann",)] if status == 303 else [])
+        assert done == ([("ann",)] if status == 303 else [])
 
 
 async def test_where_no_router_runs_it_is_said(dsn: str) -> None:

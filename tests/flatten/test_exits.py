@@ -51,7 +51,7 @@ async def some_exits(desk: Desk, number: int) -> list[tuple[int, str, str, str]]
 async def test_a_dry_run_closes_each_trade_by_an_exit(desk: Desk) -> None:
     """Every simulated trade gets one exit, whoever of two routers is first, and the account is flat when they are done."""
     await hold(desk, "long", 2)
-    await hold(desk, "short", -1)
+    await hold(desk, "other", 1)
     await hold(desk, "live", 3, mode="live")
     for name in ("router-a", "router-b"):
         await desk.start(name=name, mode="dry")
@@ -59,7 +59,7 @@ async def test_a_dry_run_closes_each_trade_by_an_exit(desk: Desk) -> None:
     found = await some_exits(desk, 2)
     assert [(trade, mode, symbol) for _, trade, mode, symbol in found] == [
         ("long", "dry", "MNQ"),
-        ("short", "dry", "MNQ"),
+        ("other", "dry", "MNQ"),
     ]
     for number, trade, _, _ in found:
         assert "FLAT" not in await desk.kinds()
@@ -67,6 +67,21 @@ async def test_a_dry_run_closes_each_trade_by_an_exit(desk: Desk) -> None:
     await desk.reaches("FLAT")
     assert len(await exits(desk)) == 2
     assert (await desk.kinds()).count("FLAT") == 1
+
+
+async def test_trades_that_cover_each_other_are_flat(desk: Desk) -> None:
+    """What is on the other side of the account's net no exit may close: only the rest is closed, and then the account is flat."""
+    await hold(desk, "long", 2)
+    await hold(desk, "short", -1)
+    await desk.start(mode="dry")
+    await desk.flatten()
+    ((number, trade, _, _),) = await some_exits(desk, 1)
+    assert trade == "long"
+    await move(desk.db, number, Status.SENDING)
+    await desk.fill("long", -1, mode="dry")  # all that the net of 1 lets it close
+    await move(desk.db, number, Status.SUCCESS)
+    await desk.reaches("FLAT")
+    assert len(await exits(desk)) == 1
 
 
 async def test_an_exit_that_is_under_way_is_enough(desk: Desk) -> None:

@@ -256,4 +256,4 @@ async def test_an_accepted_order_is_logged_with_the_brokers_id(
     task = await enqueue_live(db, "t")
     await reaches(db, task, Status.ACCEPTED)
     await asleep(router)
-    assert (await row_of(db, task, "ACCEPTED"))[8] == {"order_id": "4711"}
+    assert (await row_of(db, task, "ACCEPTED"))[8]["order_id"] == "4711"
