@@ -2621,7 +2621,7 @@ CREATE INDEX execution_tasks_leaving ON public.execution_tasks USING btree (acco
 
 CREATE INDEX execution_tasks_line ON public.execution_tasks USING btree (lane, place, id) WHERE ((status)::text = ANY ((ARRAY['PENDING'::character varying, 'SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[]));
 
-CREATE INDEX execution_tasks_of_account ON public.execution_tasks USING btree (account, signal_id);
+CREATE INDEX execution_tasks_of_account ON public.execution_tasks USING btree (account, signal_id) WHERE (signal_id IS NOT NULL);
 
 CREATE UNIQUE INDEX execution_tasks_one_exit ON public.execution_tasks USING btree (account, trade_id, mode) WHERE (((event_type)::text ~~ 'EXIT%'::text) AND ((status)::text = ANY ((ARRAY['SENDING'::character varying, 'UNKNOWN'::character varying, 'REVIEW'::character varying])::text[])));
 

@@ -109,6 +109,14 @@ class Connection:
         """What may be sent now."""
         return self.circuit.allowance(time.monotonic())
 
+    def held_for_s(self, since: float) -> float | None:
+        """Seconds until more may be sent than at `since` (of time.monotonic()), zero or less where it may be by now.
+
+        None: nothing was held back, or a probe is out. As of `since`, since what was let go after a claim looked waits for the next one.
+        """
+        again_s = self.circuit.allowance(since).again_s
+        return None if again_s is None else again_s - (time.monotonic() - since)
+
     def note_sent(self, orders: int) -> None:
         """So many orders are on their way."""
         self.circuit = self.circuit.sent(time.monotonic(), orders)

@@ -8,6 +8,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -248,22 +249,22 @@ class ExecutionRouter:
         after = "wake"
         while not self._stop.is_set():
             connection.wake.clear()  # before the claim: what comes during it wakes the next round
-            before = executor.claimed
+            since, before = time.monotonic(), executor.claimed
             while await executor.turn() and not self._stop.is_set():
                 pass
             self.metrics.claimed_tasks.labels(after).inc(executor.claimed - before)
             self._pauses.pop(f"claim {connection.name}", None)
-            after = await self._sleep(connection)
+            after = await self._sleep(connection, since)
 
-    async def _sleep(self, connection: Connection) -> str:
-        """Until a wake, the next delayed task (timer), or the poll, whichever is first; says which."""
+    async def _sleep(self, connection: Connection, claimed_at: float) -> str:
+        """Until a wake, the next delayed task or order that may go out (timer), or the poll, whichever is first; says which."""
         if connection.wake.is_set():
             return "wake"
         for explain in (explain_held_up, explain_waiting):
             await explain(self._pool, actor=self.name, connection=connection, metrics=self.metrics)
         since = self._asked_at.get(connection.name)
         due_in_s, self._asked_at[connection.name] = await store.next_due(self._pool, connection.account_names, since)
-        allowed_in_s = connection.allowance().again_s
+        allowed_in_s = connection.held_for_s(claimed_at)
         wait_s = min(max(0.0, each) for each in (self._poll_interval, due_in_s, allowed_in_s) if each is not None)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):

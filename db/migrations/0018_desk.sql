@@ -14,7 +14,8 @@ CREATE INDEX automated_signals_repeats ON automated_signals (id) WHERE duplicate
 DROP INDEX automated_signals_trade;
 CREATE INDEX automated_signals_trade ON automated_signals (trade_id varchar_pattern_ops, id);
 
-CREATE INDEX execution_tasks_of_account ON execution_tasks (account, signal_id);
+-- Partial, so that what looks for one trade of an account cannot mistake it for its own index where statistics are missing.
+CREATE INDEX execution_tasks_of_account ON execution_tasks (account, signal_id) WHERE signal_id IS NOT NULL;
 -- A task that goes straight to SUCCESS is never in it. A status is in another index already, so this one prevents no HOT update.
 CREATE INDEX execution_tasks_aside ON execution_tasks (status, signal_id)
     WHERE status IN ('HELD', 'UNKNOWN', 'REVIEW', 'FAILED', 'DENIED', 'EXPIRED', 'CANCELLED');

@@ -310,7 +310,7 @@ def test_a_retry_after_review_by_a_script(dsn: str, sql: Sql) -> None:
         result = command("retry", str(task_id), *words, env=environment(dsn), stdin=f"{task_id}\n".encode())
         assert (result.returncode, len(said(result))) == (1, 1)
         assert f"--confirm {task_id}" in said(result)[0]
-    for wrong in ("quantity", "symbol=ES", "quantity=none"):
+    for wrong in ("quantity", "trade_id=T-2", "quantity=none"):
         result = command("retry", str(task_id), "--confirm", str(task_id), "--set", wrong, env=environment(dsn))
         assert (result.returncode, len(said(result))) == (2, 1)
     assert statuses(sql, task_id)[-1] == "REVIEW"

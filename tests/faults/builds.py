@@ -26,9 +26,7 @@ def _rewritten(module: ModuleType, name: str, old: str, new: str) -> Any:
 def _intent_after_sending() -> None:
     """The order leaves while its intent is written and not committed."""
     recorded = "            appended = await claim.record(self._name, entries, decisions.asked)\n"
-    sent = (
-        f"{recorded}            self._start_sending(decisions.sends, send_until)\n            await asyncio.sleep(1)\n"
-    )
+    sent = f"{recorded}            self._start_sending(decisions.sends, send_until, send_until)\n            await asyncio.sleep(1)\n"
     broken = _rewritten(executor, "Executor", recorded, sent)
     executor.Executor._claim = broken._claim  # type: ignore[method-assign]
     executor.Executor._start_sending = _once(executor.Executor._start_sending)  # type: ignore[method-assign]
@@ -38,10 +36,10 @@ def _once(start_sending: Callable[..., None]) -> Callable[..., None]:
     """Leaves out the second call, which is the right build's."""
     calls: list[object] = []
 
-    def start(self: Any, sends: Any, send_until: float) -> None:
+    def start(self: Any, sends: Any, *times: float) -> None:
         calls.append(sends)
         if not any(known is sends for known in calls[:-1]):
-            start_sending(self, sends, send_until)
+            start_sending(self, sends, *times)
 
     return start
 

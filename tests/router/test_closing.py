@@ -326,7 +326,7 @@ async def test_a_change_without_an_answer_is_looked_at(
     async def busy_once(_order_id: str, _change: Change | None) -> Outcome:
         return BUSY if len(broker.changed) == 1 else DONE
 
-    async def orders(_account: str) -> list[BrokerOrder]:
+    async def orders(_account: str, _since: datetime | None = None) -> list[BrokerOrder]:
         return lists
 
     broker.on_change = busy_once

@@ -1,6 +1,7 @@
 """A broker that is away costs nobody an attempt, an unknown entry holds up its account, and a start looks before it claims."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +12,15 @@ import pytest
 
 from eventrouter import connection as connection_module
 from eventrouter import reconcile, sending
+from eventrouter import router as router_module
 from eventrouter.domain import circuit
 from eventrouter.domain.circuit import TRIPS_AFTER
 from eventrouter.domain.orders import Answer, LookUp, NotSent, Order, Outcome, Rejected, Unknown
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import BrokerUnavailable
-from eventrouter.store.connect import Conn
+from eventrouter.store.connect import Conn, Pool
 from tests.processes import until_async
-from tests.router.book import attempts, enqueue, is_sound, move, reaches, row_of, status_of, value, way
+from tests.router.book import HOUR_S, attempts, enqueue, is_sound, move, reaches, row_of, status_of, value, way
 from tests.router.broker import DONE, UNPROVEN, Broker, live
 from tests.router.conftest import Start, asleep
 
@@ -267,6 +269,30 @@ async def test_a_probe_closes_the_circuit(
 
 async def _placed(broker: Broker, times: int) -> bool:
     return len(broker.placed) >= times
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_what_is_let_go_after_a_claim_looked_is_claimed_at_once(
+    db: Conn, start: Start, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exit held back by the circuit may go out while the router still gets ready to sleep: it does not wait for the poll."""
+    monkeypatch.setattr(circuit, "EXIT_EVERY_S", 0.5)
+    explain, seen = reconcile.explain_waiting, set()
+
+    async def slowly(pool: Pool, **more: Any) -> None:
+        held_until = more["connection"].circuit.exits_from
+        if held_until in seen:  # the second round; the first one is short, for its task is due anew
+            await asyncio.sleep(max(0.0, held_until - time.monotonic()))
+        seen.add(held_until)
+        await explain(pool, **more)
+
+    monkeypatch.setattr(router_module, "explain_waiting", slowly)
+    broker.replies = deque([DONE, *[AWAY] * (TRIPS_AFTER + 2)])
+    await start(**{**LIVE, "poll_interval": HOUR_S})
+    await reaches(db, await enqueue_live(db, "t"), Status.SUCCESS)
+    exit_ = await enqueue_live(db, "t", "EXIT_SL")
+    await reaches(db, exit_, Status.SUCCESS)
+    assert await attempts(db, exit_) == TRIPS_AFTER + 3
 
 
 @pytest.mark.usefixtures("pauses")

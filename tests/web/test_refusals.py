@@ -21,7 +21,7 @@ from tests.web.raw_client import RawClient
 from tests.web.test_access import FORM, Person, add
 
 Sql = psycopg.Connection[Any]
-OPEN_TO_VIEWERS = {"/login", "/login/once", "/logout", "/api/explain"}
+OPEN_TO_VIEWERS = {"/login", "/login/once", "/logout", "/explain", "/api/explain"}
 OPEN_TO_ALL = {"/login", "/login/once", "/logout"}
 _LEFT_OUT = ("desk_sessions", "router_presence")  # what looking itself notes
 
