@@ -33,14 +33,16 @@ async def test_an_executed_order_is_not_sent_twice(
 
 @pytest.mark.parametrize("unique_tags", [True, False], ids=["unique", "weak"])
 async def test_a_working_order_whose_answer_was_lost_is_found(start: Start, unique_tags: bool) -> None:
-    """No fill tells that the broker has it, and searches show it late: looked up until it is found, and never sent again."""
+    """Nothing tells that the broker has it, and searches show it late: looked up until it is found, and never sent again."""
     rig = await start({"unique_tags": unique_tags})
+    await rig.market.client.control("hub", {"muted": True})
     await rig.market.arm("drop", when="after")
     hiding = await rig.market.arm("hide")
     posted = await rig.entry("T1", 2, order_type="limit", limit_price=23990)
     await rig.reached(posted.task("one"), "UNKNOWN", "NOT_FOUND")
     await rig.market.client.control(f"faults/{hiding}/release", {})
     await rig.reached(posted.task("one"), "ACCEPTED", "FOUND")
+    await rig.market.client.control("hub", {"muted": False})
     reasons = [row["reason"] for row in rig.watch.rows[posted.task("one")]]
     assert reasons.count("INTENT") == 1
     assert [order["size"] for order in await rig.market.working(101)] == [2]
