@@ -29,6 +29,15 @@ CROSS JOIN LATERAL (
 GROUP BY 1
 ORDER BY 1;
 
+-- name: last_outcomes
+-- What the latest signal of each of these accounts came to there, and what the last row of its task says.
+SELECT a.name AS account, t.id AS task, t.status, t.created_at, e.reason, e.message
+FROM unnest(:accounts::TEXT[]) AS a (name)
+CROSS JOIN LATERAL (SELECT x.id, x.status, x.created_at FROM execution_tasks x
+                    WHERE x.account = a.name AND x.signal_id IS NOT NULL
+                    ORDER BY x.signal_id DESC, x.id DESC LIMIT 1) t
+CROSS JOIN LATERAL (SELECT l.reason, l.message FROM execution_logs l WHERE l.task_id = t.id ORDER BY l.seq DESC LIMIT 1) e;
+
 -- name: contracts_held
 -- Of each account: how many contracts of a root its trades hold, all sides added up as max_contracts counts them.
 SELECT account, mode, root, sum(abs(quantity)) AS quantity

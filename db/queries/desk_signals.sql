@@ -98,6 +98,14 @@ CROSS JOIN LATERAL (
 WHERE s.id = ANY (:ids::BIGINT[])
 ORDER BY s.id DESC;
 
+-- name: own_outcomes
+-- What these signals came to on one account: its latest task of each, and what the last row of that says.
+SELECT DISTINCT ON (t.signal_id) t.signal_id, t.id AS task, t.status, e.reason, e.message
+FROM execution_tasks t
+CROSS JOIN LATERAL (SELECT l.reason, l.message FROM execution_logs l WHERE l.task_id = t.id ORDER BY l.seq DESC LIMIT 1) e
+WHERE t.account = :account AND t.signal_id = ANY (:ids::BIGINT[])
+ORDER BY t.signal_id, t.id DESC;
+
 -- name: filter_names
 -- What a filter offers: accounts and strategies that were published, and strategies that have a token.
 (SELECT DISTINCT s.kind, s.name FROM settings s WHERE s.kind IN ('account', 'strategy'))

@@ -15,7 +15,7 @@ from eventrouter.domain.risk import in_micros
 from eventrouter.domain.risk_inputs import RiskLimits
 from eventrouter.store import reports
 from eventrouter.store.accounts import accounts
-from eventrouter.store.desk_now import by_minute, contracts_held, waiting_for_people
+from eventrouter.store.desk_now import by_minute, contracts_held, last_outcomes, waiting_for_people
 from eventrouter.web.context import CONTEXT, WebContext
 
 routes = web.RouteTableDef()
@@ -67,7 +67,10 @@ async def now(request: web.Request) -> web.Response:
         waiting = await waiting_for_people(conn)
         held = await contracts_held(conn)
         minutes = await by_minute(conn, since)
-    rows = sorted((_account(row, held, at) for row in found if row["name"]), key=_urgency)
+        last = await last_outcomes(conn, [row["name"] for row in found if row["name"]])
+    rows = sorted(
+        ({**_account(row, held, at), "last": last.get(row["name"])} for row in found if row["name"]), key=_urgency
+    )
     shown = [row for row in rows if _fits(row, words)]
     first = next((n + 1 for n, row in enumerate(shown) if row["name"] == request.query.get("after")), 0)
     more = shown[first + MOST_ACCOUNTS :]

@@ -1,5 +1,6 @@
 """What the desk's first page shows beside the accounts themselves."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -21,6 +22,11 @@ async def by_minute(conn: Conn, since: datetime) -> dict[int, Row]:
         if row["minute"] in found:
             found[row["minute"]] |= {key: row[key] for key in ("orders", "p50", "p99")}
     return found
+
+
+async def last_outcomes(conn: Conn, names: Sequence[str]) -> dict[str, Row]:
+    """Account → {task, status, created_at, reason, message} of its latest signal; accounts that no signal reached are missing."""
+    return {row["account"]: row for row in await rows_of(conn, "last_outcomes", {"accounts": list(names)})}
 
 
 async def contracts_held(conn: Conn) -> dict[tuple[str, str], list[tuple[str, Decimal]]]:

@@ -53,7 +53,9 @@ class SignalFilter:
 
 @dataclass(frozen=True, slots=True)
 class SignalPage:
-    """`next`: what `before` is for the next page, None at the end. `found_by`: number, trade, words, or None without text.
+    """`rows`: of `signal_rows`, and `own`: what the signal came to on the account that is asked for, else None.
+
+    `next`: what `before` is for the next page, None at the end. `found_by`: number, trade, words, or None without text.
 
     `looked_through`: the look ended after so many signals, and the page may be short for that; None where it did not.
     """
@@ -82,7 +84,14 @@ async def signal_page(conn: Conn, wanted: SignalFilter) -> SignalPage:
     if len(found) > PAGE_ROWS:
         found, following, looked = found[:PAGE_ROWS], found[PAGE_ROWS - 1], None
     rows = await rows_of(conn, "signal_rows", {"ids": found}) if found else []
+    own = await _own(conn, wanted.account, found) if found and wanted.account is not None else {}
+    rows = [{**row, "own": own.get(row["id"])} for row in rows]
     return SignalPage(rows, following, found_by, looked)
+
+
+async def _own(conn: Conn, account: str, ids: Sequence[int]) -> dict[int, Row]:
+    rows = await rows_of(conn, "own_outcomes", {"account": account, "ids": list(ids)})
+    return {row["signal_id"]: row for row in rows}
 
 
 async def filter_names(conn: Conn) -> Mapping[str, list[str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from eventrouter.store.connect import Conn, Database
 from eventrouter.store.desk_controls import met
+from eventrouter.store.desk_now import last_outcomes
 from eventrouter.store.desk_signals import MOST_LOOKED_THROUGH, PAGE_ROWS, SignalFilter, signal_page
 from eventrouter.store.desk_tasks import milestones, timeline
 from tests.conftest import Server, _template
@@ -108,6 +109,13 @@ async def test_a_page_reads_little_and_by_indexes(reader: Conn, many: str, asked
     """Each filter takes a few statements; none of them reads a big table whole, nor touches as many blocks as the smallest has."""
     await signal_page(reader, FILTERS[name])
     assert 1 <= len(asked) <= (4 if name != "all at once" else 8)
+    for statement, values in asked:
+        _little_and_by_indexes(many, statement, values)
+
+
+async def test_what_came_of_each_account_s_last_signal_reads_little(reader: Conn, many: str, asked: Asked) -> None:
+    """However many signals an account had."""
+    assert set(await last_outcomes(reader, ["often", "seldom", "nobody"])) == {"often", "seldom"}
     for statement, values in asked:
         _little_and_by_indexes(many, statement, values)
 

@@ -29,7 +29,7 @@ NOTHING = {"to_daily_loss": None, "to_floor": None}
 async def limited(dsn: str, chromium: Browser) -> AsyncIterator[Desk]:
     """A service whose accounts have limits, one of them nearly used up and one halted."""
     accounts = [
-        {"name": "calm", "balance": 50000, "daily_loss": 1000, "max_contracts": 5},
+        {"name": "calm", "balance": 50000, "daily_loss": 1000, "max_contracts": 5, "instruments": ["MES"]},
         {"name": "tight", "balance": 50000, "daily_loss": 1000, "drawdown": {"trail": "static", "amount": 2000}},
         {"name": "off", "firm": HOSTILE, "enabled": False},
     ]
@@ -67,6 +67,22 @@ async def test_an_alert_moves_the_figures_without_reload(desk: Desk) -> None:
     await expect(page.locator("section", has=page.locator("#coming"))).to_contain_text("1 in the hour", timeout=25_000)
     await expect(page.locator("section", has=page.locator("#going"))).to_contain_text("2 in the hour", timeout=25_000)
     assert await page.evaluate("window.stayed") is True
+
+
+async def test_an_account_that_did_not_trade_says_why(limited: Desk) -> None:
+    """On the first page by the code of its last signal, which opens its task; among its signals by its own outcome."""
+    page = limited.page
+    await limited.site.alert(await limited.site.token(), ENTRY)
+    await limited.open("/")
+    row = page.locator("tbody tr", has=page.get_by_role("link", name="calm"))
+    refused = re.compile("DENIED.*INSTRUMENT_NOT_ALLOWED", re.DOTALL)
+    await expect(row.locator('[data-name="Last signal"]')).to_contain_text(refused)
+    await row.locator('[data-name="Last signal"] a').click()
+    await expect(page.locator("main")).to_contain_text("MES")
+    await limited.open("/signals?account=calm")
+    came = page.locator('tbody [data-name="Came to"]').first
+    await expect(came).to_contain_text(refused)
+    await expect(came).not_to_contain_text("SUCCESS")
 
 
 async def test_a_halt_shows_without_reload(limited: Desk) -> None:
