@@ -25,6 +25,7 @@ from eventrouter.store.migrate import migrate
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
+_LONGEST = ("faults", "live", "cli", "router", "flatten", "web", "desk")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +56,11 @@ class Server:
         """A new database, to be used as a context manager."""
         name = f"t{os.getpid()}_{next(self.numbers)}"
         return DatabaseJanitor(user=self.user, host=self.host, port=self.port, dbname=name, template_dbname=template)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills processes and waits for them first, so that no such file is left for one process at the end."""
+    items.sort(key=lambda item: next((n for n, name in enumerate(_LONGEST) if name in item.path.parts), len(_LONGEST)))
 
 
 def private_directory() -> Path:
