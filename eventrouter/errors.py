@@ -50,6 +50,12 @@ class IllegalTransition(EventrouterError):
     code = "NOT_POSSIBLE"
 
 
+class MovedOn(IllegalTransition):
+    """What was decided about does not stand any more as whoever decided saw it."""
+
+    code = "MOVED_ON"
+
+
 class RetryRefused(IllegalTransition):
     """A task that is not sent again as it was asked: a code, what stands in the way, and what to do."""
 

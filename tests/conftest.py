@@ -25,7 +25,7 @@ from eventrouter.store.migrate import migrate
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
-_LONGEST = ("faults", "live", "cli", "router", "flatten", "web", "desk")
+_LONGEST = ("faults/test_scenes", "cli/", "live/", "faults/", "router/", "flatten/", "web/", "desk/")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,8 +59,12 @@ class Server:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills processes and waits for them first, so that no such file is left for one process at the end."""
-    items.sort(key=lambda item: next((n for n, name in enumerate(_LONGEST) if name in item.path.parts), len(_LONGEST)))
+    """The files that last longest first, so that none is left for one process at the end; those of tests/faults not side by side."""
+    items.sort(
+        key=lambda item: next(
+            (n for n, path in enumerate(_LONGEST) if f"tests/{path}" in str(item.path)), len(_LONGEST)
+        )
+    )
 
 
 def private_directory() -> Path:

@@ -103,8 +103,16 @@ SELECT id FROM execution_tasks WHERE status = 'ACCEPTED' AND account = ANY (:acc
 SELECT id, version, status FROM execution_tasks WHERE id = ANY (:task_ids);
 
 -- name: closed_before
--- Entries among these tasks whose trade was closed on their account after they came.
-SELECT g.id FROM unnest(:task_ids::BIGINT[]) AS g (id) WHERE is_closed_before(g.id) ORDER BY g.id;
+-- Entries among these tasks whose trade was closed on their account after they came, so that what fills is to be closed; not where
+-- somebody has taken the broker's position in the contract for true since it was sent: the fill was in it, and may be gone by now.
+SELECT g.id FROM unnest(:task_ids::BIGINT[]) AS g (id)
+WHERE is_closed_before(g.id)
+  AND NOT EXISTS (SELECT FROM execution_tasks t
+                  JOIN execution_logs l ON l.task_id = t.id AND l.reason = 'INTENT'
+                  JOIN account_log a ON a.account = t.account AND a.mode = t.mode AND a.kind = 'ADOPTED' AND a.created_at > l.created_at
+                  CROSS JOIN jsonb_array_elements(a.detail -> 'differences') d
+                  WHERE t.id = g.id AND (l.detail ->> 'contract' IS NULL OR d ->> 0 = l.detail ->> 'contract'))
+ORDER BY g.id;
 
 -- name: left_by_exits
 -- Exits among these tasks whose trade still holds something that can be closed: an exit closes one contract, and maybe not all of

@@ -36,7 +36,7 @@ ORDER BY d.id DESC;
 -- name: letter_rows
 -- What the list shows of each letter: why, of what, and how it ended.
 SELECT d.id AS letter, d.task_id, d.status, d.code, left(l.message, 300) AS message, d.opened_at, d.closed_at, d.closed_by, d.closed_how,
-       left(d.closed_reason, 300) AS closed_reason, t.status AS task_status, t.trade_id, t.event_type, t.account, t.mode, t.signal_id,
+       left(d.closed_reason, 300) AS closed_reason, t.status AS task_status, t.version, t.trade_id, t.event_type, t.account, t.mode, t.signal_id,
        COALESCE(s.strategy, left(t.payload ->> 'strategy', 64)) AS strategy, left(t.payload ->> 'direction', 16) AS direction,
        left(t.payload ->> 'symbol', 64) AS symbol, left(t.payload ->> 'quantity', 40) AS quantity,
        left(t.payload ->> 'quantity_kind', 40) AS quantity_kind
@@ -50,7 +50,7 @@ ORDER BY d.id DESC;
 -- name: held_queue
 -- Tasks that wait for a person's approval, the oldest first, behind the task :after; with why they were held, the size that was found,
 -- and the settings that say how long a person may take.
-SELECT t.id, t.trade_id, t.event_type, t.opening, t.account, t.mode, t.signal_id, t.expires_at, COALESCE(s.received_at, t.created_at) AS received_at,
+SELECT t.id, t.version, t.trade_id, t.event_type, t.opening, t.account, t.mode, t.signal_id, t.expires_at, COALESCE(s.received_at, t.created_at) AS received_at,
        COALESCE(s.strategy, left(t.payload ->> 'strategy', 64)) AS strategy,
        left(t.payload ->> 'direction', 16) AS direction, left(t.payload ->> 'symbol', 64) AS symbol, left(t.payload ->> 'quantity', 40) AS quantity,
        left(t.payload ->> 'quantity_kind', 40) AS quantity_kind, left(t.payload ->> 'order_type', 40) AS order_type,

@@ -51,14 +51,14 @@ async def sign_in(request: web.Request) -> web.Response:
     wait = context.guesses.wait_s(source, name)
     if wait:
         minutes = max(1, math.ceil(wait / 60))
-        _log.warning("sign_in_limited", name=name[:64], source=source)
+        _log.warning("sign_in_limited", source=source)
         said = f"Too many wrong passwords. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
         answer = await _form(request, said, name=name, status=429)
         answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer
     token = await _proven(request, name, password)
     if token is None:
-        _log.warning("sign_in_refused", name=name[:64], source=source)
+        _log.warning("sign_in_refused", name=await _known(request, name), source=source)
         return await _form(request, "The name or the password is wrong.", name=name, status=401)
     context.guesses.forgive(source, name)
     _log.info("signed_in", name=name, source=source)
@@ -134,6 +134,13 @@ async def _proven(request: web.Request, name: str, password: str) -> str | None:
         if newer:
             await access.rehash(conn, who, stored, newer)
         return await access.open_session(conn, who, newer or stored, context.config.access.session_lasts)
+
+
+async def _known(request: web.Request, name: str) -> str | None:
+    """The name where somebody has it: what else is typed there may be a password, and belongs into no log."""
+    async with request.app[CONTEXT].desk() as conn:
+        known = await access.password_of(conn, name) if access.is_name(name) else None
+    return known[0] if known else None
 
 
 async def _enter(request: web.Request, token: str, target: str | None) -> web.Response:

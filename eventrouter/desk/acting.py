@@ -32,7 +32,7 @@ class NotDone:
 async def carried_out(request: web.Request, task_id: int, action: str) -> Row | NotDone:
     """Does what the form asks; the task after it, or the one that was sent in its place. Raises UnknownTask.
 
-    The form: reason; confirm, the task's id, for a resolve and for a retry after REVIEW; even_if_old, even_if_held; not_executed for
+    The form: version, that of the task as the form showed it; reason; confirm, the task's id, for a resolve and for a retry after REVIEW; even_if_old, even_if_held; not_executed for
     the resolve of an ACCEPTED task; for EDIT
     set_NAME for each value that is to be another one, where an empty one stays as it is.
     """
@@ -42,7 +42,7 @@ async def carried_out(request: web.Request, task_id: int, action: str) -> Row | 
     reason, confirm = reason_of(form), form.get("confirm", "").strip()
     if reason is None:
         return NotDone(f"The reason may have {MOST_REASON:,} characters.", 422, form)
-    typed = int(confirm) if confirm.isascii() and confirm.isdigit() and len(confirm) <= 18 else None
+    typed = number_of(confirm)
     edits = {name: text for name in CHANGEABLE if (text := form.get(f"set_{name}", "").strip())}
     if action == EDIT and not edits:
         return NotDone("Nothing is changed: fill in what is to be another value, or send it again as it is.", 422, form)
@@ -57,12 +57,24 @@ async def carried_out(request: web.Request, task_id: int, action: str) -> Row | 
                 return NotDone(said, 409, form)
             actor = viewer_of(request).actor("operator")
             return await actions.act(
-                conn, task_id, verb, actor=actor, reason=reason or None, retry=retry, resolve=resolve
+                conn,
+                task_id,
+                verb,
+                actor=actor,
+                reason=reason or None,
+                retry=retry,
+                resolve=resolve,
+                seen=number_of(form.get("version", "")),
             )
     except ChangeWrong as wrong:
         return NotDone(str(wrong), 422, form)
     except IllegalTransition as illegal:
         return NotDone(str(illegal), 409, form)
+
+
+def number_of(text: str) -> int | None:
+    """A number of at most 18 digits; None for anything else, also for digits that are not ours."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 async def _is_accepted(conn: Conn, task_id: int) -> bool:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from eventrouter.config.rules import account_of
+from eventrouter.desk.acting import number_of
 from eventrouter.desk.control_effects import lines, sorted_out, still_in_the_way
 from eventrouter.desk.render import base_of, page
 from eventrouter.domain.controls import ALL
-from eventrouter.errors import SignalRefused
+from eventrouter.errors import MovedOn, SignalRefused
 from eventrouter.store import controls as store
 from eventrouter.store.accounts import accounts
 from eventrouter.store.connect import Conn
@@ -97,7 +98,10 @@ async def preview(request: web.Request) -> web.Response:
 
 @routes.post("/controls/set")
 async def act(request: web.Request) -> web.Response:
-    """action, scope, reason, and for a flattening the typed name of the scope: sets it and shows how it goes."""
+    """action, scope, reason, for a flattening the typed name of the scope: sets it and shows how it goes.
+
+    For a resume `seen`, the latest control of the scope that the preview showed: what somebody set since then is not withdrawn.
+    """
     form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
     action, scope = form.get("action", ""), form.get("scope", "")
     if action not in VERBS:
@@ -107,9 +111,12 @@ async def act(request: web.Request) -> web.Response:
         return await _previewed(request, form, fault=fault, status=422)
     try:
         actor, reason = viewer_of(request).actor("operator"), form.get("reason", "").strip() or None
-        control = await set_by(request, action, scope, reason, actor=actor)
+        seen = number_of(form.get("seen", "")) if action == "resume" else None
+        control = await set_by(request, action, scope, reason, actor=actor, seen=seen)
     except SignalRefused as refused:
         return await _previewed(request, form, fault=f"Nothing was done: {refused.message}", status=422)
+    except MovedOn as moved:
+        return await _previewed(request, form, fault=f"Nothing was done: {moved}", status=409)
     return web.Response(status=303, headers={"Location": f"{base_of(request)}/controls/{control.id}"})
 
 
@@ -179,6 +186,7 @@ async def _previewed(
         to_type=to_type(scope),
         reason=asked.get("reason", "")[:LONGEST_REASON],
         most_reason=LONGEST_REASON,
+        seen=next((row["id"] for row in standing if row["scope"] == scope), 0),
         standing=next((row for row in standing if row["scope"] == scope and row["action"] != "resume"), None),
         others=still_in_the_way(standing, scope),
         flattening=asked_for[0] if asked_for else None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from eventrouter.desk.acting import EDIT, NotDone, carried_out, reason_of
+from eventrouter.desk.acting import EDIT, NotDone, carried_out, number_of, reason_of
 from eventrouter.desk.render import base_of, page
 from eventrouter.desk.tasks import step
 from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, suggestion
@@ -86,8 +86,7 @@ async def many(request: web.Request) -> web.Response:
     given = await request.post()
     form = {name: value for name, value in given.items() if isinstance(value, str)}
     action, reason = form.get("action", ""), reason_of(form)
-    ticked = [value for value in given.getall("task", []) if isinstance(value, str)]
-    tasks = sorted({int(each) for each in ticked if each.isascii() and each.isdigit() and len(each) <= 18})
+    tasks = _ticked(given.getall("task", []))
     fault = None
     if action not in _AT_ONCE:
         fault = "Many can be sent again or discarded; everything else is done to one at a time."
@@ -101,7 +100,7 @@ async def many(request: web.Request) -> web.Response:
     if fault is None:
         actor = viewer_of(request).actor("operator")
         async with request.app[CONTEXT].desk() as conn:
-            outcomes = [await _one_of_many(conn, task_id, action, actor, reason or None) for task_id in tasks]
+            outcomes = [await _one_of_many(conn, each, seen, action, actor, reason or None) for each, seen in tasks]
     return page(
         request,
         "dead_many.html",
@@ -113,10 +112,19 @@ async def many(request: web.Request) -> web.Response:
     )
 
 
-async def _one_of_many(conn: Conn, task_id: int, action: str, actor: str, reason: str | None) -> dict[str, Any]:
+def _ticked(values: Sequence[object]) -> list[tuple[int, int | None]]:
+    """Each ticked task once, with the version of it that the list showed, in the order of their ids. The form: ID:VERSION."""
+    split = [value.partition(":") for value in values if isinstance(value, str)]
+    found = {task_id: number_of(version) for text, _, version in split if (task_id := number_of(text)) is not None}
+    return sorted(found.items())
+
+
+async def _one_of_many(
+    conn: Conn, task_id: int, seen: int | None, action: str, actor: str, reason: str | None
+) -> dict[str, Any]:
     """What came of it: {task, done, said, code, status}; what needs its id typed, or anything else overruled, is left out."""
     try:
-        row = await actions.act(conn, task_id, action, actor=actor, reason=reason)
+        row = await actions.act(conn, task_id, action, actor=actor, reason=reason, seen=seen)
     except IllegalTransition as illegal:
         left = "Left out, it needs its id typed: open it. " if illegal.code == "NOT_CONFIRMED" else "Not done. "
         return {"task": task_id, "done": False, "code": illegal.code, "said": left + str(illegal), "status": None}
@@ -129,13 +137,12 @@ async def _one_of_many(conn: Conn, task_id: int, action: str, actor: str, reason
 async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Response:
     """The letter's page; `undone`: why what was asked was not done, with what was filled in."""
     task_id = int(request.match_info["task_id"])
-    before = request.query.get("before", "")
     async with request.app[CONTEXT].desk() as conn:
         row = await reports.task(conn, task_id)
         letters = await actions.dead_letters(conn, closed=True, task_id=task_id, limit=_MOST_LETTERS)
         if row is None or not letters:
             return _unknown(request, task_id)
-        rows, earlier = await timeline(conn, task_id, int(before) if before.isdigit() and len(before) < 10 else None)
+        rows, earlier = await timeline(conn, task_id, number_of(request.query.get("before", "")))
         replaced_by = await retries(conn, task_id)
     latest = letters[0]
     is_open = latest["closed_at"] is None

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from eventrouter.desk.acting import NotDone, carried_out
+from eventrouter.desk.acting import NotDone, carried_out, number_of
 from eventrouter.desk.latency import PHASES, phases
 from eventrouter.desk.render import base_of, page
 from eventrouter.domain.plan import opens
@@ -66,12 +66,11 @@ async def _shown(
 ) -> web.Response:
     """The task's page; `fault`: why what was asked was not done, with what was filled in."""
     task_id = int(request.match_info["task_id"])
-    before = request.query.get("before", "")
     async with request.app[CONTEXT].desk() as conn:
         row = await reports.task(conn, task_id)
         if row is None:
             return _unknown(request, task_id)
-        rows, earlier = await timeline(conn, task_id, int(before) if before.isdigit() and len(before) < 10 else None)
+        rows, earlier = await timeline(conn, task_id, number_of(request.query.get("before", "")))
         moments = (await milestones(conn, [task_id]))[task_id]
         known = {
             "orders": await orders(conn, task_id),

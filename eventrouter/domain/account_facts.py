@@ -85,14 +85,13 @@ class Facts:
     def once_closed(self, account: str, trades: Collection[str]) -> "Facts":
         """The same once an account holds nothing of these trades any more."""
         before = self.of(account)
-        gone = [held for held in before.holdings if held.trade_id in trades]
+        holdings = tuple(held for held in before.holdings if held.trade_id not in trades)
         exposures = before.exposures
         if exposures is not None:
-            left = list(exposures)
-            for held in gone:
-                left.remove(_held(account, held))
-            exposures = tuple(left)
-        holdings = tuple(held for held in before.holdings if held not in gone)
+            others = list(exposures)
+            for held in before.holdings:
+                others.remove(_held(account, held, before.holdings))
+            exposures = (*(_held(account, held, holdings) for held in holdings), *others)
         after = replace(before, holdings=holdings, exposures=exposures)
         return replace(self, accounts={**self.accounts, account: after})
 
@@ -111,7 +110,7 @@ def _account(name: str, facts: Mapping[str, Any]) -> AccountFacts:
     holdings = tuple(Held(trade, root, contract, Decimal(held)) for trade, root, contract, held in facts["holdings"])
     try:
         exposures = (
-            *(_held(name, held) for held in holdings),
+            *(_held(name, held, holdings) for held in holdings),
             *_entries(name, facts["entries"]),
             *_orders(name, facts["orders"], holdings),
         )
@@ -128,8 +127,14 @@ def _control(
     return Control(scope, action, number, actor, reason, None if at is None else datetime.fromisoformat(at))
 
 
-def _held(account: str, held: Held) -> Exposure:
-    return Exposure(account, held.root, "LONG" if held.quantity > 0 else "SHORT", abs(held.quantity))
+def _held(account: str, held: Held, holdings: Sequence[Held]) -> Exposure:
+    side = "LONG" if held.quantity > 0 else "SHORT"
+    offset = _net(held.contract, holdings) * held.quantity <= 0
+    return Exposure(account, held.root, side, abs(held.quantity), offset=offset)
+
+
+def _net(contract: str, holdings: Sequence[Held]) -> Decimal:
+    return sum((held.quantity for held in holdings if held.contract == contract), Decimal(0))
 
 
 def _entries(account: str, rows: Iterable[Sequence[Any]]) -> Iterable[Exposure]:
@@ -144,7 +149,7 @@ def _orders(account: str, rows: Iterable[Sequence[Any]], holdings: Sequence[Held
     """Working orders of nobody's task. One that can only close what the account holds opens nothing."""
     for root, contract, side, quantity in rows:
         opens = _OPENED_BY[side]
-        net = sum((held.quantity for held in holdings if held.contract == contract), Decimal(0))
+        net = _net(contract, holdings)
         closes = max(Decimal(0), -net if opens == "LONG" else net)
         left = figure("quantity", Decimal(quantity)) - closes
         if left > 0:

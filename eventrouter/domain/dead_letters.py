@@ -128,7 +128,7 @@ def _held_already(facts: RetryFacts) -> str | None:
             if Decimal(quantity) * sign > 0:
                 held = f"Trade {facts.trade_id} holds {plain(Decimal(quantity))} {held_contract} on {facts.account} already."
                 return held + asked
-    for its_contract, theirs, ours in facts.differences or ():
+    for its_contract, theirs, ours, *_ in facts.differences or ():
         difference = Decimal(theirs) - Decimal(ours)
         wanted = sign if facts.opening else -_sign(Decimal(facts.held.get(its_contract, "0")))
         if its_contract == contract or not facts.opening:

@@ -258,7 +258,7 @@ def _other_day(state: AccountState, limits: RiskLimits, now: datetime) -> Denial
 
 
 def _opposite_side(proposal: Proposal, state: AccountState, limits: RiskLimits, now: datetime) -> Denial | None:
-    """Also on the account itself: a reversal opens only when its account is flat."""
+    """Also on the account itself: a reversal opens only when its account is flat, as the broker nets it."""
     opposite = _OPPOSITE.get(proposal.side)
     if opposite is None:
         message = f"The side is {str(proposal.side)[:40]!r}; it must be LONG or SHORT."
@@ -266,12 +266,12 @@ def _opposite_side(proposal: Proposal, state: AccountState, limits: RiskLimits, 
     if not limits.no_opposite_side:
         return None
     family = family_of(proposal.root)
-    everything = (*_known(state.exposures, "exposures"), *_known(state.owner_exposures, "owner_exposures"))
-    for other in everything:
+    own = _known(state.exposures, "exposures")
+    for other in (*own, *_known(state.owner_exposures, "owner_exposures")):
         held = figure("quantity", other.quantity, least=0)
-        if family_of(other.root) == family and other.side != proposal.side and held > 0:
+        if family_of(other.root) == family and other.side != proposal.side and held > 0 and not other.offset:
             message = (
-                f"{other.account} of the same owner is {other.side} {plain(held)} {other.root}; "
+                f"{other.account} {'itself' if other in own else 'of the same owner'} is {other.side} {plain(held)} {other.root}; "
                 f"{proposal.side} {proposal.root} would be its opposite."
             )
             detail = {"account": other.account, "side": other.side, "root": other.root, "quantity": plain(held)}

@@ -48,7 +48,8 @@ class Proposal:
 class Exposure:
     """A position, or an order that is sent or working and would open one: contracts of `root` on one side.
 
-    `task`: the entry whose order it is, None for what is held or nobody's.
+    `task`: the entry whose order it is, None for what is held or nobody's. `offset`: held by a trade, and by none at the broker, since
+    other trades of its account hold as much or more of the contract on the other side.
     """
 
     account: str
@@ -56,6 +57,7 @@ class Exposure:
     side: str
     quantity: Decimal
     task: int | None = None
+    offset: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ async def accounts(conn: Conn) -> list[Row]:
     controls = {row["scope"]: row for row in await rows_of(conn, "account_standings", {})}
     names = [name for name in found if name]
     links = {row["account"]: row for row in await rows_of(conn, "connections_of_accounts", {"accounts": names})}
-    empty: Row = {"open": {}, "holdings": {}, "net": {}, "states": {}}
+    empty: Row = dict.fromkeys(("connector", "firm", "live", "enabled"))
+    empty |= {"open": {}, "holdings": {}, "net": {}, "states": {}}
     now = datetime.now(UTC)
     rows = [
         {**empty, **row, **_standing(controls, name), "connection": links.get(name or "")}

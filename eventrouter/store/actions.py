@@ -10,7 +10,7 @@ from eventrouter.domain.dead_letters import Retry, RetryFacts, expires_anew, obs
 from eventrouter.domain.edits import edited
 from eventrouter.domain.resolving import Resolve, resolved, why_not_resolved
 from eventrouter.domain.tasks import LogEntry, Status, after_action
-from eventrouter.errors import IllegalTransition, RetryRefused, UnknownTask
+from eventrouter.errors import MovedOn, RetryRefused, UnknownTask
 from eventrouter.store.books import lock_books
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
@@ -48,9 +48,11 @@ async def act(
     reason: str | None = None,
     retry: Retry = _AS_ASKED,
     resolve: Resolve = _AS_DONE,
+    seen: int | None = None,
 ) -> Row:
     """An operator's action on a task; returns the task after it, or the new task where `retry` changes it.
 
+    `seen`: the task's version that whoever acts has looked at; nothing is done once it has moved on. None: as it stands now.
     A retry is a new generation: the order as it was sized, under a new client order id, and every limit asked anew. An ACCEPTED
     task is resolved where its order does not work and its end does not come. Raises
     UnknownTask, IllegalTransition when the action is not possible now, RetryRefused with what stands in the way, ChangeWrong.
@@ -59,6 +61,10 @@ async def act(
         state = await task_state(conn, task_id)
         if state is None:
             raise UnknownTask(f"There is no task {task_id}. See: eventrouter tasks")
+        if seen is not None and seen != state.version:
+            raise MovedOn(
+                f"Task {task_id} moved on since you looked: it is {state.status} now. Look again, then decide."
+            )
         status = after_action(action, state.status)
         said = reason or "No reason was given."
         if action == "retry":
@@ -146,5 +152,5 @@ async def _append(conn: Conn, actor: str, entry: LogEntry) -> None:
         raise _moved_on(entry.task_id)
 
 
-def _moved_on(task_id: int) -> IllegalTransition:
-    return IllegalTransition(f"Task {task_id} changed at this very moment. Look again.")
+def _moved_on(task_id: int) -> MovedOn:
+    return MovedOn(f"Task {task_id} changed at this very moment. Look again.")

@@ -14,6 +14,7 @@ from eventrouter.domain.book import Book
 from eventrouter.domain.flattening import progress
 from eventrouter.domain.guarding import ControlRow
 from eventrouter.domain.scopes import scope_of
+from eventrouter.errors import MovedOn
 from eventrouter.store.connect import STATEMENT_TIMEOUT_S, Conn, translated
 from eventrouter.store.files import query
 
@@ -112,13 +113,27 @@ class Guarded:
     now: datetime
 
 
-async def set_control(conn: Conn, scope: str, action: str, actor: str, reason: str | None) -> Control:
+async def set_control(
+    conn: Conn, scope: str, action: str, actor: str, reason: str | None, *, seen: int | None = None
+) -> Control:
     """Halts, reduces, resumes or flattens; when this returns, no intent can follow that it forbids.
 
+    `seen`: the id of the scope's latest row that was looked at, 0 for none; raises MovedOn where there is a later one, and sets nothing.
     `conn` must not be inside a transaction of the caller: until that ended, every claim would wait.
     """
     values = {"scope": scope, "action": action, "actor": actor, "reason": reason}
-    rows = await _rows(conn, "set_control", values)
+    if seen is None:
+        rows = await _rows(conn, "set_control", values)
+    else:
+        async with conn.transaction():
+            await wait_for_claims(conn)  # whoever sets a control holds the same lock
+            latest = await _rows(conn, "controls_of_scope", {"scope": scope, "limit": 1})
+            if latest and latest[0]["id"] != seen:
+                now = latest[0]
+                raise MovedOn(
+                    f"{now['action']} of {scope} by {now['actor']} came since you looked. Look again, then decide."
+                )
+            rows = await _rows(conn, "set_control", values)
     tasks = tuple({k: v for k, v in row.items() if k not in ("control", "set_at")} for row in rows if row["task_id"])
     return Control(
         rows[0]["control"],

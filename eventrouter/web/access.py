@@ -83,7 +83,7 @@ async def look_first(app: web.Application) -> None:
 @web.middleware
 async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets a request through to its handler, or says why not. What follows finds out who it is with viewer_of(request)."""
-    if refused := _out_of_place(request):
+    if refused := _out_of_place(request) or _coded(request):
         return refused
     called = request.match_info.handler
     if is_for_everybody(called):
@@ -101,7 +101,7 @@ async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def _out_of_place(request: web.Request) -> web.Response | None:
     """Keeps other sites' pages out: the Host must be ours (DNS rebinding), and a request from a page must come from us."""
-    host = _host_of(f"//{request.host}")
+    host = _host_of(f"//{request.host}") if "@" not in request.host else ""
     if not (host == "localhost" or _is_loopback(host) or host.lower() in request.app[CONTEXT].operator_hosts):
         return error(
             421, "HOST_UNKNOWN", f"{host[:100]!r} is no name of this service: add it to [server] operator_hosts."
@@ -112,6 +112,16 @@ def _out_of_place(request: web.Request) -> web.Response | None:
     if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return error(403, "ORIGIN_FOREIGN", "This request comes from another site's page.")
     return None
+
+
+def _coded(request: web.Request) -> web.Response | None:
+    """Refuses a compressed body before it is read: nobody who is not known yet may have it unpacked."""
+    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    answer = error(400, "BODY_CODED", "Send the body as it is, without Content-Encoding.")
+    answer.force_close()
+    return answer
 
 
 async def _identified(request: web.Request, called: Handler) -> Viewer | web.Response:

@@ -131,7 +131,14 @@ async def act(request: web.Request) -> web.Response:
     async with request.app[CONTEXT].desk() as conn:
         try:
             row = await actions.act(
-                conn, task_id, action, actor=actor, reason=asked.reason, retry=retry, resolve=resolve
+                conn,
+                task_id,
+                action,
+                actor=actor,
+                reason=asked.reason,
+                retry=retry,
+                resolve=resolve,
+                seen=asked.version,
             )
         except ChangeWrong as wrong:
             return error(422, "FIELD_WRONG", str(wrong), field="set")

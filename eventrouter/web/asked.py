@@ -121,6 +121,10 @@ class ActionAsked(Body):
         ]
         | None
     ) = None
+    version: (
+        Annotated[Id, Field(description="The task's version that you looked at: nothing is done once it has moved on.")]
+        | None
+    ) = None
     executed: Annotated[
         bool, Field(description="Of a resolve of an ACCEPTED task: whether the broker executed it.")
     ] = True

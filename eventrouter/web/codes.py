@@ -15,7 +15,7 @@ CODES: Mapping[int, Mapping[str, str]] = MappingProxyType(
             "BODY_NOT_OBJECT": "The body is JSON, but no object.",
             "KEY_REPEATED": "A field stands twice in the body, or a parameter twice in the address; send one of the two.",
             "BODY_BROKEN": "The body does not arrive as its headers say.",
-            "BODY_CODED": "The body is compressed in a way whose end could be missing unnoticed; send it as it is.",
+            "BODY_CODED": "The body is compressed, to the webhook in a way whose end could be missing unnoticed; send it as it is.",
         },
         401: {
             "LOGIN_NEEDED": "Sign in, or send Authorization: Bearer with a key.",
@@ -42,6 +42,7 @@ CODES: Mapping[int, Mapping[str, str]] = MappingProxyType(
         408: {"BODY_SLOW": "The body did not arrive in time."},
         409: {
             "NOT_POSSIBLE": "The task's status does not allow it now; the message says what is possible.",
+            "MOVED_ON": "It changed since the version that was sent, or at this moment; look again.",
             "NOT_CONFIRMED": "Money may move: send confirm with the task's id.",
             "TOO_OLD": "It would open something late; send even_if_old if it is still meant.",
             "WOULD_DOUBLE": "The trade holds, or its order may still fill, what this would open again; the message says what.",

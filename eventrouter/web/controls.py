@@ -81,14 +81,19 @@ async def _set(request: web.Request, asked: ScopeAsked, action: str) -> web.Resp
     return respond(asdict(await set_by(request, action, asked.scope, asked.reason, actor=actor)))
 
 
-async def set_by(request: web.Request, action: str, scope: object, reason: object, *, actor: str) -> controls.Control:
-    """Carries out what a request asks for: halt, reduce, resume or flatten. Raises SignalRefused, which names the field."""
+async def set_by(
+    request: web.Request, action: str, scope: object, reason: object, *, actor: str, seen: int | None = None
+) -> controls.Control:
+    """Carries out what a request asks for: halt, reduce, resume or flatten. Raises SignalRefused, which names the field.
+
+    `seen`: the latest control of the scope that was looked at, 0 for none; raises MovedOn where there is a later one by now.
+    """
     if reason is not None and not (isinstance(reason, str) and _storable(reason, LONGEST_REASON)):
         raise SignalRefused("FIELD_WRONG", f"reason must be a text of at most {LONGEST_REASON} characters.", "reason")
     context = request.app[CONTEXT]
     async with context.desk() as conn:
         known = await scope_known(context, conn, scope, action)
-        return await controls.set_control(conn, known, action, actor, reason)
+        return await controls.set_control(conn, known, action, actor, reason, seen=seen)
 
 
 async def scope_known(context: WebContext, conn: Conn, scope: object, action: str) -> str:

@@ -48,8 +48,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(404, unknown.code, str(unknown))
     except IllegalTransition as illegal:
         return error(409, illegal.code, str(illegal))
-    except PositionError as wrong:
-        return error(400, "POSITION_WRONG", str(wrong))
+    except (PositionError, web.RequestPayloadError) as wrong:
+        return _unreadable(wrong)
     except StoreError as unavailable:
         return _unavailable(request, unavailable)
     except web.HTTPRequestEntityTooLarge:
@@ -68,6 +68,12 @@ def http_error(answer: web.HTTPException) -> web.Response:
     if "Allow" in answer.headers:  # of a 405: the methods that there are
         said.headers["Allow"] = answer.headers["Allow"]
     return said
+
+
+def _unreadable(wrong: PositionError | web.RequestPayloadError) -> web.Response:
+    if isinstance(wrong, PositionError):
+        return error(400, "POSITION_WRONG", str(wrong))
+    return error(400, "BODY_BROKEN", "The body does not arrive as its headers say.")
 
 
 def _unavailable(request: web.Request, why: StoreError) -> web.Response:

@@ -230,7 +230,7 @@ def _of_the_listener(method: str, path: str, handler: Handler, said: Described) 
     if "{" in path:
         codes[404] = ["NOT_FOUND"]
     if method != "GET":
-        codes[400] = ["BODY_NOT_UTF8", "BODY_NOT_JSON", "BODY_NOT_OBJECT", "KEY_REPEATED"]
+        codes[400] = ["BODY_CODED", "BODY_BROKEN", "BODY_NOT_UTF8", "BODY_NOT_JSON", "BODY_NOT_OBJECT", "KEY_REPEATED"]
         codes[403] += ["CSRF_WRONG", *(["ROLE_VIEW"] if needs_operate(handler) else [])]
         codes |= {413: ["BODY_TOO_LARGE"], 415: ["JSON_ONLY"], 422: ["FIELD_WRONG", "NOT_STORABLE"]}
     return codes

@@ -114,6 +114,14 @@ async def test_the_filter_and_a_phone(limited: Desk) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_an_account_that_only_a_task_names(site: Site, sql: Sql) -> None:
+    """Never published, and no router has it: the page says so."""
+    sql.execute("SELECT enqueue_execution_task('T-1', 'ENTRY', '{}', 'nobodys')")
+    async with site.session.get(site.operator("/")) as answer:
+        assert answer.status == 200
+        assert "nobodys" in await answer.text()
+
+
 async def test_what_is_not_known_is_a_dash(site: Site) -> None:
     """Accounts without a book have no balance, no result and no gauges, and the page says none."""
     async with site.session.get(site.operator("/")) as answer:

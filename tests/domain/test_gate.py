@@ -699,6 +699,20 @@ def test_exposures(account: Mapping[str, Any], expected: list[tuple[str, str, st
     assert [(each.root, each.side, str(each.quantity)) for each in found] == expected
 
 
+def test_what_other_trades_of_the_account_offset_is_opposite_to_nothing() -> None:
+    """The broker nets it: LONG 2 and SHORT 1 of one contract are LONG 1 there; LONG 1 and SHORT 1 are nothing. All of it counts as held."""
+    found = read(
+        holdings=[["T", "MNQ", "C", "2"], ["U", "MNQ", "C", "-1"], ["V", "MNQ", "D", "1"], ["W", "MNQ", "D", "-1"]]
+    )
+    assert found.exposures is not None
+    assert [(each.side, each.offset) for each in found.exposures] == [
+        ("LONG", False),
+        ("SHORT", True),
+        ("LONG", True),
+        ("SHORT", True),
+    ]
+
+
 def test_an_entry_whose_size_cannot_be_read_makes_the_exposure_unknown() -> None:
     """Which denies wherever a limit needs it."""
     assert read(entries=[[1, "MNQ", "LONG", "many", "0", None, None, None]]).exposures is None

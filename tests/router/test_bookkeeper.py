@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from eventrouter.bookkeeper import Bookkeeper, Timing
+from eventrouter.domain import book as events
 from eventrouter.domain.accounts import Account
 from eventrouter.domain.book import Book, BookEvent
 from eventrouter.domain.orders import Accepted, Order
@@ -616,6 +617,22 @@ async def test_an_entry_that_fills_after_its_trade_was_closed(desk: Desk) -> Non
         "SELECT event_type, account, mode, status, lane FROM execution_tasks ORDER BY id DESC LIMIT 1"
     )
     assert await late.fetchone() == ("EXIT_LATE", "one", "live", "PENDING", "one/NQ")
+
+
+async def test_a_late_fill_that_somebody_adopted_meanwhile_is_not_closed(desk: Desk) -> None:
+    """The broker's position was taken for true since the entry was sent: closing its fill now would sell what is not there."""
+    desk.keep()
+    await desk.rig.control.arm("delay", seconds=60)
+    await desk.sent(quantity="2")
+    exit_id = await enqueue(desk.db, "T1", "EXIT", account="one", symbol="MNQZ6", mode="live")
+    denied = LogEntry(exit_id, 1, Status.DENIED, "NOTHING_TO_CLOSE", "Nothing is held.")
+    assert await append(desk.db, "router", [denied])
+    await append_event(
+        desk.db, "cli:ann", "one", "live", events.adopted("it was sold by hand", [[MNQ, "0", "-2", None]])
+    )
+    await desk.rig.control.control("clock", {"advance_s": 61})
+    await desk.holds(T1=2)
+    assert await value(desk.db, "SELECT count(*) FROM execution_tasks WHERE event_type = 'EXIT_LATE'") == 0
 
 
 async def test_a_fill_on_a_task_that_was_over(desk: Desk) -> None:

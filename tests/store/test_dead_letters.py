@@ -363,7 +363,7 @@ async def test_what_only_the_broker_holds(conn: Conn, owner: Owner, theirs: str,
     """More of the task's side than our books know of may be the lost order; the other side is not. In sync it counts no more."""
     task_id, _ = await in_review(owner, conn)
     async with conn.transaction():
-        differs = events.out_of_sync("why", differences=[[MNQ, theirs, "0"]])
+        differs = events.out_of_sync("why", differences=[[MNQ, theirs, "0", "24000.25"]])
         await append_event(conn, "keeper", "a", "live", differs)
     if code is not None:
         found, said = await refused(conn, task_id, confirm=task_id)
@@ -381,7 +381,7 @@ async def test_an_exit_that_the_broker_seems_to_have_executed(conn: Conn, owner:
     leaving = await live(owner, conn, event="EXIT_SL")
     await move(conn, leaving, "SENDING", "UNKNOWN", "REVIEW")
     async with conn.transaction():
-        await append_event(conn, "k", "a", "live", events.out_of_sync("why", differences=[[MNQ, "0", "1"]]))
+        await append_event(conn, "k", "a", "live", events.out_of_sync("why", differences=[[MNQ, "0", "1", None]]))
     code, said = await refused(conn, leaving, confirm=leaving)
     assert (code, f"holds 0 {MNQ}" in said) == ("WOULD_DOUBLE", True)
 

@@ -261,7 +261,9 @@ async def test_tls_in_front(dsn: str, conn: psycopg.AsyncConnection[Any]) -> Non
                 assert (name, answer.status) == (name, status)
 
 
-async def test_wrong_passwords(person: Person, conn: psycopg.AsyncConnection[Any]) -> None:
+async def test_wrong_passwords(
+    person: Person, conn: psycopg.AsyncConnection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """The same answer for a wrong name and a wrong password; after five of them 429, also for the right one."""
     await add(conn)
     said = set()
@@ -269,6 +271,9 @@ async def test_wrong_passwords(person: Person, conn: psycopg.AsyncConnection[Any
         answer = await person.sign_in(name=name, password="wrong")
         said.add((answer.status, re.search(r'role="alert">([^<]+)<', await answer.text())[1]))  # type: ignore[index]
     assert said == {(401, "The name or the password is wrong.")}
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    # what nobody is called may be a password that was typed into the wrong field
+    assert {event["name"] for event in events if event["event"] == "sign_in_refused"} == {"ann", None}
     for _ in range(4):
         assert (await person.sign_in(password="wrong")).status == 401
     limited = await person.sign_in()
@@ -416,6 +421,19 @@ async def test_headers(person: Person, conn: psycopg.AsyncConnection[Any]) -> No
             assert "Cache-Control" in answer.headers
 
 
+async def test_a_compressed_body_is_not_unpacked(person: Person, conn: psycopg.AsyncConnection[Any]) -> None:
+    """Whoever sends it, and wherever to: nobody needs to, and unpacking costs what the sender likes."""
+    await add(conn)
+    for kind, coding in ((FORM, "gzip"), ("application/json", "deflate"), ("application/json", "nonsense")):
+        headers = {"Content-Encoding": coding, "Content-Type": kind}
+        for method, path in changing(person.site):
+            async with person.session.request(
+                method, person.site.operator(path), data=b"no such thing", headers=headers
+            ) as answer:
+                assert (path, answer.status) == (path, 400)
+                assert "BODY_CODED" in await answer.text()
+
+
 async def test_an_error_as_a_page(person: Person) -> None:
     """A browser gets a page in our words, a script JSON, with the same status."""
     async with person.session.get(person.site.operator("/nothing"), headers=BROWSER) as answer:
@@ -435,8 +453,9 @@ async def test_a_form_that_is_no_text(person: Person, conn: psycopg.AsyncConnect
 
 
 async def test_a_foreign_host_sees_nothing(site: Site) -> None:
-    """421 for every page, feed and file (DNS rebinding), whatever the method."""
-    for method, path in routes(site):
-        request = f"{method} {path} HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    """421 for every page, feed and file (DNS rebinding), whatever the method; ours with a name before it is none of ours."""
+    addresses = [(*each, "evil.example") for each in routes(site)]
+    for method, path, host in [*addresses, ("GET", "/", f"evil.example@{site.listeners.operator}")]:
+        request = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         status, _ = await exchange(site.listeners.operator, request.encode())
         assert (method, path, status) == (method, path, 421)
