@@ -20,6 +20,16 @@ FROM execution_tasks t
 LEFT JOIN automated_signals s ON s.id = t.signal_id
 WHERE t.id = :task_id;
 
+-- name: waiting_behind
+-- Of these tasks those that open something and wait for an earlier one of their lane: the first of it, for which all behind it wait.
+SELECT t.id, b.id AS task, b.status
+FROM execution_tasks t
+CROSS JOIN LATERAL (SELECT x.id, x.status, x.place FROM execution_tasks x
+                    WHERE x.lane = t.lane AND x.status IN ('PENDING', 'SENDING', 'UNKNOWN', 'REVIEW')
+                      AND (x.mode = t.mode OR x.status = 'PENDING' AND (x.opening OR x.mode = 'dry'))
+                    ORDER BY x.place, x.id LIMIT 1) b
+WHERE t.id = ANY (:ids::BIGINT[]) AND t.status = 'PENDING' AND t.opening AND b.id <> t.id;
+
 -- name: task_log
 SELECT seq, prev_status, status, attempt, actor, reason, message, response_code, response_body, detail, run_at, lease_until, created_at
 FROM execution_logs

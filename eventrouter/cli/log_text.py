@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eventrouter.domain.tasks import Status
-from eventrouter.domain.telling import calculation, told
+from eventrouter.domain.telling import calculation, told, waits_behind
 
 Row = Mapping[str, Any]
 Told = tuple[Row, Sequence[Row]]
@@ -30,6 +30,8 @@ def log_lines(task: Row, rows: Sequence[Row], width: int | None = None) -> Itera
         words = [f"{word:<{size}}" for word, size in zip((row["status"], row["reason"]), widths, strict=True)]
         head = f"{_ms(task, row):>12} ms  {'  '.join(words)}  "
         yield from _wrapped(head, [f"{first}{by}".strip(), *others], width)
+    if behind := task.get("behind"):
+        yield from _wrapped(" " * 17, [waits_behind(behind)], width)
 
 
 def summary_lines(tasks: Sequence[Told], width: int | None = None) -> Iterator[str]:

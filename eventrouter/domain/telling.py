@@ -28,6 +28,11 @@ def told(task: Row, row: Row) -> Iterator[str]:
         yield row["response_body"][:_LONGEST]
 
 
+def waits_behind(first: Row) -> str:
+    """Why a task of a lane does not go yet; `first`: {task, status} of the one that is first in it."""
+    return f"It waits in its lane behind task {first['task']}, which is {first['status']}."
+
+
 def _asked(detail: Row) -> str:
     """What the alert asks for, and the route that it took."""
     payload, plan = (each if isinstance(each, Mapping) else {} for each in (detail.get("payload"), detail.get("plan")))

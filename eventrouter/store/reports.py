@@ -1,10 +1,11 @@
 """What people and programs look at: lists paged by id, one task with its log, counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from eventrouter.domain.telling import waits_behind
 from eventrouter.errors import UnknownSignal
 from eventrouter.store.connect import Conn, translated
 from eventrouter.store.files import query
@@ -42,9 +43,17 @@ async def tasks(
 
 
 async def task(conn: Conn, task_id: int) -> Row | None:
-    """One task with its signal's strategy and time of receipt, or None."""
+    """One task with its signal's strategy and time of receipt, and `behind`: {task, status}, the first of its lane while that keeps it
+    waiting, else None. None where there is no such task.
+    """
     found = await rows_of(conn, "one_task", {"task_id": task_id})
-    return found[0] if found else None
+    return {**found[0], "behind": (await _behind(conn, [task_id])).get(task_id)} if found else None
+
+
+async def _behind(conn: Conn, ids: Sequence[int]) -> dict[int, Row]:
+    """Task → {task, status} that keeps it waiting in its lane; those that wait for none are missing."""
+    found = await rows_of(conn, "waiting_behind", {"ids": list(ids)})
+    return {row["id"]: {"task": row["task"], "status": row["status"]} for row in found}
 
 
 async def task_log(conn: Conn, task_id: int) -> list[Row]:
@@ -75,6 +84,10 @@ async def signal(conn: Conn, signal_id: int) -> Row:
     row = found[0]
     row["raw"] = row["raw"].decode("utf-8", "replace")
     tasks_made = await rows_of(conn, "signal_tasks", {"signal_id": signal_id})
+    behind = await _behind(conn, [each["id"] for each in tasks_made])
+    for each in tasks_made:
+        if each["id"] in behind:
+            each["message"] = waits_behind(behind[each["id"]])
     made = {(task["account"], task["trade_id"], task["event_type"]): task for task in tasks_made}
     planned = row.pop("plan") or []
     keys = [(each["account"], each["trade_id"], each["event_type"]) for each in planned]

@@ -125,11 +125,19 @@ class Task(Answer):
     retry_of: int | None
 
 
+class Behind(Answer):
+    """The first task of a lane, which keeps those behind it waiting."""
+
+    task: int
+    status: Status
+
+
 class TaskOfSignal(Task):
-    """The same, with its signal's strategy and time of receipt."""
+    """The same, with its signal's strategy and time of receipt, and what it waits for in its lane."""
 
     received_at: datetime | None
     strategy: str | None
+    behind: Behind | None
 
 
 class LogRow(Answer):

@@ -71,6 +71,22 @@ async def test_a_task_in_review_is_sent_again_only_by_its_typed_id(desk: Desk, s
     await expect(page.locator("ol.timeline")).to_contain_text("OPERATOR_RETRY")
 
 
+async def test_what_waits_in_its_lane_says_for_which_task(desk: Desk, sql: Sql) -> None:
+    """On the signal's page, on its own and in the API: an entry behind one that a person has to look at."""
+    first = _in_review(sql)
+    status, answer = await desk.site.alert(await desk.site.token(), ENTRY)
+    assert status == 200
+    await desk.open(f"/signals/{answer['signal_id']}")
+    said = f"It waits in its lane behind task {first}, which is REVIEW."
+    await expect(desk.page.locator("tbody tr", has_text="alpha")).to_contain_text(said)
+    row = sql.execute("SELECT id FROM execution_tasks WHERE account = 'alpha' AND status = 'PENDING'").fetchone()
+    assert row is not None
+    await desk.open(f"/tasks/{row[0]}")
+    await expect(desk.page.locator("main")).to_contain_text(f"task {first}")
+    async with desk.site.session.get(desk.site.operator(f"/api/tasks/{row[0]}")) as answered:
+        assert (await answered.json())["behind"] == {"task": first, "status": "REVIEW"}
+
+
 async def test_a_filter_stands_in_the_address(desk: Desk) -> None:
     """Chosen on the page it is in the address; who comes by the address sees the same, and an empty field is not in it."""
     page, token, other = desk.page, await desk.site.token("orb"), await desk.site.token("trend")
