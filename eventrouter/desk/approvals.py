@@ -9,7 +9,7 @@ from aiohttp import web
 
 from eventrouter.config.rules import published_account
 from eventrouter.desk.acting import NotDone, carried_out
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.errors import UnknownTask
 from eventrouter.store import reports
 from eventrouter.store.desk_dead import held_queue
@@ -24,6 +24,14 @@ _DID = {"approve": "approved", "refuse": "refused"}
 async def approvals(request: web.Request) -> web.Response:
     """The queue, the oldest first; ?after= goes on behind that task, ?did=approved&task=ID says what became of the last one."""
     return await _shown(request)
+
+
+@routes.get("/approvals/{task_id:[0-9]{1,18}}/{action}")
+async def asked_again(request: web.Request) -> web.Response:
+    """The address of a decision, opened anew: the queue, and nothing is decided."""
+    if request.match_info["action"] not in _DID:
+        raise web.HTTPNotFound(reason="There is no such action")
+    return to(request, "/approvals")
 
 
 @routes.post("/approvals/{task_id:[0-9]{1,18}}/{action}")
@@ -41,9 +49,7 @@ async def act(request: web.Request) -> web.Response:
     if isinstance(made, NotDone):
         said = await _why_not(request, task_id, made)
         return await _shown(request, fault=said, status=made.status)
-    return web.Response(
-        status=303, headers={"Location": f"{base_of(request)}/approvals?did={_DID[action]}&task={task_id}"}
-    )
+    return to(request, f"/approvals?did={_DID[action]}&task={task_id}")
 
 
 async def _shown(request: web.Request, *, fault: str | None = None, status: int = 409) -> web.Response:
@@ -57,6 +63,7 @@ async def _shown(request: web.Request, *, fault: str | None = None, status: int 
         request,
         "approvals.html",
         here="approvals",
+        at="/approvals",
         status=status if fault else 200,
         queue=[_held(row, at) for row in rows],
         next=following,

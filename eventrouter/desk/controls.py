@@ -7,7 +7,7 @@ from aiohttp import web
 
 from eventrouter.config.rules import account_of
 from eventrouter.desk.control_effects import lines, sorted_out, still_in_the_way
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.domain.controls import ALL
 from eventrouter.errors import SignalRefused
 from eventrouter.store import controls as store
@@ -110,7 +110,7 @@ async def act(request: web.Request) -> web.Response:
         control = await set_by(request, action, scope, reason, actor=actor)
     except SignalRefused as refused:
         return await _previewed(request, form, fault=f"Nothing was done: {refused.message}", status=422)
-    return web.Response(status=303, headers={"Location": f"{base_of(request)}/controls/{control.id}"})
+    return to(request, f"/controls/{control.id}")
 
 
 @routes.get("/controls/{control:[0-9]{1,18}}")

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from eventrouter.desk.acting import EDIT, NotDone, carried_out, reason_of
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.desk.tasks import step
 from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, suggestion
 from eventrouter.domain.plan import opens
@@ -64,6 +64,20 @@ async def letter(request: web.Request) -> web.Response:
     return await _shown(request)
 
 
+@routes.get("/dead/{task_id:[0-9]{1,18}}/{action}")
+async def asked_again(request: web.Request) -> web.Response:
+    """The address of an action, opened anew: the letter, and nothing is done."""
+    if request.match_info["action"] not in _HERE:
+        raise web.HTTPNotFound(reason="There is no such action")
+    return to(request, f"/dead/{request.match_info['task_id']}")
+
+
+@routes.get("/dead/many")
+async def many_again(request: web.Request) -> web.Response:
+    """The same of many at once: the list."""
+    return to(request, "/dead")
+
+
 @routes.post("/dead/{task_id:[0-9]{1,18}}/{action}")
 async def act(request: web.Request) -> web.Response:
     """Carries an action out; shows the task that is sent again, or the letter and how it was settled."""
@@ -76,8 +90,7 @@ async def act(request: web.Request) -> web.Response:
         return _unknown(request, task_id)
     if isinstance(made, NotDone):
         return await _shown(request, made)
-    place = f"tasks/{made['id']}" if action in ("retry", EDIT) else f"dead/{task_id}"
-    return web.Response(status=303, headers={"Location": f"{base_of(request)}/{place}"})
+    return to(request, f"/tasks/{made['id']}" if action in ("retry", EDIT) else f"/dead/{task_id}")
 
 
 @routes.post("/dead/many")
@@ -143,6 +156,7 @@ async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Res
         request,
         "letter.html",
         here="dead",
+        at=f"/dead/{task_id}",
         status=200 if undone is None else undone.status,
         task=row,
         letter=latest,
