@@ -166,7 +166,7 @@ async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Res
         possible=[name for name in ("retry", "discard", "resolve") if is_open and _may(name, row)],
         opening=opens(row["event_type"]),
         asks=_asks(row),
-        changeable=_changeable(row),
+        changeable=_changeable(row, latest["evidence"]["sent"] or {}),
         order_types=[str(each) for each in OrderType],
         replaced_by=replaced_by,
         log=[step(row, each) for each in rows],
@@ -180,13 +180,17 @@ def _may(action: str, row: Mapping[str, Any]) -> bool:
     return Status(row["status"]) in ACTIONS[action]
 
 
-def _changeable(row: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """What can be another value, and what it is now."""
+def _changeable(row: Mapping[str, Any], sent: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """What can be another value, and what it is now; of a quantity what was sent, and apart from that what was asked for."""
     if not opens(row["event_type"]):
         return []
     payload = row["payload"] if isinstance(row["payload"], Mapping) else {}
     names = [name for name in CHANGEABLE if name != "symbol" or row["event_type"] == "ENTRY"]
-    return [(name, _said(payload, name)) for name in names]
+    now = {name: f"now {_said(payload, name)}" for name in names}
+    asked = f"{_said(payload, 'quantity')} was {'set by hand' if payload.get('quantity_by_hand') else 'asked for'}"
+    contracts = " ".join(str(sent[key]) for key in ("quantity", "contract") if sent.get(key) is not None)
+    now["quantity"] = f"{contracts} sent, {asked}" if sent.get("quantity") is not None else f"none sent, {asked}"
+    return list(now.items())
 
 
 def _asks(row: Mapping[str, Any]) -> str:
