@@ -1,5 +1,7 @@
 """A page that follows the log says so only while it is true: after a refused action, when a part cannot be had, and signed out."""
 
+import re
+
 import psycopg
 import pytest
 from playwright.async_api import Route, expect
@@ -95,7 +97,7 @@ async def test_what_cannot_be_had_is_not_called_live(desk: Desk, sql: Sql) -> No
 
     await page.route("**/tasks/*fragment*", refuse)
     await desk.site.act(f"/api/tasks/{task}/discard", {"reason": "meanwhile"})
-    await expect(page.locator("#live")).to_have_text("Not up to date, trying again")
+    await expect(page.locator("#live")).to_contain_text("Not up to date, trying again; as of ")
     await page.unroute("**/tasks/*fragment*")
     await desk.live()
     await expect(page.locator("main")).to_contain_text("meanwhile")
@@ -113,7 +115,7 @@ async def test_who_is_removed_is_told_so(dsn: str, desk: Desk, path: str) -> Non
         await sign_in(page, desk.site.operator(path), "vic", "a horse that reads")
         await access.remove_user(conn, "vic")
     await page.clock.fast_forward(16_000)
-    await expect(page.locator("#live")).to_have_text("Signed out: sign in")
+    await expect(page.locator("#live")).to_have_text(re.compile(r"^Signed out; as of \d\d:\d\d:\d\d: sign in$"))
     await page.set_viewport_size(PHONE)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     desk.faults.clear()
@@ -126,6 +128,24 @@ async def test_who_is_removed_is_told_so(dsn: str, desk: Desk, path: str) -> Non
     await page.get_by_label("Password").fill("a horse that reads")
     await page.get_by_role("button", name="Sign in").click()
     await page.wait_for_url(desk.site.operator(path))
+
+
+async def test_an_outage_greys_what_was_known(desk: Desk) -> None:
+    """It may not be so any more; the time says until when it was, and nothing of it is said once the service is back."""
+    page = desk.page
+    await desk.open("/")
+    state = page.locator('[data-fragment="state"]')
+    await expect(state).not_to_have_class("old")
+    await page.route("**/api/events*", lambda route: route.abort())
+    await desk.site.listeners.close()
+    await expect(page.locator("#live")).to_have_text(
+        re.compile(r"^Connection lost, trying again; as of \d\d:\d\d:\d\d$")
+    )
+    for part in ("state", "charts", "accounts"):
+        await expect(page.locator(f'[data-fragment="{part}"]')).to_have_class("old")
+    await page.set_viewport_size(PHONE)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    desk.faults.clear()
 
 
 async def test_the_charts_follow_the_log(desk: Desk) -> None:

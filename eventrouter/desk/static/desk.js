@@ -45,6 +45,13 @@ function focusOn(place, spot) {
 
 const shown = new Map();
 
+/** A moment's time of day in the viewer's zone. */
+export function timeOf(at) {
+  return formats.time.format(at);
+}
+
+const LONGEST_MS = 10_000; // a connection that died without a word is no answer either
+
 /** What `renew` throws when nobody is signed in here any more. */
 export class SignedOut extends Error {}
 
@@ -54,7 +61,7 @@ export async function renew(name) {
   if (!place) return true;
   const address = new URL(location.href);
   address.searchParams.set("fragment", name);
-  const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(LONGEST_MS) });
   if (answer.status === 401) throw new SignedOut();
   if (!answer.ok) return false;
   const text = await answer.text();

@@ -1,19 +1,23 @@
 // Follows the log over SSE. The browser resumes by the id of the last event, so nothing is missed after a lost connection.
-import { inUse, renew, SignedOut } from "./desk.js";
+import { inUse, renew, SignedOut, timeOf } from "./desk.js";
 
 const sign = document.getElementById("live");
-const said = { on: "Live", stale: "Not up to date, trying again", lost: "Connection lost, trying again", out: "Signed out:", off: "Not live" };
+const said = { on: "Live", stale: "Not up to date, trying again", lost: "Connection lost, trying again", out: "Signed out" };
 const { base } = document.documentElement.dataset;
 
-function say(state) {
+/** Says how the page stands, and how old what it shows is, where it is not live. */
+function say(state, sure) {
   if (!sign || sign.dataset.state === state) return;
   sign.dataset.state = state;
-  sign.querySelector(".word").textContent = said[state];
+  const word = sign.querySelector(".word");
+  word.textContent = said[state];
+  if (state === "on") return;
+  word.append(`; as of ${timeOf(sure)}`);
   if (state !== "out") return;
   const link = document.createElement("a");
   link.href = `${base}/login?next=${encodeURIComponent(location.pathname + location.search)}`;
   link.textContent = "sign in";
-  sign.querySelector(".word").append(" ", link);
+  word.append(": ", link);
 }
 
 /**
@@ -27,12 +31,16 @@ export function keepLive(concerns, parts, everyS = 15, slowly = {}) {
   const failed = new Set();
   let busy = false;
   let connected = false;
+  let sure = new Date(); // until then what is shown is as it was
   let out = false;
   let timer;
   let source;
 
+  // what is not live is grey
   function tell() {
-    say(out ? "out" : !connected ? "lost" : failed.size ? "stale" : "on");
+    const state = out ? "out" : !connected ? "lost" : failed.size ? "stale" : "on";
+    say(state, sure);
+    for (const name of parts) document.querySelector(`[data-fragment="${name}"]`)?.classList.toggle("old", state !== "on");
   }
 
   // the session has ended: nothing is asked any more, for the answer would stay the same
@@ -59,6 +67,7 @@ export function keepLive(concerns, parts, everyS = 15, slowly = {}) {
       if (out) return;
       if (done) {
         failed.delete(name);
+        if (!failed.size) sure = new Date();
       } else {
         failed.add(name);
         due.add(name);
@@ -98,9 +107,11 @@ export function keepLive(concerns, parts, everyS = 15, slowly = {}) {
     });
     source.addEventListener("log", (event) => {
       position = event.lastEventId;
+      if (!failed.size) sure = new Date();
       want(concerns(JSON.parse(event.data)));
     });
     source.addEventListener("error", () => {
+      if (connected && !failed.size) sure = new Date();
       connected = false;
       tell();
       // closed for good where the answer was no stream, which does not tell why
