@@ -55,8 +55,11 @@ const LONGEST_MS = 10_000; // a connection that died without a word is no answer
 /** What `renew` throws when nobody is signed in here any more. */
 export class SignedOut extends Error {}
 
-/** Fetches a part of this page anew and puts it in place; where the focus was, it is again. Says whether it could. */
-export async function renew(name) {
+/**
+ * Fetches a part of this page anew and puts it in place, if `wanted()` still when it is there; where the focus was, it is again.
+ * Says whether it could.
+ */
+export async function renew(name, wanted = () => true) {
   const place = document.querySelector(`[data-fragment="${name}"]`);
   if (!place) return true;
   const address = new URL(location.href);
@@ -65,6 +68,7 @@ export async function renew(name) {
   if (answer.status === 401) throw new SignedOut();
   if (!answer.ok) return false;
   const text = await answer.text();
+  if (!wanted()) return true;
   if (shown.get(name) === text) return true;
   shown.set(name, text);
   const focused = spotOf(place);
