@@ -10,9 +10,10 @@ from aiohttp import web
 from eventrouter.config.rules import published_account
 from eventrouter.desk.acting import NotDone, carried_out
 from eventrouter.desk.render import page, to
+from eventrouter.domain.symbols import root_of
 from eventrouter.errors import UnknownTask
 from eventrouter.store import reports
-from eventrouter.store.desk_dead import held_queue
+from eventrouter.store.desk_dead import held_queue, last_prices
 from eventrouter.store.reports import Row
 from eventrouter.web.context import CONTEXT
 
@@ -58,6 +59,8 @@ async def _shown(request: web.Request, *, fault: str | None = None, status: int 
     did = request.query.get("did")
     async with request.app[CONTEXT].desk() as conn:
         rows, following = await held_queue(conn, after=after)
+        queue = [_held(row, at) for row in rows]
+        prices = await last_prices(conn, [card["root"] for card in queue if card["root"]])
         done = await reports.task(conn, last) if last is not None and did in _DID.values() else None
     return page(
         request,
@@ -65,7 +68,7 @@ async def _shown(request: web.Request, *, fault: str | None = None, status: int 
         here="approvals",
         at="/approvals",
         status=status if fault else 200,
-        queue=[_held(row, at) for row in rows],
+        queue=[{**card, "last": prices.get(card["root"])} for card in queue],
         next=following,
         fault=fault,
         did=did,
@@ -103,7 +106,7 @@ def _held(row: Row, at: datetime) -> dict[str, Any]:
         "direction": sized.get("direction") or row["direction"] or row["event_type"],
         "amount": sized.get("quantity") or _amount(row),
         "what": row["symbol"] or sized.get("root") or "what the trade holds",
-        "root": sized.get("root"),
+        "root": sized.get("root") or (root_of(row["symbol"]) if row["symbol"] else None),
         "price": _price(row),
         "stop_loss": _level(row["stop_loss"]),
         "take_profit": _level(row["take_profit"]),
