@@ -47,6 +47,10 @@ LEFT JOIN automated_signals s ON s.id = t.signal_id
 WHERE d.id = ANY (:ids::BIGINT[])
 ORDER BY d.id DESC;
 
+-- name: last_prices_of
+-- The last price that was seen of each of these products, and when.
+SELECT p.root, p.price, p.at FROM last_prices p WHERE p.root = ANY (:roots::TEXT[]);
+
 -- name: held_queue
 -- Tasks that wait for a person's approval, the oldest first, behind the task :after; with why they were held, the size that was found,
 -- and the settings that say how long a person may take.

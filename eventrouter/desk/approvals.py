@@ -9,10 +9,11 @@ from aiohttp import web
 
 from eventrouter.config.rules import published_account
 from eventrouter.desk.acting import NotDone, carried_out
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
+from eventrouter.domain.symbols import root_of
 from eventrouter.errors import UnknownTask
 from eventrouter.store import reports
-from eventrouter.store.desk_dead import held_queue
+from eventrouter.store.desk_dead import held_queue, last_prices
 from eventrouter.store.reports import Row
 from eventrouter.web.context import CONTEXT
 
@@ -24,6 +25,14 @@ _DID = {"approve": "approved", "refuse": "refused"}
 async def approvals(request: web.Request) -> web.Response:
     """The queue, the oldest first; ?after= goes on behind that task, ?did=approved&task=ID says what became of the last one."""
     return await _shown(request)
+
+
+@routes.get("/approvals/{task_id:[0-9]{1,18}}/{action}")
+async def asked_again(request: web.Request) -> web.Response:
+    """The address of a decision, opened anew: the queue, and nothing is decided."""
+    if request.match_info["action"] not in _DID:
+        raise web.HTTPNotFound(reason="There is no such action")
+    return to(request, "/approvals")
 
 
 @routes.post("/approvals/{task_id:[0-9]{1,18}}/{action}")
@@ -41,9 +50,7 @@ async def act(request: web.Request) -> web.Response:
     if isinstance(made, NotDone):
         said = await _why_not(request, task_id, made)
         return await _shown(request, fault=said, status=made.status)
-    return web.Response(
-        status=303, headers={"Location": f"{base_of(request)}/approvals?did={_DID[action]}&task={task_id}"}
-    )
+    return to(request, f"/approvals?did={_DID[action]}&task={task_id}")
 
 
 async def _shown(request: web.Request, *, fault: str | None = None, status: int = 409) -> web.Response:
@@ -52,13 +59,16 @@ async def _shown(request: web.Request, *, fault: str | None = None, status: int 
     did = request.query.get("did")
     async with request.app[CONTEXT].desk() as conn:
         rows, following = await held_queue(conn, after=after)
+        queue = [_held(row, at) for row in rows]
+        prices = await last_prices(conn, [card["root"] for card in queue if card["root"]])
         done = await reports.task(conn, last) if last is not None and did in _DID.values() else None
     return page(
         request,
         "approvals.html",
         here="approvals",
+        at="/approvals",
         status=status if fault else 200,
-        queue=[_held(row, at) for row in rows],
+        queue=[{**card, "last": prices.get(card["root"])} for card in queue],
         next=following,
         fault=fault,
         did=did,
@@ -96,7 +106,7 @@ def _held(row: Row, at: datetime) -> dict[str, Any]:
         "direction": sized.get("direction") or row["direction"] or row["event_type"],
         "amount": sized.get("quantity") or _amount(row),
         "what": row["symbol"] or sized.get("root") or "what the trade holds",
-        "root": sized.get("root"),
+        "root": sized.get("root") or (root_of(row["symbol"]) if row["symbol"] else None),
         "price": _price(row),
         "stop_loss": _level(row["stop_loss"]),
         "take_profit": _level(row["take_profit"]),

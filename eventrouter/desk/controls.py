@@ -8,7 +8,7 @@ from aiohttp import web
 from eventrouter.config.rules import account_of
 from eventrouter.desk.acting import number_of
 from eventrouter.desk.control_effects import lines, sorted_out, still_in_the_way
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.domain.controls import ALL
 from eventrouter.errors import MovedOn, SignalRefused
 from eventrouter.store import controls as store
@@ -117,7 +117,7 @@ async def act(request: web.Request) -> web.Response:
         return await _previewed(request, form, fault=f"Nothing was done: {refused.message}", status=422)
     except MovedOn as moved:
         return await _previewed(request, form, fault=f"Nothing was done: {moved}", status=409)
-    return web.Response(status=303, headers={"Location": f"{base_of(request)}/controls/{control.id}"})
+    return to(request, f"/controls/{control.id}")
 
 
 @routes.get("/controls/{control:[0-9]{1,18}}")

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from eventrouter.desk.acting import EDIT, NotDone, carried_out, number_of, reason_of
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.desk.tasks import step
 from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, suggestion
 from eventrouter.domain.plan import opens
@@ -64,6 +64,20 @@ async def letter(request: web.Request) -> web.Response:
     return await _shown(request)
 
 
+@routes.get("/dead/{task_id:[0-9]{1,18}}/{action}")
+async def asked_again(request: web.Request) -> web.Response:
+    """The address of an action, opened anew: the letter, and nothing is done."""
+    if request.match_info["action"] not in _HERE:
+        raise web.HTTPNotFound(reason="There is no such action")
+    return to(request, f"/dead/{request.match_info['task_id']}")
+
+
+@routes.get("/dead/many")
+async def many_again(request: web.Request) -> web.Response:
+    """The same of many at once: the list."""
+    return to(request, "/dead")
+
+
 @routes.post("/dead/{task_id:[0-9]{1,18}}/{action}")
 async def act(request: web.Request) -> web.Response:
     """Carries an action out; shows the task that is sent again, or the letter and how it was settled."""
@@ -76,8 +90,7 @@ async def act(request: web.Request) -> web.Response:
         return _unknown(request, task_id)
     if isinstance(made, NotDone):
         return await _shown(request, made)
-    place = f"tasks/{made['id']}" if action in ("retry", EDIT) else f"dead/{task_id}"
-    return web.Response(status=303, headers={"Location": f"{base_of(request)}/{place}"})
+    return to(request, f"/tasks/{made['id']}" if action in ("retry", EDIT) else f"/dead/{task_id}")
 
 
 @routes.post("/dead/many")
@@ -150,6 +163,7 @@ async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Res
         request,
         "letter.html",
         here="dead",
+        at=f"/dead/{task_id}",
         status=200 if undone is None else undone.status,
         task=row,
         letter=latest,
@@ -159,7 +173,7 @@ async def _shown(request: web.Request, undone: NotDone | None = None) -> web.Res
         possible=[name for name in ("retry", "discard", "resolve") if is_open and _may(name, row)],
         opening=opens(row["event_type"]),
         asks=_asks(row),
-        changeable=_changeable(row),
+        changeable=_changeable(row, latest["evidence"]["sent"] or {}),
         order_types=[str(each) for each in OrderType],
         replaced_by=replaced_by,
         log=[step(row, each) for each in rows],
@@ -173,13 +187,17 @@ def _may(action: str, row: Mapping[str, Any]) -> bool:
     return Status(row["status"]) in ACTIONS[action]
 
 
-def _changeable(row: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """What can be another value, and what it is now."""
+def _changeable(row: Mapping[str, Any], sent: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """What can be another value, and what it is now; of a quantity what was sent, and apart from that what was asked for."""
     if not opens(row["event_type"]):
         return []
     payload = row["payload"] if isinstance(row["payload"], Mapping) else {}
     names = [name for name in CHANGEABLE if name != "symbol" or row["event_type"] == "ENTRY"]
-    return [(name, _said(payload, name)) for name in names]
+    now = {name: f"now {_said(payload, name)}" for name in names}
+    asked = f"{_said(payload, 'quantity')} was {'set by hand' if payload.get('quantity_by_hand') else 'asked for'}"
+    contracts = " ".join(str(sent[key]) for key in ("quantity", "contract") if sent.get(key) is not None)
+    now["quantity"] = f"{contracts} sent, {asked}" if sent.get("quantity") is not None else f"none sent, {asked}"
+    return list(now.items())
 
 
 def _asks(row: Mapping[str, Any]) -> str:

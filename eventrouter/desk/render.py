@@ -33,14 +33,18 @@ PAGES = (
 """What the top bar leads to: key, address, word."""
 
 
-def page(request: web.Request, template: str, *, here: str = "", status: int = 200, **values: Any) -> web.Response:
+def page(
+    request: web.Request, template: str, *, here: str = "", at: str = "", status: int = 200, **values: Any
+) -> web.Response:
     """A template as a page, or with ?fragment=NAME its block of that name alone, for scripts that look again.
 
-    Every template knows `here` (the page in the top bar), `viewer`, `base` (the address that the desk is mounted at), `pages`,
+    `at`: the page's own address, where a form was posted to another one; the browser then goes on from there.
+    Every template knows `here` (the page in the top bar), `at`, `viewer`, `base` (the address that the desk is mounted at), `pages`,
     `query` (name → value) and `now`. Raises HTTPNotFound for a fragment that the template does not have.
     """
     known = {
         "here": here,
+        "at": "" if request.method == "GET" else at,
         "viewer": viewer_of(request),
         "base": base_of(request),
         "pages": PAGES,
@@ -58,6 +62,11 @@ def page(request: web.Request, template: str, *, here: str = "", status: int = 2
     else:
         raise web.HTTPNotFound(reason="This page has no such part")
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+
+def to(request: web.Request, address: str) -> web.Response:
+    """Sends the browser on to an address of the desk, which it asks for with GET."""
+    return web.Response(status=303, headers={"Location": f"{base_of(request)}{address}"})
 
 
 def base_of(request: web.Request) -> str:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from eventrouter.desk.acting import NotDone, carried_out, number_of
 from eventrouter.desk.latency import PHASES, phases
-from eventrouter.desk.render import base_of, page
+from eventrouter.desk.render import page, to
 from eventrouter.domain.plan import opens
 from eventrouter.domain.tasks import ACTIONS, Status
 from eventrouter.domain.telling import told
@@ -44,6 +44,14 @@ async def task(request: web.Request) -> web.Response:
     return await _shown(request)
 
 
+@routes.get("/tasks/{task_id:[0-9]{1,18}}/{action}")
+async def asked_again(request: web.Request) -> web.Response:
+    """The address of an action, opened anew: the task, and nothing is done."""
+    if request.match_info["action"] not in ACTIONS:
+        raise web.HTTPNotFound(reason="There is no such action")
+    return to(request, f"/tasks/{request.match_info['task_id']}")
+
+
 @routes.post("/tasks/{task_id:[0-9]{1,18}}/{action}")
 async def act(request: web.Request) -> web.Response:
     """Carries an action out and shows the task, or what was sent in its place; what stands in the way is said on the page."""
@@ -58,7 +66,7 @@ async def act(request: web.Request) -> web.Response:
         return _unknown(request, task_id)
     if isinstance(made, NotDone):
         return await _shown(request, fault=made.fault, status=made.status, form=made.form)
-    return web.Response(status=303, headers={"Location": f"{base_of(request)}/tasks/{made['id']}"})
+    return to(request, f"/tasks/{made['id']}")
 
 
 async def _shown(
@@ -85,6 +93,7 @@ async def _shown(
         request,
         "task.html",
         here="signals",
+        at=f"/tasks/{task_id}",
         status=status,
         task=row,
         log=[step(row, each) for each in rows],

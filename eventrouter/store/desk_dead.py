@@ -1,6 +1,6 @@
 """The desk's list of dead letters, filtered, and the queue of tasks that wait for approval; both a page at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,12 @@ async def held_queue(
     """
     rows = await rows_of(conn, "held_queue", {"after": after, "task": task_id, "most": PAGE_ROWS + 1})
     return rows[:PAGE_ROWS], rows[PAGE_ROWS - 1]["id"] if len(rows) > PAGE_ROWS else None
+
+
+async def last_prices(conn: Conn, roots: Iterable[str]) -> dict[str, Row]:
+    """Root → {price, at} of those of these products that a price was ever seen of."""
+    rows = await rows_of(conn, "last_prices_of", {"roots": sorted(set(roots))})
+    return {row["root"]: row for row in rows}
 
 
 async def _ids(conn: Conn, name: str, values: Mapping[str, Any]) -> list[int]:

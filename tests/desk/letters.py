@@ -1,6 +1,7 @@
 """Tasks that wait for a person, made straight in the database: their log is written in the transaction that enqueues them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -22,9 +23,10 @@ def made(
     account: str = "alpha",
     message: str = "of a test",
     event: str = "ENTRY",
+    sent: Mapping[str, Any] | None = None,
     **payload: Any,
 ) -> int:
-    """A task of this status, before a router can see it on its way there."""
+    """A task of this status, before a router can see it on its way there. `sent`: what its intent says."""
     with sql.transaction():
         row = sql.execute(
             "SELECT enqueue_execution_task(%s, %s, %s, %s)", [trade, event, json.dumps({**ORDER, **payload}), account]
@@ -32,7 +34,8 @@ def made(
         assert row is not None
         for version, (each, reason) in enumerate(WAYS[status], 1):
             lease = 30.0 if each == "SENDING" else None
-            values: list[Any] = [row[0], version, each, reason, message, None, None, None, "{}", None, lease]
+            detail = json.dumps(sent if each == "SENDING" and sent else {})
+            values: list[Any] = [row[0], version, each, reason, message, None, None, None, detail, None, lease]
             sql.execute(f"SELECT append_log('test', FALSE, {', '.join(['%s'] * 11)})", [[value] for value in values])
     return int(row[0])
 

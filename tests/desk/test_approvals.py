@@ -1,5 +1,6 @@
 """The queue of orders that wait for a yes or no, as on a phone: what is asked is seen, and what came too late is said."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -34,6 +35,7 @@ async def asked(dsn: str, chromium: Browser) -> AsyncIterator[Desk]:
 async def test_an_order_is_approved_on_a_phone(asked: Desk, sql: Sql) -> None:
     """An alert comes while the queue is open: what, how much, price and until when; one tap sends it, and the page says so."""
     page, token = asked.page, await asked.site.token()
+    sql.execute("INSERT INTO last_prices (root, price, source, at) VALUES ('MNQ', 21030.25, 'broker', now())")
     await asked.open("/approvals")
     await expect(page.locator("main")).to_contain_text("Nothing waits for approval.")
     _, answer = await asked.site.alert(token, ENTRY)
@@ -42,6 +44,7 @@ async def test_an_order_is_approved_on_a_phone(asked: Desk, sql: Sql) -> None:
     await expect(card.locator("h2")).to_contain_text("SHORT 1 MNQ1!")
     await expect(card.locator(".price")).to_contain_text("market, alert at 21040.75, stop loss 21061.25")
     await expect(card).to_contain_text("careful")
+    await expect(card.locator("dl")).to_contain_text(re.compile(r"Last price\s*21030\.25 .* old"))
     await expect(card.locator("[data-left]")).to_contain_text("min left")
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     button = card.get_by_role("button", name=f"Approve task {task}")
@@ -139,10 +142,14 @@ async def test_a_long_queue_comes_in_pages(desk: Desk, sql: Sql) -> None:
     """Fifty at a time, the oldest first, by the place of the last one."""
     tasks = [made(sql, "HELD", trade=f"T-{n}") for n in range(53)]
     page = desk.page
+    await page.set_viewport_size(PHONE)
     await desk.open("/approvals")
     ids = await page.locator(".queue > li").evaluate_all("cards => cards.map(card => Number(card.id.slice(1)))")
     assert ids == tasks[:50]
+    assert await page.get_by_role("link", name="to the newest").count() == 0
     await page.get_by_role("link", name="Newer").click()
     await expect(page.locator(".queue > li")).to_have_count(3)
+    await page.get_by_role("link", name="to the newest").click()
+    await expect(page.locator(f"#h{tasks[-1]}")).to_be_in_viewport()
     await page.get_by_role("link", name="Oldest").click()
     await expect(page.locator(".queue > li")).to_have_count(50)

@@ -115,6 +115,20 @@ async def test_a_changed_order(desk: Desk, sql: Sql) -> None:
     assert (row[3]["quantity"], row[3]["stop_loss"]) == ("2", {"value": "20", "kind": "ticks"})
 
 
+async def test_the_quantity_that_is_set_is_the_one_that_was_sent(desk: Desk, sql: Sql) -> None:
+    """Not the alert's, which the account's rule multiplied; what is set goes out as it is."""
+    page, sent = desk.page, {"direction": "LONG", "quantity": "2", "contract": "MNQZ6"}
+    task, other = made(sql, "FAILED", sent=sent), made(sql, "FAILED", trade="T-2", quantity=3)
+    for each, words in ((task, "2 MNQZ6 sent, 1 was asked for"), (other, "none sent, 3 was asked for")):
+        await desk.open(f"/dead/{each}")
+        await page.get_by_text("Change it and send it").click()
+        await expect(page.locator("label", has=page.locator("#set-quantity"))).to_contain_text(words)
+    await page.locator("#set-quantity").fill("2")
+    await submit(desk, "Change and send again")
+    await page.wait_for_url("**/tasks/*")
+    await expect(page.locator("main")).to_contain_text("A person set the quantity")
+
+
 async def test_many_at_once(desk: Desk, sql: Sql) -> None:
     """Ticked together: what can go goes, what needs its id typed is left out and told so, and a page says so for each."""
     page = desk.page

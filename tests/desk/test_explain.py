@@ -1,5 +1,6 @@
 """Explain in a browser, and every template that its form can make, read by the parser that reads alerts."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from eventrouter.desk.alert_templates import ACTIONS, LEVELS, ORDER_TYPES, SIZES, Template, make
 from eventrouter.domain.parsers import read_alert
@@ -244,6 +245,46 @@ async def test_a_template_follows_its_choices_and_is_copied(desk: Desk) -> None:
     await page.get_by_role("button", name="Explain it as it could arrive").click()
     await expect(page.locator("#answer")).to_contain_text("Enter SHORT MNQ1!")
     await expect(message).to_contain_text('"stop_loss_ticks": 40')
+
+
+async def test_choices_made_faster_than_answers_come(desk: Desk) -> None:
+    """None is dropped, nor what is typed meanwhile; the pasted alert stays, and its answer comes with the choices kept."""
+    page, waiting = desk.page, asyncio.Queue[Route]()
+    await desk.open("/explain")
+    await page.locator("#alert").fill(json.dumps(ENTRY))
+    await page.locator("#t-size").select_option("fixed")
+    await expect(page.locator("#t-quantity")).to_be_visible()
+    await page.route("**/explain?*fragment=*", waiting.put)
+    await page.locator("#t-action").select_option("enter_short")
+    first = await waiting.get()
+    await first.continue_()
+    second = await waiting.get()
+    assert "fragment=choices" in second.request.url
+    await page.locator("#t-stop_loss-kind").select_option("ticks")
+    third = await waiting.get()
+    async with page.expect_response(second.request.url):
+        await second.continue_()
+    await expect(page.locator("#t-stop_loss-kind")).to_have_value("ticks")
+    await third.continue_()
+    fourth = await waiting.get()
+    await page.locator("#t-quantity").press("End")
+    await page.locator("#t-quantity").press_sequentially("7")
+    async with page.expect_response(fourth.request.url):
+        await fourth.continue_()
+    await expect(page.locator("#t-quantity")).to_have_value("17")
+    await page.unroute("**/explain?*fragment=*")
+    await page.locator("#t-take_profit-kind").select_option("ticks")
+    message = page.locator("#message")
+    await expect(message).to_contain_text("take_profit_ticks")
+    for words in ('"action": "enter_short"', '"stop_loss_ticks": 40', '"quantity": 17'):
+        await expect(message).to_contain_text(words)
+    assert await page.locator("#alert").input_value() == json.dumps(ENTRY)
+    await page.get_by_role("button", name="Explain", exact=True).click()
+    await expect(page.locator("#answer")).to_contain_text("WOULD SEND")
+    await expect(message).to_contain_text('"quantity": 17')
+    await page.locator("#t-size").select_option("account")
+    await expect(message).not_to_contain_text('"quantity"')
+    await expect(page.locator("#answer")).to_contain_text("WOULD SEND")
 
 
 async def test_a_wrong_number_is_said_where_it_is(desk: Desk) -> None:

@@ -1,6 +1,8 @@
 // What every page does: times in the viewer's zone, keys, and questions before something that moves money.
 
-const base = document.documentElement.dataset.base;
+const { base, at } = document.documentElement.dataset;
+// after a refused action this is the action's address, which shows nothing: the page goes on from its own
+if (at) history.replaceState(null, "", at);
 const shapes = {
   time: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   day: { year: "numeric", month: "2-digit", day: "2-digit" },
@@ -43,15 +45,30 @@ function focusOn(place, spot) {
 
 const shown = new Map();
 
-/** Fetches a part of this page anew and puts it in place; where the focus was, it is again. Says whether it could. */
-export async function renew(name) {
+/** A moment's time of day in the viewer's zone. */
+export function timeOf(at) {
+  return formats.time.format(at);
+}
+
+const LONGEST_MS = 10_000; // a connection that died without a word is no answer either
+
+/** What `renew` throws when nobody is signed in here any more. */
+export class SignedOut extends Error {}
+
+/**
+ * Fetches a part of this page anew and puts it in place, if `wanted()` still when it is there; where the focus was, it is again.
+ * Says whether it could.
+ */
+export async function renew(name, wanted = () => true) {
   const place = document.querySelector(`[data-fragment="${name}"]`);
   if (!place) return true;
   const address = new URL(location.href);
   address.searchParams.set("fragment", name);
-  const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(LONGEST_MS) });
+  if (answer.status === 401) throw new SignedOut();
   if (!answer.ok) return false;
   const text = await answer.text();
+  if (!wanted()) return true;
   if (shown.get(name) === text) return true;
   shown.set(name, text);
   const focused = spotOf(place);

@@ -9,14 +9,24 @@ function showButtons() {
   for (const button of places()) button.hidden = false;
 }
 
+// what was chosen or is being typed meanwhile must not be replaced by what an earlier choice led to
+const typing = () => form.contains(document.activeElement) && document.activeElement.value !== (document.activeElement.defaultValue ?? document.activeElement.value);
+
 let asked = 0;
 async function follow() {
   const mine = ++asked;
+  const latest = () => mine === asked;
   const query = new URLSearchParams(new FormData(form));
   for (const [name, value] of [...query]) if (!value) query.delete(name);
-  history.replaceState(null, "", `${form.getAttribute("action").split("#")[0]}?${query}`);
-  await renew("template");
-  if (mine === asked) await renew("choices");
+  const address = `${form.getAttribute("action").split("#")[0]}?${query}`;
+  history.replaceState(null, "", address);
+  document.querySelector(".explain-form").setAttribute("action", `${address}#answer`);
+  try {
+    await renew("template", latest);
+    if (latest()) await renew("choices", () => latest() && !typing());
+  } catch {
+    // it is away or the session ended, which the top bar says
+  }
   showButtons();
 }
 
