@@ -18,6 +18,8 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from structlog.typing import Processor
 
+from eventrouter.domain.showing import REORDERING
+
 REDACTED = "[redacted]"
 
 _MAX_TEXT = 2_000  # characters of one value in a line
@@ -54,7 +56,7 @@ _SPECIFIC = (
 _BEARER = re.compile(r"\b(Bearer)\s+[^\s\"',;]+", re.I)
 
 # C0 and C1 controls, marks that reorder or break lines, and halves of surrogate pairs, which no stream can write.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(f"[\x00-\x1f\x7f-\x9f{REORDERING}\ud800-\udfff]")
 _TRACEBACKS = frozenset({"exception", "stack", "stack_info"})
 _BOOKKEEPING = frozenset({"_record", "_from_structlog"})
 

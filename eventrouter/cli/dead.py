@@ -12,6 +12,7 @@ from eventrouter.cli.look import ReasonOption, TaskArgument, acted, cell, table,
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.domain.dead_letters import CHANGEABLE, Retry
 from eventrouter.domain.resolving import Resolve
+from eventrouter.domain.showing import showable
 from eventrouter.errors import ChangeWrong, EventrouterError, RetryRefused
 from eventrouter.store import actions, reports
 
@@ -41,7 +42,7 @@ def dead(
             typer.echo("No dead letters.")
         elif task is not None:
             for row in rows:
-                typer.echo("\n".join(letter_lines(row)))
+                typer.echo(showable("\n".join(letter_lines(row))))
         else:
             table(rows, (*_COLUMNS, "closed_how", "closed_by") if every else _COLUMNS)
             for code, said in {row["code"]: row["suggestion"] for row in rows if row["closed_at"] is None}.items():

@@ -15,6 +15,7 @@ from rich.table import Table
 from eventrouter.cli.log_text import log_lines
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.domain.resolving import Resolve
+from eventrouter.domain.showing import showable
 from eventrouter.domain.tasks import Status
 from eventrouter.errors import ConfigError, EventrouterError
 from eventrouter.store import actions, reports
@@ -98,7 +99,7 @@ def refuse(
 def print_log(task: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """A task's log as text."""
     for line in log_lines(task, rows, columns()):
-        typer.echo(line)
+        typer.echo(showable(line))
 
 
 def columns() -> int | None:
@@ -147,4 +148,4 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value.strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)
+    return value.strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else showable(str(value))

@@ -15,9 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Pla
 
 from eventrouter.domain.denials import LARGEST_EXPONENT, MOST_DIGITS
 from eventrouter.domain.notices import Kind
-from eventrouter.domain.trading_day import Window
+from eventrouter.domain.trading_day import WEEKDAYS, Window
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _DAYS = rf"(?:{'|'.join(WEEKDAYS)})(?:-(?:{'|'.join(WEEKDAYS)}))?"
 _WINDOW = re.compile(rf"(?:(?P<days>{_DAYS}(?:,{_DAYS})*) )?(?P<opens>{_CLOCK})-(?P<closes>{_CLOCK})", re.IGNORECASE)

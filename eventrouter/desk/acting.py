@@ -32,7 +32,8 @@ class NotDone:
 async def carried_out(request: web.Request, task_id: int, action: str) -> Row | NotDone:
     """Does what the form asks; the task after it, or the one that was sent in its place. Raises UnknownTask.
 
-    The form: version, that of the task as the form showed it; reason; confirm, the task's id, for a resolve and for a retry after REVIEW; even_if_old, even_if_held; not_executed for
+    The form: version, that of the task as the form showed it; reason; confirm, the task's id, for a resolve and for a retry after REVIEW
+    or of a live task; even_if_old, even_if_held; not_executed for
     the resolve of an ACCEPTED task; for EDIT
     set_NAME for each value that is to be another one, where an empty one stays as it is.
     """
@@ -51,6 +52,8 @@ async def carried_out(request: web.Request, task_id: int, action: str) -> Row | 
     verb = "retry" if action == EDIT else action
     try:
         async with request.app[CONTEXT].desk() as conn:
+            if verb == "retry" and typed != task_id and await _is_live_and_failed(conn, task_id):
+                return NotDone(f"Nothing was done: type {task_id}, for a real order is sent.", 409, form)
             # of an ACCEPTED one the store asks for the id itself, and says what the broker had shown
             if action == "resolve" and typed != task_id and not await _is_accepted(conn, task_id):
                 said = f"Nothing was done: type {task_id} to say that the broker has executed it. It is SUCCESS then."
@@ -75,6 +78,12 @@ async def carried_out(request: web.Request, task_id: int, action: str) -> Row | 
 def number_of(text: str) -> int | None:
     """A number of at most 18 digits; None for anything else, also for digits that are not ours."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+async def _is_live_and_failed(conn: Conn, task_id: int) -> bool:
+    """After REVIEW the store asks for the id itself, whoever sends it again."""
+    row = await reports.task(conn, task_id)
+    return row is not None and row["mode"] == "live" and row["status"] == Status.FAILED
 
 
 async def _is_accepted(conn: Conn, task_id: int) -> bool:

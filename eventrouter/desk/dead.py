@@ -1,7 +1,8 @@
 """Dead letters and review: the list, one letter with its evidence and what may be done about it, and many at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -9,7 +10,7 @@ from aiohttp import web
 from eventrouter.desk.acting import EDIT, NotDone, carried_out, number_of, reason_of
 from eventrouter.desk.render import page, to
 from eventrouter.desk.tasks import step
-from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, suggestion
+from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, Retry, suggestion
 from eventrouter.domain.plan import opens
 from eventrouter.domain.signals import OrderType
 from eventrouter.domain.tasks import ACTIONS, Status
@@ -19,6 +20,7 @@ from eventrouter.store.connect import Conn
 from eventrouter.store.desk_dead import LetterFilter, LetterPage, letter_page
 from eventrouter.store.desk_signals import filter_names
 from eventrouter.store.desk_tasks import retries, timeline
+from eventrouter.store.reports import Row
 from eventrouter.web.context import CONTEXT
 from eventrouter.web.viewer import viewer_of
 
@@ -111,9 +113,16 @@ async def many(request: web.Request) -> web.Response:
         fault = f"At most {MOST_AT_ONCE} at once."
     outcomes: list[dict[str, Any]] = []
     if fault is None:
-        actor = viewer_of(request).actor("operator")
+        doing = partial(actions.act, action=action, actor=viewer_of(request).actor("operator"), reason=reason or None)
         async with request.app[CONTEXT].desk() as conn:
-            outcomes = [await _one_of_many(conn, each, seen, action, actor, reason or None) for each, seen in tasks]
+            if action == "retry" and await _sends_unsaid(conn, form, tasks):
+                fault = f"Nothing was done: type {len(tasks)}, how many are ticked, for real orders are sent."
+            else:
+                retry = Retry(even_if_old="even_if_old" in form)
+                outcomes = [
+                    await _one_of_many(partial(doing, conn, each, retry=retry, seen=seen), action, each)
+                    for each, seen in tasks
+                ]
     return page(
         request,
         "dead_many.html",
@@ -132,12 +141,18 @@ def _ticked(values: Sequence[object]) -> list[tuple[int, int | None]]:
     return sorted(found.items())
 
 
-async def _one_of_many(
-    conn: Conn, task_id: int, seen: int | None, action: str, actor: str, reason: str | None
-) -> dict[str, Any]:
+async def _sends_unsaid(conn: Conn, form: Mapping[str, str], tasks: Sequence[tuple[int, int | None]]) -> bool:
+    """Whether real orders would be sent, and nobody has typed how many."""
+    if number_of(form.get("confirm", "").strip()) == len(tasks):
+        return False
+    rows = [await reports.task(conn, each) for each, _ in tasks]
+    return any(row is not None and row["mode"] == "live" for row in rows)
+
+
+async def _one_of_many(do: Callable[[], Awaitable[Row]], action: str, task_id: int) -> dict[str, Any]:
     """What came of it: {task, done, said, code, status}; what needs its id typed, or anything else overruled, is left out."""
     try:
-        row = await actions.act(conn, task_id, action, actor=actor, reason=reason, seen=seen)
+        row = await do()
     except IllegalTransition as illegal:
         left = "Left out, it needs its id typed: open it. " if illegal.code == "NOT_CONFIRMED" else "Not done. "
         return {"task": task_id, "done": False, "code": illegal.code, "said": left + str(illegal), "status": None}

@@ -41,13 +41,17 @@ _STATES = (
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """How much of a limit is used, both in money or contracts; `left` may still be lost or held. None: not known."""
+    """How much of a limit is used, both in money or contracts; `left` may still be lost or held. None: not known.
+
+    `buffer`: what is kept free of the firm's own limit, which is `limit` and this together.
+    """
 
     name: str
     used: Decimal | None
     limit: Decimal
     left: Decimal | None
     is_money: bool = True
+    buffer: Decimal = Decimal(0)
 
     @property
     def share(self) -> float:
@@ -117,10 +121,10 @@ def gauges(
     """The limits that an account has, the buffer of its losses taken off. Figures are of domain/room.py."""
     if limits.daily_loss is not None:
         allowed, left = limits.daily_loss - limits.buffer, money["to_daily_loss"]
-        yield Gauge("daily loss", None if left is None else allowed - left, allowed, left)
+        yield Gauge("daily loss", None if left is None else allowed - left, allowed, left, buffer=limits.buffer)
     if limits.drawdown is not None:
         allowed, left = limits.drawdown.amount - limits.buffer, money["to_floor"]
-        yield Gauge("drawdown", None if left is None else allowed - left, allowed, left)
+        yield Gauge("drawdown", None if left is None else allowed - left, allowed, left, buffer=limits.buffer)
     if limits.max_contracts is not None:
         try:
             used = sum((in_micros(root, number, limits.micros_per_contract) for root, number in held), Decimal(0))

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from eventrouter.desk import charts
+from eventrouter.domain.showing import showable
 from eventrouter.web.viewer import BASE, for_everybody, viewer_of
 
 _STATIC = files("eventrouter.desk") / "static"
@@ -111,6 +112,7 @@ def environment() -> Environment:
         loader=PackageLoader("eventrouter.desk"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -118,6 +120,11 @@ def environment() -> Environment:
     made.filters |= {"duration": charts.duration}
     made.globals |= {"asset": asset, "strip": charts.strip, "gauge": charts.gauge, "sparkline": charts.sparkline}
     return made
+
+
+def _shown(value: Any) -> Any:
+    """A value as a template writes it. What our own filters made is markup, and none of their texts comes from elsewhere unescaped."""
+    return showable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def asset(name: str) -> str:

@@ -12,8 +12,8 @@ from eventrouter.domain.tasks import Status
 
 SUGGESTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "REJECTED": "Read the broker's answer. Mend what it names and retry, retry with another value (--set), or discard.",
-        "FOUND_REJECTED": "Read the broker's answer. Mend what it names and retry, retry with another value (--set), or discard.",
+        "REJECTED": "Read the broker's answer. Mend what it names and retry, retry with another value, or discard.",
+        "FOUND_REJECTED": "Read the broker's answer. Mend what it names and retry, retry with another value, or discard.",
         "REJECTED_LATE": "The broker took it and rejected it later. Look why there, then retry or discard.",
         "EXPIRED_AT_BROKER": "It ended without a fill. Retry it if it is still meant, else discard.",
         "CANCELLED_AT_BROKER": "Somebody or the broker cancelled it. Find out who, then retry or discard.",
@@ -106,11 +106,11 @@ def obstacle(task_id: int, facts: RetryFacts, retry: Retry) -> tuple[str, str] |
         said = f"order {order_id} of task {task_id} works at the broker: {side} {plain(Decimal(left))} {contract}"
         return "WOULD_DOUBLE", f"It would be done twice: {said}. Cancel that one first."
     if not retry.even_if_held and (why := _held_already(facts)):
-        return "WOULD_DOUBLE", f"{why} If it is meant all the same: --even-if-held."
+        return "WOULD_DOUBLE", f"{why} If it is meant all the same: even if it may have been done (--even-if-held)."
     if facts.opening and facts.expires_at is not None and facts.now >= facts.expires_at and not retry.even_if_old:
         age_s, limit_s = ((each - facts.received_at).total_seconds() for each in (facts.now, facts.expires_at))
         said = f"The entry is {age_s:.0f} s old, and its limit was {limit_s:g} s."
-        return "TOO_OLD", f"{said} If it is still meant: --even-if-old."
+        return "TOO_OLD", f"{said} If it is still meant: even if it is old (--even-if-old)."
     if facts.status is Status.REVIEW and retry.confirm != task_id:
         said = f"Whether the broker has {facts.client_order_id} is not known: sent again, it may be executed twice."
         return "NOT_CONFIRMED", f"{said} Look there first, then confirm with the task's id: --confirm {task_id}."

@@ -128,7 +128,7 @@ def _window(proposal: Proposal, state: AccountState, limits: RiskLimits, now: da
     local = limits.days.local(now)
     if not limits.windows or any(window.holds(local) for window in limits.windows):
         return None
-    shown = ", ".join(f"{window.opens:%H:%M}-{window.closes:%H:%M}" for window in limits.windows)
+    shown = ", ".join(str(window) for window in limits.windows)
     message = f"It is {local:%A %H:%M} in {limits.days.zone}; entries are allowed {shown}."
     return Denial("OUTSIDE_WINDOW", message, {"local": local.isoformat(), "windows": shown})
 

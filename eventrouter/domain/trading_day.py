@@ -13,6 +13,9 @@ NOON = time(12)
 _NO_EARLY: Mapping[date, time] = {}
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Local times between which entries are allowed, `closes` not included. Past midnight when it closes before it opens.
@@ -23,6 +26,10 @@ class Window:
     opens: time
     closes: time
     weekdays: frozenset[int] = frozenset()
+
+    def __str__(self) -> str:
+        days = ",".join(WEEKDAYS[day] for day in sorted(self.weekdays))
+        return f"{days} {self.opens:%H:%M}-{self.closes:%H:%M}".strip()
 
     def holds(self, local: datetime) -> bool:
         """Whether the wall clock is inside."""

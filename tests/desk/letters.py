@@ -23,13 +23,15 @@ def made(
     account: str = "alpha",
     message: str = "of a test",
     event: str = "ENTRY",
+    mode: str = "dry",
     sent: Mapping[str, Any] | None = None,
     **payload: Any,
 ) -> int:
     """A task of this status, before a router can see it on its way there. `sent`: what its intent says."""
     with sql.transaction():
         row = sql.execute(
-            "SELECT enqueue_execution_task(%s, %s, %s, %s)", [trade, event, json.dumps({**ORDER, **payload}), account]
+            "INSERT INTO execution_tasks (trade_id, event_type, payload, account, mode) VALUES (%s, %s, %s, %s, %s) RETURNING id",
+            [trade, event, json.dumps({**ORDER, **payload}), account, mode],
         ).fetchone()
         assert row is not None
         for version, (each, reason) in enumerate(WAYS[status], 1):

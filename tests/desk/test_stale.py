@@ -113,6 +113,25 @@ async def test_an_approval_is_of_what_was_shown(site: Site, sql: Sql) -> None:
     assert "moved on since you looked" in text
 
 
+async def test_a_real_order_is_sent_again_only_by_a_typed_id(site: Site, sql: Sql) -> None:
+    """One by its id, many by how many they are; a dry one at once."""
+    task, other = made(sql, "FAILED", mode="live"), made(sql, "FAILED", trade="T-2")
+    for path in (f"/dead/{task}", f"/tasks/{task}"):
+        shown = await _page(site, path)
+        form = {"csrf": _hidden(shown, "csrf"), "version": _hidden(shown, "version")}
+        for typed in ({}, {"confirm": str(task + 1)}):
+            status, text = await _sent(site, f"{path}/retry", **form, **typed)
+            assert (status, f"type {task}, for a real order is sent" in text) == (409, True)
+    shown = await _page(site, "/dead")
+    form = {"csrf": _hidden(shown, "csrf"), "action": "retry", "task": f"{task}"}
+    status, text = await _sent(site, "/dead/many", **form)
+    assert (status, "type 1, how many are ticked" in text) == (422, True)
+    status, _ = await _sent(site, "/dead/many", **{**form, "task": f"{other}"})
+    assert (status, status_of(sql, task), status_of(sql, other)) == (200, "FAILED", "PENDING")
+    status, _ = await _sent(site, "/dead/many", **form, confirm="1")
+    assert (status, status_of(sql, task)) == (200, "PENDING")
+
+
 async def test_a_resume_does_not_withdraw_what_came_later(site: Site, sql: Sql, dsn: str) -> None:
     """The preview showed a halt; since then somebody flattens."""
     async with await Database(dsn).connect("other") as conn:

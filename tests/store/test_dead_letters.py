@@ -395,7 +395,7 @@ async def test_two_who_retry_at_once(conn: Conn, pool: Pool, owner: Owner) -> No
             return str((await act(own, task_id, "retry", actor=name, retry=Retry(confirm=task_id)))["status"])
 
     found = await asyncio.gather(*(one(name) for name in ("ann", "bob")), return_exceptions=True)
-    assert sorted(type(each).__name__ for each in found) == ["IllegalTransition", "str"]
+    assert sorted(type(each).__name__ for each in found) == ["MovedOn", "str"]
     assert await value(conn, "SELECT count(*) FROM execution_logs WHERE reason = 'OPERATOR_RETRY'") == 1
 
 
