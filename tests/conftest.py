@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -25,6 +26,8 @@ from eventrouter.store.migrate import migrate
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
+settings.register_profile("untimed", deadline=None)  # how long an example takes is no failure
+settings.load_profile("untimed")
 _LONGEST = ("faults/test_scenes", "cli/", "live/", "faults/", "router/", "flatten/", "web/", "desk/")
 
 

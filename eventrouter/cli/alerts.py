@@ -13,14 +13,12 @@ from aiohttp import ClientConnectionError, ClientSession, ClientTimeout
 
 from eventrouter.cli.options import ConfigOption, JsonOption, configured, connected, run_async, show_json
 from eventrouter.config import Config
-from eventrouter.domain.parsers import MOST_BYTES
+from eventrouter.domain.parsers import MOST_BYTES, format_name
 from eventrouter.errors import ConfigError, EventrouterError, StoreError
 from eventrouter.explain import explain as explain_alert
 from eventrouter.store.connect import translated
 from eventrouter.store.settings import published_strategies
 from eventrouter.store.tokens import add_token, revoke_tokens, tokens
-
-_FAMILIES = {"stage13b": "eventrouter's own format", "generic": "JSON in nobody's form"}
 
 
 def webhook_url(config: Config, token: str) -> str:
@@ -201,7 +199,7 @@ def explain(
 def _show_explanation(answer: Mapping[str, Any]) -> None:
     if answer["understood"]:
         typer.echo(
-            f"Understood as {_FAMILIES.get(answer['family'], answer['family'])}, for strategy {answer['strategy']}: {answer['message']}"
+            f"Understood as {format_name(answer['family'])}, for strategy {answer['strategy']}: {answer['message']}"
         )
     else:
         field = f" ({answer['field']})" if answer["field"] else ""

@@ -11,6 +11,7 @@ from eventrouter.desk.acting import EDIT, NotDone, carried_out, number_of, reaso
 from eventrouter.desk.render import page, to
 from eventrouter.desk.tasks import step
 from eventrouter.domain.dead_letters import CHANGEABLE, SUGGESTIONS, Retry, suggestion
+from eventrouter.domain.holdings import contract_name
 from eventrouter.domain.plan import opens
 from eventrouter.domain.signals import OrderType
 from eventrouter.domain.tasks import ACTIONS, Status
@@ -210,8 +211,8 @@ def _changeable(row: Mapping[str, Any], sent: Mapping[str, Any]) -> Sequence[tup
     names = [name for name in CHANGEABLE if name != "symbol" or row["event_type"] == "ENTRY"]
     now = {name: f"now {_said(payload, name)}" for name in names}
     asked = f"{_said(payload, 'quantity')} was {'set by hand' if payload.get('quantity_by_hand') else 'asked for'}"
-    contracts = " ".join(str(sent[key]) for key in ("quantity", "contract") if sent.get(key) is not None)
-    now["quantity"] = f"{contracts} sent, {asked}" if sent.get("quantity") is not None else f"none sent, {asked}"
+    name = contract_name(str(sent.get("contract") or "contracts"))
+    now["quantity"] = f"{sent['quantity']} {name} sent, {asked}" if sent.get("quantity") else f"none sent, {asked}"
     return list(now.items())
 
 

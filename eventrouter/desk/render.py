@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from eventrouter.desk import charts
+from eventrouter.domain.holdings import contract_name
+from eventrouter.domain.parsers import format_name
 from eventrouter.domain.showing import showable
 from eventrouter.web.viewer import BASE, for_everybody, viewer_of
 
@@ -117,7 +119,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"time": time_tag, "money": money, "number": number, "age": age, "query": query_text}
-    made.filters |= {"duration": charts.duration}
+    made.filters |= {"duration": charts.duration, "contract": contract, "format_name": format_name}
     made.globals |= {"asset": asset, "strip": charts.strip, "gauge": charts.gauge, "sparkline": charts.sparkline}
     return made
 
@@ -161,6 +163,14 @@ def number(value: Decimal | str | float | None) -> str:
         return "\u2013"
     text = f"{Decimal(str(value)):f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "\u2212")
+
+
+def contract(value: str | None) -> str | Markup:
+    """A contract as people write it, with the broker's own id as its title where that is another."""
+    if not value:
+        return "\u2013"
+    name = contract_name(value)
+    return value if name == value else Markup('<span title="{}">{}</span>').format(value, name)
 
 
 def age(value: datetime | timedelta | float | None, now: datetime | None = None) -> str:

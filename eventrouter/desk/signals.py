@@ -10,6 +10,7 @@ from aiohttp import web
 
 from eventrouter.desk.latency import PHASES, phases
 from eventrouter.desk.render import page
+from eventrouter.domain.parsers import format_name
 from eventrouter.domain.tasks import Status
 from eventrouter.domain.telling import calculation
 from eventrouter.errors import SignalRefused, UnknownSignal
@@ -77,7 +78,7 @@ async def signal(request: web.Request) -> web.Response:
         signal=row,
         accounts=accounts,
         counts=_counted(accounts),
-        understood=_scalars(row["parsed"]),
+        understood=_understood(row["parsed"]),
         body=row["raw"][:_MOST_BODY],
         phases=PHASES,
     )
@@ -143,6 +144,14 @@ def _counted(accounts: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     counts = Counter(each["status"] or "NO ORDER" for each in accounts)
     order = (Status.SUCCESS, *(status for status in Status if status != Status.SUCCESS), "NO ORDER")
     return [(word, counts[word]) for word in order if word in counts]
+
+
+def _understood(parsed: Any) -> dict[str, str]:
+    """What the alert asks for, and in which format it came."""
+    found = _scalars(parsed)
+    if "family" in found:
+        found["family"] = format_name(found["family"])
+    return {("format" if key == "family" else key): value for key, value in found.items()}
 
 
 def _scalars(values: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 `moved` is the rule of db/functions/fills_hold.sql; `eventrouter verify` proves that the two agree.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ FOREIGN = "(foreign)"
 _AVERAGE_STEP = Decimal("1e-10")
 _SHARE_STEP = Decimal("0.01")
 _ZERO = Decimal(0)
+_MONTH = re.compile(r"[FGHJKMNQUVXZ][0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,15 @@ def root_of_contract(contract: str) -> str:
         product = by_projectx(parts[3])
         return parts[3] if product is None else product.root
     return root_of(contract) or "-"
+
+
+def contract_name(contract: str) -> str:
+    """A broker's contract id as people write it: CON.F.US.ENQ.Z26 is NQZ6; anything else as it is."""
+    month = contract.rpartition(".")[2]
+    root = root_of_contract(contract)
+    if contract.startswith("CON.") and root in PRODUCTS and _MONTH.fullmatch(month):
+        return f"{root}{month[0]}{month[-1]}"
+    return contract
 
 
 def moved(

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
+from eventrouter.store.connect import Database
+from eventrouter.store.desk_now import by_minute
 from tests.desk.conftest import Desk
 from tests.desk.letters import made, status_of
 from tests.web.live_site import ENTRY, configuration, running
@@ -57,6 +60,20 @@ async def test_an_order_is_approved_on_a_phone(asked: Desk, sql: Sql) -> None:
     await expect(page.locator(".outcome")).to_contain_text("SUCCESS")
     row = sql.execute("SELECT actor FROM execution_logs WHERE reason = 'OPERATOR_APPROVE'").fetchone()
     assert row == ("operator",)
+
+
+async def test_how_long_a_person_took_is_no_latency(dsn: str, asked: Desk, sql: Sql) -> None:
+    """The approved order is counted among the orders of its minute, and not among the times from alert to intent."""
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    _, answer = await asked.site.alert(await asked.site.token(), ENTRY)
+    await expect_held(sql, answer["tasks"][0], asked)
+    sql.execute("SET session_replication_role = replica")
+    sql.execute("UPDATE automated_signals SET received_at = received_at - interval '9 s'")
+    await asked.page.get_by_role("button", name="Approve").click()
+    await expect(asked.page.locator(".outcome")).to_contain_text("SUCCESS")
+    async with await Database(dsn).connect("test") as conn:
+        (minute,) = (await by_minute(conn, since)).values()
+    assert (minute["orders"], minute["p50"], minute["p99"]) == (1, None, None)
 
 
 async def test_an_order_is_refused(asked: Desk, sql: Sql) -> None:

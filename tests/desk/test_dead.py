@@ -117,12 +117,15 @@ async def test_a_changed_order(desk: Desk, sql: Sql) -> None:
 
 async def test_the_quantity_that_is_set_is_the_one_that_was_sent(desk: Desk, sql: Sql) -> None:
     """Not the alert's, which the account's rule multiplied; what is set goes out as it is."""
-    page, sent = desk.page, {"direction": "LONG", "quantity": "2", "contract": "MNQZ6"}
+    page, sent = desk.page, {"direction": "LONG", "quantity": "2", "contract": "CON.F.US.MNQ.Z26"}
     task, other = made(sql, "FAILED", sent=sent), made(sql, "FAILED", trade="T-2", quantity=3)
     for each, words in ((task, "2 MNQZ6 sent, 1 was asked for"), (other, "none sent, 3 was asked for")):
         await desk.open(f"/dead/{each}")
         await page.get_by_text("Change it and send it").click()
         await expect(page.locator("label", has=page.locator("#set-quantity"))).to_contain_text(words)
+    await desk.open(f"/dead/{task}")
+    await expect(page.locator("#sent + dl")).to_contain_text("LONG 2 MNQZ6")
+    await page.get_by_text("Change it and send it").click()
     await page.locator("#set-quantity").fill("2")
     await submit(desk, "Change and send again")
     await page.wait_for_url("**/tasks/*")

@@ -112,6 +112,11 @@ async def test_the_filter_and_a_phone(limited: Desk) -> None:
     await page.set_viewport_size(PHONE)
     await limited.open("/")
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    parts = ("accounts", "charts")
+    accounts, charts = [await page.locator(f'[data-fragment="{part}"]').bounding_box() for part in parts]
+    assert accounts is not None
+    assert charts is not None
+    assert accounts["y"] < charts["y"]
 
 
 async def test_an_account_that_only_a_task_names(site: Site, sql: Sql) -> None:

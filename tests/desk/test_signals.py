@@ -29,6 +29,7 @@ async def test_an_alert_appears_without_reload_and_opens_to_all_its_accounts(des
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"**/signals/{answer['signal_id']}")
+    await expect(page.locator("#understood + dl")).to_contain_text("eventrouter's own format")
     for name in ("alpha", "beta"):
         line = page.locator("tbody tr", has=page.get_by_role("link", name=name))
         await expect(line).to_contain_text("SUCCESS")

@@ -16,6 +16,7 @@ from eventrouter.domain.holdings import (
     Holdings,
     Owner,
     Valued,
+    contract_name,
     root_of_contract,
     valued,
 )
@@ -172,6 +173,12 @@ def test_roots_of_contracts() -> None:
     """A broker's id, or a symbol."""
     found = [root_of_contract(each) for each in (MNQ, "CON.F.US.ENQ.Z26", "CON.F.US.XYZ.Z26", "MNQZ6", "AAPL", "-", "")]
     assert found == ["MNQ", "NQ", "XYZ", "MNQ", "AAPL", "-", "-"]
+
+
+def test_names_of_contracts() -> None:
+    """A broker's id as people write it; what is no such id stays."""
+    given = ["CON.F.US.ENQ.Z26", "CON.F.US.TYA.H27", "CON.F.US.XYZ.Z26", "CON.F.US.MNQ.Z2", "MNQZ6", "ZN1!", "-", ""]
+    assert [contract_name(each) for each in given] == ["NQZ6", "ZNH7", *given[2:]]
 
 
 def test_profit_is_computed_from_the_average_where_the_broker_names_none() -> None:

@@ -12,8 +12,9 @@ from eventrouter.domain.parsers.secret_fields import Findings, redact, scrubbed,
 from eventrouter.domain.signals import Signal
 from eventrouter.errors import SignalRefused
 
-__all__ = ["MOST_BYTES", "Reading", "clean_text", "read_alert"]
+__all__ = ["MOST_BYTES", "Reading", "clean_text", "format_name", "read_alert"]
 
+_FORMATS = {"stage13b": "eventrouter's own format", "generic": "JSON in nobody's form"}
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -59,6 +60,11 @@ def read_alert(raw: bytes, *, known_secrets: tuple[str, ...] = ()) -> Reading:
         field = _telling(refusal.field, hidden) if refusal.field else None
         refusal = SignalRefused(refusal.code, _telling(refusal.message, hidden), field)
     return Reading(_without(redacted, findings.known), secrets, signal, refusal, findings.family)
+
+
+def format_name(family: str) -> str:
+    """A family as people call it."""
+    return _FORMATS.get(family, family)
 
 
 def clean_text(text: str, known_secrets: tuple[str, ...]) -> str:
