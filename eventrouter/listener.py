@@ -104,13 +104,14 @@ class Listener:
         token = secrets.token_hex(4)
         async with asyncio.timeout(self._probe_timeout):
             await notify(conn, self._probe_channel, token)
-            while True:
+            back = False
+            while not back:
+                # to its end: what came in one packet with the token must be heard too
                 async for heard_one in conn.notifies(timeout=self._probe_timeout, stop_after=1):
                     self._metrics.listener_last_heard.set_to_current_time()
                     if heard_one.channel == CHANNEL:
                         self._on_wake()
-                    elif heard_one.payload == token:
-                        return
+                    back |= heard_one.payload == token
 
     def _set_health(self, *, healthy: bool) -> None:
         self._metrics.listener_up.set(healthy)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from eventrouter.domain.showing import showable
 from tests.desk.browsing import SCREENS
 from tests.web.live_site import ENTRY, Site, configuration, running
 
@@ -92,16 +93,17 @@ async def attacked(shared_dsn: str, shared_chromium: Browser) -> AsyncIterator[A
 
 @pytest.mark.parametrize("word", TEXTS)
 async def test_hostile_text_is_text(attacked: Attacked, word: str) -> None:
-    """Seen as it was sent; no element is made of it, nothing runs, and the page is as wide as its screen."""
+    """Seen as it was sent, but for marks that reorder it; no element is made of it, nothing runs, and the page is as wide as its screen."""
     text, ids = TEXTS[word], attacked.ids[word]
+    seen_as = showable(text)
     assert ids["comment"], "the alert with a hostile comment was to be taken"
     address = "".join(f"%{byte:02x}" for byte in text[:60].encode())
     for place in PAGES:
         seen = await attacked.look(place.format(text=address, **ids))
         if "tasks" in place:
-            assert text in seen, (place, seen)
+            assert seen_as in seen, (place, seen)
         elif "comment" in place:
-            assert _json(text).decode()[1:-1] in seen, (place, seen)
+            assert _json(seen_as).decode()[1:-1] in seen, (place, seen)
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -109,7 +111,7 @@ async def test_lists_of_it_are_lists(attacked: Attacked, path: str) -> None:
     """The same where all texts come together; nobody's row is missing after another's."""
     seen = await attacked.look(path)
     for text in TEXTS.values():
-        assert text in seen or path not in ("/dead", "/approvals"), (text, seen)
+        assert showable(text) in seen or path not in ("/dead", "/approvals"), (text, seen)
 
 
 def _json(value: Any) -> bytes:

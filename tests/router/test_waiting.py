@@ -135,6 +135,7 @@ async def test_an_exit_outlasts_a_dry_run(db: Conn, start: Start, broker: Broker
     assert [await status_of(db, task) for task in (cancel, exit_, later)] == ["PENDING"] * 3
     await router.stop()
     assert broker.placed == []
+    broker.searchable.clear()  # nobody finds out about the other trade's entry meanwhile
     await start(**LIVE, sleeping=False)
     await reaches(db, exit_, Status.SUCCESS)
     assert [(order.action, order.quantity) for order in broker.placed] == [("CLOSE", "2")]
